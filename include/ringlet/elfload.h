@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * elfload.h - what a Xen guest kernel's ELF file asks of the domain builder.
+ *
+ * Two builders use this one reader: the hypervisor's, for the initial domain, and the control
+ * domain's (pv-guest/dom0/build.c), for every other. It therefore depends on nothing but the public
+ * ABI headers, allocates nothing, and keeps only pointers into the caller's image. The file may be
+ * hostile: everything reported here has been checked. Read xen/elfload.c next.
+ */
+#ifndef RINGLET_ELFLOAD_H
+#define RINGLET_ELFLOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Where the hypervisor's hole begins for 32-bit guests (design.md, linear address space). */
+#define ELF_HV_START 0xF5800000u
+
+#define ELF_MAX_SEGMENTS 32
+
+#define ELF_NO_HYPERCALL_PAGE 0xFFFFFFFFu /* page aligned addresses can never equal these */
+#define ELF_NO_P2M_BASE       0xFFFFFFFFu
+
+/*
+ * What the kernel says about PAE (XEN_ELFNOTE_PAE_MODE, or "PAE=" in the old string). A kernel that
+ * says no, or nothing, is refused. YES needs its L3 below 4 GiB; EXTENDED and BIMODAL do not and get
+ * VMASST_TYPE_pae_extended_cr3.
+ */
+enum elf_pae { ELF_PAE_NONE, ELF_PAE_YES, ELF_PAE_EXTENDED, ELF_PAE_BIMODAL };
+
+/* One LOAD segment, with its address already translated. data[0..filesz) lies inside the image. */
+struct elf_segment {
+    uint32_t va;     /* where it goes, in the guest's address space; any alignment */
+    uint32_t filesz; /* bytes to copy */
+    uint32_t memsz;  /* bytes to occupy; the builder zeroes [filesz, memsz) */
+    const uint8_t *data;
+};
+
+/*
+ * Promises for an accepted kernel, all addresses being guest virtual:
+ *  1. virt_base is page aligned; virt_base <= kernel_start < kernel_end <= ELF_HV_START.
+ *  2. Every segment lies inside [kernel_start, kernel_end), has 0 < memsz and filesz <= memsz, has
+ *     its bytes inside the image, and overlaps no other.
+ *  3. kernel_start <= entry < kernel_end.
+ *  4. hypercall_page is page aligned and its page touches [kernel_start, kernel_end), or it is
+ *     ELF_NO_HYPERCALL_PAGE.
+ *  5. p2m_base, unless ELF_NO_P2M_BASE, is page aligned, below ELF_HV_START and outside
+ *     [kernel_start, kernel_end).
+ *  6. Strings are terminated. features_required only holds bits of ELF_FEATURES_PROVIDED.
+ * The pseudo-physical address of VA is VA - virt_base: paddr_offset has done its work once the
+ * segments are translated, and is reported for information.
+ */
+struct elf_kernel {
+    uint32_t entry;
+    uint32_t virt_base;
+    uint32_t paddr_offset;
+    uint32_t hypercall_page; /* or ELF_NO_HYPERCALL_PAGE */
+    uint32_t kernel_start;   /* lowest and one past the highest byte of the LOAD segments */
+    uint32_t kernel_end;
+    uint32_t p2m_base;     /* XEN_ELFNOTE_INIT_P2M, or ELF_NO_P2M_BASE */
+    uint32_t hv_start_low; /* XEN_ELFNOTE_HV_START_LOW, 0 where absent; never above ELF_HV_START */
+    enum elf_pae pae;
+    bool mod_start_pfn;  /* takes a ramdisk outside its first mapping */
+    bool suspend_cancel; /* understands a cancelled suspend */
+    bool bsd_symtab;     /* would like its symbol table behind its image */
+    bool l1_mfn_valid;   /* said how to recognise non-present entries that hold frames: */
+    uint64_t l1_mfn_mask, l1_mfn_value;
+    uint32_t features_supported, features_required; /* bit XENFEAT_x, submap 0 */
+    char guest_os[32], guest_version[32], loader[32], xen_version[32];
+
+    /* Private to elfload.c. */
+    const uint8_t *image;
+    size_t size;
+    unsigned segments;
+    struct elf_segment segment[ELF_MAX_SEGMENTS];
+    char reason[80];
+};
+
+/* elfload.c */
+
+/*
+ * Read the kernel in image[0..size). Returns NULL and fills *k, or says in words why Ringlet cannot
+ * run it ("x86-64 kernel", "not PAE", ...); the words may live in *k, whose other fields then mean
+ * nothing. The image must stay in place for as long as *k is used: segments point into it.
+ */
+const char *elf_kernel_parse(const void *image, size_t size, struct elf_kernel *k);
+
+/* The number of LOAD segments that occupy memory, at least 1, and one of them, i below that number. */
+unsigned elf_kernel_segments(const struct elf_kernel *k);
+void elf_kernel_segment(const struct elf_kernel *k, unsigned i, struct elf_segment *seg);
+
+#endif
