@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+#
+# Builds Ringlet, its guests and its boot images, and runs them. `make help` lists the targets.
+#
+# The hypervisor is every .c and .S file in $(HV_DIRS), compiled freestanding and linked by
+# arch/i386/ringlet.lds.S. Guests and host tests have makefiles of their own, included below:
+# pv-guest/guest.mk, pv-guest/dom0/dom0.mk, tests/host/host.mk. All output goes to build/.
+
+# DEBUG=1 keeps assertions and lock checks (the default); DEBUG=0 is the release build.
+DEBUG ?= 1
+# make run GUEST=toy boots another guest as the initial domain.
+GUEST ?= dom0
+# Words for the hypervisor's command line, as Xen has them.
+XENARGS ?= console=com1 dom0_mem=64M
+
+B := build
+HV_DIRS := arch/i386 xen hypercall mm traps evtchn
+HV_C := $(filter-out arch/i386/asm-offsets.c,$(foreach d,$(HV_DIRS),$(sort $(wildcard $d/*.c))))
+HV_S := $(filter-out %.lds.S,$(foreach d,$(HV_DIRS),$(sort $(wildcard $d/*.S))))
+HV_OBJ := $(HV_C:%.c=$B/obj/%.c.o) $(HV_S:%.S=$B/obj/%.S.o)
+HV_H := $(sort $(wildcard include/ringlet/*.h))
+OFFSETS := $B/include/ringlet/asm-offsets.h
+
+HV_CC := gcc
+HV_CPPFLAGS := -Iinclude -I$B/include -D__XEN__ $(if $(filter 0,$(DEBUG)),-DNDEBUG,-DDEBUG=1)
+# -mregparm=3 passes arguments in eax, edx, ecx; functions called from assembly say asmlinkage.
+# The hypervisor never touches the FPU, whose registers belong to whichever guest ran last.
+HV_ARCH := -m32 -march=i686 -ffreestanding -fno-pic -fno-pie -fno-stack-protector \
+           -fcf-protection=none -mno-sse -mno-mmx -mno-80387 -mregparm=3
+HV_WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef \
+           -Wwrite-strings
+HV_CFLAGS := -std=gnu11 -O2 -g $(HV_ARCH) $(HV_WARN) -fno-common -fno-strict-aliasing \
+             -fno-asynchronous-unwind-tables
+HV_ASFLAGS := -g $(HV_ARCH) -D__ASSEMBLY__
+HV_LDFLAGS := -m32 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+              -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
+LIBGCC := $(shell $(HV_CC) -m32 -print-libgcc-file-name)
+
+# make V=1 prints whole commands; otherwise one short line a step.
+Q := $(if $(V),,@)
+
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+# --- the hypervisor ------------------------------------------------------------------------------
+
+# A stamp that changes when the flags do, so that DEBUG=0 after DEBUG=1 rebuilds everything.
+FLAGS_NOW := $(HV_CC) $(HV_CPPFLAGS) $(HV_CFLAGS) $(HV_ASFLAGS)
+$(shell mkdir -p $B/obj; echo '$(FLAGS_NOW)' | cmp -s - $B/obj/flags || \
+        echo '$(FLAGS_NOW)' >$B/obj/flags)
+
+$B/obj/%.c.o: %.c $B/obj/flags | $(OFFSETS)
+	@mkdir -p $(@D)
+	@echo '  CC   $<'
+	$Q$(HV_CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -MMD -MP -c -o $@ $<
+
+$B/obj/%.S.o: %.S $B/obj/flags | $(OFFSETS)
+	@mkdir -p $(@D)
+	@echo '  AS   $<'
+	$Q$(HV_CC) $(HV_CPPFLAGS) $(HV_ASFLAGS) -MMD -MP -c -o $@ $<
+
+# Structure offsets for assembly: asm-offsets.c emits lines `.ascii "->NAME value"`, which become
+# #defines. The header is rewritten only when a value changed.
+$B/obj/asm-offsets.s: arch/i386/asm-offsets.c $B/obj/flags
+	@mkdir -p $(@D)
+	$Q$(HV_CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -MMD -MP -MT $@ -MF $B/obj/asm-offsets.d -S -o $@ $<
+
+$(OFFSETS): $B/obj/asm-offsets.s
+	@mkdir -p $(@D)
+	@{ echo '/* Generated from arch/i386/asm-offsets.c; do not edit. */'; \
+	   sed -n 's/^.*"->\([A-Za-z0-9_]*\) *\$$\{0,1\}\(-\{0,1\}[0-9][0-9a-fx]*\).*/#define \1 \2/p' \
+	   $<; } >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; touch $@; else mv $@.new $@; fi
+
+$B/ringlet.lds: arch/i386/ringlet.lds.S $B/obj/flags | $(OFFSETS)
+	$Q$(HV_CC) $(HV_CPPFLAGS) -m32 -E -P -x c -D__ASSEMBLY__ -MMD -MP -MT $@ -MF $B/obj/ringlet.lds.d -o $@ $<
+
+# The panic backtrace needs a symbol table inside the image. Link once with an empty one, make the
+# table from that image, link again; the tables are the last read-only data, so text stays in
+# place, and tools/symtab --check proves that it did.
+HV_LINK = $(HV_CC) $(HV_LDFLAGS) -Wl,-T,$B/ringlet.lds -o $@ $(filter %.o,$^) $(LIBGCC)
+
+$B/obj/symtab-empty.S: tools/symtab
+	@mkdir -p $(@D)
+	$Qtools/symtab --empty >$@
+
+$B/obj/ringlet-pass1.elf: $(HV_OBJ) $B/obj/symtab-empty.o $B/ringlet.lds
+	@echo '  LD   $@'
+	$Q$(HV_LINK)
+
+$B/obj/symtab.S: $B/obj/ringlet-pass1.elf tools/symtab
+	$Qtools/symtab $< >$@
+
+$B/obj/symtab.o $B/obj/symtab-empty.o: %.o: %.S
+	$Q$(HV_CC) $(HV_ASFLAGS) -c -o $@ $<
+
+$B/ringlet.elf: $(HV_OBJ) $B/obj/symtab.o $B/ringlet.lds
+	@echo '  LD   $@'
+	$Q$(HV_LINK)
+	$Qtools/symtab --check $B/obj/ringlet-pass1.elf $@
+
+# For Bochs (ldsym) and for reading.
+$B/ringlet.sym: $B/ringlet.elf
+	$Qnm -n $< | sed -n 's/^\([0-9a-f]\{8,\}\) [^aU] \(.*\)/0x\1 \2/p' >$@
+
+$B/ringlet.asm: $B/ringlet.elf
+	$Qobjdump -S $< >$@
+
+-include $(HV_OBJ:.o=.d) $B/obj/asm-offsets.d $B/obj/ringlet.lds.d
+
+hypervisor: $B/ringlet.elf $B/ringlet.sym $B/ringlet.asm ## The hypervisor alone, with its symbols and listing
+
+# --- guests and host tests -----------------------------------------------------------------------
+
+-include pv-guest/guest.mk
+-include pv-guest/dom0/dom0.mk
+-include tests/host/host.mk
+
+.PHONY: hypervisor
