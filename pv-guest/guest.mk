@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+#
+# How a guest is built: one folder of .c and .S files, linked with pv-guest/lib and newlib, becomes
+# build/guests/NAME.elf (with its symbols for the debuggers in build/guests/NAME.sym).
+#
+# The top Makefile includes this file; it also works alone, from the top of the tree:
+#
+#     make -f pv-guest/guest.mk build/guests/toy.elf
+#
+# The folders are pv-guest/toy, pv-guest/dom0 and every tests/guests/NAME. A guest that needs more
+# sets, before this file is included:  GUEST_CFLAGS_NAME, GUEST_SOURCES_NAME (files elsewhere in
+# the tree).
+#
+# Next: pv-guest/lib/newlib.sh, pv-guest/lib/guest.ld.
+
+all-guests:
+.PHONY: all-guests
+
+GUEST_OUT := build/guests
+GUEST_LIB := pv-guest/lib
+GUEST_CROSS := build/cross/bin/i686-elf-
+
+GUEST_DIRS := $(patsubst %/,%,$(dir $(wildcard pv-guest/toy/main.c pv-guest/dom0/main.c \
+	tests/guests/*/main.c)))
+GUESTS := $(notdir $(GUEST_DIRS))
+
+# The interface version must be set for every file: see hypercall.h.
+GUEST_CPPFLAGS := -isystem build/newlib/include -isystem $(GUEST_OUT)/include \
+	-I$(GUEST_LIB)/include -I$(GUEST_OUT)/lib \
+	-D__XEN_INTERFACE_VERSION__=__XEN_LATEST_INTERFACE_VERSION__
+GUEST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes \
+	-fno-omit-frame-pointer -fno-strict-aliasing
+GUEST_LDFLAGS := -nostdlib -static -Wl,-T,$(GUEST_LIB)/guest.ld -Wl,--gc-sections \
+	-Wl,--build-id=none -Wl,-z,max-page-size=4096 -Lbuild/newlib/lib
+GUEST_COMPILE = $(GUEST_CROSS)gcc $(GUEST_CPPFLAGS) $(GUEST_CFLAGS) -MMD -MP
+
+# --- the compiler's wrappers, newlib, the public headers ---------------------------------------
+
+build/newlib/key: $(GUEST_LIB)/newlib.sh $(wildcard /usr/src/newlib/newlib-*.tar.*)
+	$< build
+	touch $@
+
+$(GUEST_OUT)/include/xen:
+	mkdir -p $(@D)
+	ln -sfn /usr/include/xen $@
+
+GUEST_READY := build/newlib/key $(GUEST_OUT)/include/xen $(GUEST_OUT)/lib/offsets.h
+
+# --- the library: start.S is compiled once for each guest, since it holds the guest's name ------
+
+GUEST_LIB_SOURCES := $(filter-out %/start.S %/offsets.c,$(wildcard $(GUEST_LIB)/*.c $(GUEST_LIB)/*.S))
+GUEST_LIB_OBJECTS := $(patsubst $(GUEST_LIB)/%,$(GUEST_OUT)/lib/%.o,$(GUEST_LIB_SOURCES))
+
+# Structure offsets for assembly: the compiler computes them, sed turns its output into #defines.
+$(GUEST_OUT)/lib/offsets.h: $(GUEST_LIB)/offsets.c $(wildcard $(GUEST_LIB)/include/pv/*.h) \
+		| build/newlib/key $(GUEST_OUT)/include/xen
+	@mkdir -p $(@D)
+	$(GUEST_CROSS)gcc $(GUEST_CPPFLAGS) $(GUEST_CFLAGS) -S -o - $< | \
+		sed -n 's/^.*->\([A-Z_0-9]*\) \$$*\([-0-9]*\).*/#define \1 \2/p' >$@.new
+	mv $@.new $@
+
+$(GUEST_OUT)/lib/%.o: $(GUEST_LIB)/% | $(GUEST_READY)
+	@mkdir -p $(@D)
+	$(GUEST_COMPILE) -c -o $@ $<
+
+$(GUEST_OUT)/lib/libpv.a: $(GUEST_LIB_OBJECTS)
+	rm -f $@
+	ar rcs $@ $^
+
+# --- a guest: $(1) its name, $(2) its folder ------------------------------------------------------
+
+define GUEST_RULES
+$(GUEST_OUT)/$(1)/start.o: $(GUEST_LIB)/start.S | $(GUEST_READY)
+	@mkdir -p $$(@D)
+	$$(GUEST_COMPILE) -DGUEST_NAME='"$(1)"' -c -o $$@ $$<
+
+$(GUEST_OUT)/$(1)/%.o: % | $(GUEST_READY)
+	@mkdir -p $$(@D)
+	$$(GUEST_COMPILE) -I$(2) $(GUEST_CFLAGS_$(1)) -c -o $$@ $$<
+
+$(GUEST_OUT)/$(1).elf: $(GUEST_OUT)/$(1)/start.o $$(patsubst %,$(GUEST_OUT)/$(1)/%.o,\
+		$$(wildcard $(2)/*.c $(2)/*.S) $(GUEST_SOURCES_$(1))) \
+		$(GUEST_OUT)/lib/libpv.a $(GUEST_LIB)/guest.ld build/newlib/key
+	$(GUEST_CROSS)gcc $(GUEST_LDFLAGS) -o $$@ $$(filter %.o,$$^) \
+		-Wl,--start-group $(GUEST_OUT)/lib/libpv.a -lc -lgcc -Wl,--end-group
+	nm -n $$@ | sed -n 's/^\([0-9a-f]*\) [a-zA-Z] /0x\1 /p' >$(GUEST_OUT)/$(1).sym
+
+all-guests: $(GUEST_OUT)/$(1).elf
+-include $$(wildcard $(GUEST_OUT)/$(1)/*.d $(GUEST_OUT)/$(1)/$(2)/*.d)
+endef
+
+$(foreach dir,$(GUEST_DIRS),$(eval $(call GUEST_RULES,$(notdir $(dir)),$(dir))))
+-include $(wildcard $(GUEST_OUT)/lib/*.d)
