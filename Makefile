@@ -110,7 +110,7 @@ $B/ringlet.asm: $B/ringlet.elf
 
 -include $(HV_OBJ:.o=.d) $B/obj/asm-offsets.d $B/obj/ringlet.lds.d
 
-hypervisor: $B/ringlet.elf $B/ringlet.sym $B/ringlet.asm ## The hypervisor alone, with its symbols and listing
+hypervisor: $B/ringlet.elf $B/ringlet.sym $B/ringlet.asm ## The hypervisor alone: build/ringlet.elf, .sym, .asm
 
 # --- guests and host tests -----------------------------------------------------------------------
 
@@ -118,4 +118,78 @@ hypervisor: $B/ringlet.elf $B/ringlet.sym $B/ringlet.asm ## The hypervisor alone
 -include pv-guest/dom0/dom0.mk
 -include tests/host/host.mk
 
-.PHONY: hypervisor
+# --- boot images and emulators -------------------------------------------------------------------
+
+guests: all-guests $B/dom0.cpio ## The guests (build/guests/NAME.elf) and the control domain's ramdisk
+
+all: hypervisor guests iso ## The hypervisor, the guests and the boot ISO (the default)
+
+BOOT_FILES := $B/ringlet.elf $B/guests/dom0.elf $B/guests/toy.elf $B/dom0.cpio
+
+$B/ringlet.iso: tools/mkiso $(BOOT_FILES)
+	@echo '  ISO  $@'
+	$Qtools/mkiso $@ $B/ringlet.elf \
+	  --entry 'Ringlet: control domain' '$(XENARGS)' $B/guests/dom0.elf $B/dom0.cpio \
+	  --entry 'Ringlet: toy as the initial domain' '$(XENARGS)' $B/guests/toy.elf
+
+iso: $B/ringlet.iso ## build/ringlet.iso, for QEMU, Bochs and machines with a BIOS
+
+# QEMU's multiboot loader takes modules as one comma-separated list.
+MODULES := $B/guests/$(GUEST).elf$(if $(filter dom0,$(GUEST)),$(shell printf ,)$B/dom0.cpio)
+QEMU_BOOT = -kernel $B/ringlet.elf -append '$(XENARGS)' -initrd '$(MODULES)'
+
+# The packages come first: the makefiles included above may need them to be read at all.
+run: ## Install what is missing, build, and boot QEMU into the control domain (GUEST=toy: the toy)
+	@tools/install-deps run
+	@$(MAKE) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
+	@echo 'Ctrl-A x ends QEMU.'
+	$Qtools/run-qemu $(QEMU_BOOT)
+
+bochs: ## Boot the ISO in Bochs, which checks segment limits; Ctrl-A x ends it
+	@tools/install-deps bochs
+	@$(MAKE) --no-print-directory iso
+	$Qtools/run-bochs --log $B/bochs.log $B/ringlet.iso
+
+bochs-debug: ## Boot the ISO under the debugger of Bochs, symbols loaded
+	@tools/install-deps bochs
+	@$(MAKE) --no-print-directory iso $B/ringlet.sym
+	$Qtools/run-bochs --log $B/bochs.log --debug $B/ringlet.sym --serial $B/serial.txt $B/ringlet.iso
+
+gdb: ## Boot QEMU stopped, with gdb attached and symbols loaded (GUEST=toy: its symbols too)
+	@tools/install-deps gdb
+	@$(MAKE) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
+	$Qgdb -q -x tools/gdb/ringlet.gdb $B/ringlet.elf -ex 'guest-symbols $(GUEST)' \
+	  -ex "target remote | QEMU_SERIAL=file:$B/serial.txt tools/run-qemu -gdb stdio -S $(QEMU_BOOT)"
+
+# --- tests and checks ----------------------------------------------------------------------------
+
+test: ## Install what is missing and run every test; ends with "N passed, N failed"
+	@tools/install-deps test
+	@$(MAKE) --no-print-directory all
+	@tests/run
+
+SOURCES = $(shell find $(HV_DIRS) include pv-guest tests -name '*.[ch]' | sort)
+
+lint: check-headers ## Layout, static analysis, headers, length of functions, opening comments
+	clang-format --dry-run -Werror $(SOURCES)
+	tools/check-functions $(SOURCES)
+	tools/check-style
+	tools/cppcheck $B
+
+check-headers: $(OFFSETS) ## Every header of the hypervisor compiles alone
+	@for header in $(HV_H:include/%=%); do \
+	  echo "#include <$$header>" | $(HV_CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -fsyntax-only -x c - || \
+	  { echo "check-headers: $$header does not compile alone"; exit 1; }; done
+	@echo 'check-headers: $(words $(HV_H)) headers compile alone'
+
+format: ## Lay out every source file as .clang-format says
+	clang-format -i $(SOURCES)
+
+clean: ## Remove build/
+	rm -rf $B
+
+help: ## This list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
+	  awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+.PHONY: all hypervisor guests iso run bochs bochs-debug gdb test lint check-headers format clean help
