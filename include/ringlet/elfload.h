@@ -14,10 +14,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <xen/features.h>
+
 /* Where the hypervisor's hole begins for 32-bit guests (design.md, linear address space). */
 #define ELF_HV_START 0xF5800000u
 
 #define ELF_MAX_SEGMENTS 32
+
+/*
+ * Features a kernel may require ("!name"). Linux requires writable_page_tables, which for this ABI
+ * means that stores to its read-only page tables are emulated (VMASST_TYPE_writable_pagetables).
+ */
+#define ELF_FEATURES_PROVIDED                                                                      \
+    (1u << XENFEAT_writable_page_tables | 1u << XENFEAT_pae_pgdir_above_4gb |                      \
+     1u << XENFEAT_mmu_pt_update_preserve_ad | 1u << XENFEAT_highmem_assist |                      \
+     1u << XENFEAT_gnttab_map_avail_bits | 1u << XENFEAT_dom0)
 
 #define ELF_NO_HYPERCALL_PAGE 0xFFFFFFFFu /* page aligned addresses can never equal these */
 #define ELF_NO_P2M_BASE       0xFFFFFFFFu
@@ -72,6 +83,7 @@ struct elf_kernel {
     /* Private to elfload.c. */
     const uint8_t *image;
     size_t size;
+    uint32_t seen; /* bit n: XEN_ELFNOTE n, or its word in the old string, was given */
     unsigned segments;
     struct elf_segment segment[ELF_MAX_SEGMENTS];
     char reason[80];
