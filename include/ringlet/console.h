@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * console.h: the hypervisor's console (16550 serial port, VGA text), its keys, and the command line.
+ */
+#ifndef RINGLET_CONSOLE_H
+#define RINGLET_CONSOLE_H
+
+#include <ringlet/lib.h>
+
+struct cpu_user_regs;
+
+/* arch/i386/serial.c */
+void serial_init(uint16_t port, uint32_t baud);
+void serial_putc(char c);
+int serial_getc(void); /* -1: nothing there */
+void serial_irq_enable(void);
+
+/* arch/i386/vga.c */
+void vga_init(void);
+void vga_putc(char c);
+
+/* xen/console.c: output to whatever `console=` names; input to keys or to the initial domain */
+void console_init_early(const char *cmdline);
+void console_init(void);
+void console_write(const char *s, size_t n);
+void console_input_interrupt(void); /* from the UART's interrupt */
+void console_flush_sync(void);      /* panic: everything out, from now on polled and unlocked */
+
+/* xen/keys.c: keys typed while the hypervisor has the console (Ctrl-A three times switches) */
+void key_register(char key, const char *what, void (*fn)(void));
+void key_handle(char key);
+void keys_init(void);
+
+/* xen/cmdline.c: Xen's words. Parsed once at boot into `options`. */
+struct boot_options {
+    uint64_t dom0_mem; /* bytes; 0: not given */
+    unsigned dom0_max_vcpus;
+    bool noreboot;
+    bool sync_console;
+    bool console_serial, console_vga;
+    enum log_level loglvl, guest_loglvl;
+    uint32_t com1_baud;
+    uint16_t com1_port;
+    char cmdline[1024];
+};
+extern struct boot_options options;
+void cmdline_parse(const char *s);
+
+/* arch/i386/reboot.c */
+noreturn void machine_reboot(void);
+noreturn void machine_power_off(void);
+noreturn void machine_halt(void);
+
+#endif

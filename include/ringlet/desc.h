@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * desc.h: segment descriptors, gates, the TSS, and the selectors of the GDT's reserved page.
+ *
+ * A selector is index << 3 | TI << 2 | RPL. Entries 0 to 7167 of every GDT are the guest's (14 pages); the page from
+ * entry 7168 (selector 0xe000) is ours. The ABI fixes the flat guest selectors there (xen/arch-x86/xen-x86_32.h).
+ * SDM vol. 3, 3.4.5 (segment descriptors), 6.11 (gates), 7.2 (TSS). Assembly includes the selectors.
+ */
+#ifndef RINGLET_DESC_H
+#define RINGLET_DESC_H
+
+#define HYPERVISOR_CS 0xe008
+#define HYPERVISOR_DS 0xe010
+#define TSS_SELECTOR 0xe040
+#define DF_TSS_SELECTOR 0xe048
+#define FIRST_RESERVED_SELECTOR 0xe000
+
+#define TRAP_divide_error 0
+#define TRAP_debug 1
+#define TRAP_nmi 2
+#define TRAP_int3 3
+#define TRAP_overflow 4
+#define TRAP_bounds 5
+#define TRAP_invalid_op 6
+#define TRAP_no_device 7
+#define TRAP_double_fault 8
+#define TRAP_copro_seg 9
+#define TRAP_invalid_tss 10
+#define TRAP_no_segment 11
+#define TRAP_stack_error 12
+#define TRAP_gp_fault 13
+#define TRAP_page_fault 14
+#define TRAP_spurious_int 15
+#define TRAP_copro_error 16
+#define TRAP_alignment_check 17
+#define TRAP_machine_check 18
+#define TRAP_simd_error 19
+
+#define HYPERCALL_VECTOR 0x82
+#define TIMER_VECTOR 0xf0
+#define IPI_VECTOR 0xf1
+#define SPURIOUS_VECTOR 0xff
+#define PIC_VECTOR_BASE 0xe0 /* IRQ 0-15 at 0xe0-0xef */
+
+#define EFLAGS_CF 0x00000001
+#define EFLAGS_TF 0x00000100
+#define EFLAGS_IF 0x00000200
+#define EFLAGS_DF 0x00000400
+#define EFLAGS_IOPL 0x00003000
+#define EFLAGS_NT 0x00004000
+#define EFLAGS_RF 0x00010000
+#define EFLAGS_VM 0x00020000
+#define EFLAGS_AC 0x00040000
+#define EFLAGS_VIF 0x00080000
+#define EFLAGS_VIP 0x00100000
+#define EFLAGS_ID 0x00200000
+
+#ifndef __ASSEMBLY__
+#include <ringlet/page.h>
+
+/* Segment or system descriptor. b holds the high half: base 31:24, G, D, AVL, limit 19:16, P, DPL, S, type, base 23:16. */
+struct desc {
+    uint32_t a, b;
+};
+#define DESC_P (1u << 15)
+#define DESC_DPL_SHIFT 13
+#define DESC_DPL (3u << DESC_DPL_SHIFT)
+#define DESC_S (1u << 12)
+#define DESC_TYPE (15u << 8)
+#define DESC_CODE (1u << 11)     /* S=1: code segment */
+#define DESC_EXPAND_DOWN (1u << 10) /* data: expand-down; code: conforming */
+#define DESC_CONFORMING (1u << 10)
+#define DESC_RW (1u << 9)
+#define DESC_ACCESSED (1u << 8)
+#define DESC_G (1u << 23)
+#define DESC_DB (1u << 22)
+#define DESC_L (1u << 21)
+
+/* Interrupt (type 14) or trap (15) gate, or task gate (5). */
+struct gate {
+    uint16_t offset_low;
+    uint16_t selector;
+    uint8_t zero;
+    uint8_t type; /* P, DPL, type */
+    uint16_t offset_high;
+} __packed;
+
+/* 32-bit TSS: the processor reads ss0:esp0 on entry to ring 0 and ss1:esp1 on `int $0x80` straight to ring 1. */
+struct tss {
+    uint32_t link;
+    uint32_t esp0, ss0;
+    uint32_t esp1, ss1;
+    uint32_t esp2, ss2;
+    uint32_t cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi;
+    uint32_t es, cs, ss, ds, fs, gs, ldt;
+    uint16_t trap, iomap;
+};
+_Static_assert(sizeof(struct tss) == 104, "SDM vol. 3, figure 7-2");
+
+struct vcpu;
+
+/* arch/i386/desc.c */
+void desc_init_cpu(unsigned cpu);
+void set_int80_gate(const struct vcpu *v);
+void load_guest_descriptor_tables(struct vcpu *v);
+
+/* traps/descriptor.c: what a guest may put into its GDT and LDT */
+bool check_descriptor(struct desc *d);
+bool fixup_guest_code_selector(uint16_t *sel);
+bool fixup_guest_stack_selector(uint16_t *sel);
+#endif
+
+#endif

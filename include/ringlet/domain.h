@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * domain.h: a domain (one guest and its memory) and its vcpus.
+ *
+ * A domain is found by its id: ids are given out so that no two live domains share a slot (domid & 1023), and the
+ * slot is what a frame's `owner` field holds. A domain lives as long as something refers to it: `refs` counts one
+ * for being in the table, and one for each frame it still owns and each short-term user (find_domain).
+ *
+ * Read next: xen/domain.c (life and death), xen/builder.c (the initial domain), xen/sched.c (who runs).
+ */
+#ifndef RINGLET_DOMAIN_H
+#define RINGLET_DOMAIN_H
+
+#include <ringlet/desc.h>
+#include <ringlet/evtchn.h>
+#include <ringlet/frame.h>
+#include <ringlet/grant.h>
+#include <ringlet/percpu.h>
+#include <ringlet/spinlock.h>
+#include <ringlet/time.h>
+#include <xen/vcpu.h>
+#include <xen/xen.h>
+
+#define NR_DOMAIN_SLOTS 1024
+#define MAX_VCPUS XEN_LEGACY_MAX_VCPUS
+
+/* Why a vcpu may not run, besides pauses; bits of vcpu.wait. */
+#define WAIT_BLOCKED 0x1 /* SCHEDOP_block: until an event */
+#define WAIT_POLLING 0x2 /* SCHEDOP_poll: until one of some ports is pending, or a timeout */
+#define WAIT_DOWN 0x4    /* not yet initialised, or taken down */
+
+/*
+ * V1  `processor` and `running` change only under that CPU's runq_lock.
+ * V2  while not running, `regs` holds the guest's registers; while running, they are in cpu_info.guest_regs.
+ * V3  `l3_frame` holds a general and a type reference to an L3, or is INVALID_MFN (the vcpu cannot run then).
+ */
+struct vcpu {
+    struct domain *domain;
+    unsigned id;
+    struct cpu *processor;
+    struct vcpu_info *info; /* in shared_info, or where the guest registered it: always mapped */
+    mfn_t info_mfn;         /* frame holding a registered vcpu_info, else INVALID_MFN */
+    bool initialised;       /* has had a context set */
+
+    /* Scheduling; processor->runq_lock. */
+    bool running;
+    bool queued;
+    struct vcpu *runq_next, *runq_prev;
+    uint32_t wait; /* WAIT_* */
+    int pause_count;
+    struct vcpu_runstate_info runstate;
+    uint64_t slice_end;
+    void *runstate_guest;      /* registered area, guest address */
+    void *time_info_guest;     /* registered vcpu_time_info copy, guest address */
+    evtchn_port_t poll_port;   /* the one port polled for; 0: several */
+    bool poll_timed_out;
+    uint32_t affinity;
+
+    struct timer poll_timer;
+    struct timer singleshot_timer;
+    struct timer periodic_timer;
+    uint64_t periodic_period; /* ns; 0: stopped */
+    evtchn_port_t virq_port[NR_VIRQS];
+    struct evtchn_fifo_vcpu *fifo;
+
+    /* The guest's processor state. */
+    struct cpu_user_regs regs; /* V2 */
+    mfn_t l3_frame;            /* V3 */
+    uint32_t kernel_ss, kernel_sp;
+    uint32_t event_cs, event_eip;
+    uint32_t failsafe_cs, failsafe_eip;
+    bool failsafe_masks_events;
+    uint32_t sysenter_cs, sysenter_eip;
+    bool sysenter_masks_events;
+    uint32_t nmi_cs, nmi_eip;
+    bool nmi_pending, nmi_masked;
+    uint32_t cr0_ts;      /* virtual CR0.TS: X86 CR0_TS or 0 */
+    uint32_t cr0, cr4;    /* what the guest believes */
+    uint32_t debugreg[8]; /* DR0-3, 6, 7; 4 and 5 unused */
+    unsigned iopl;        /* virtual IOPL of ring 1 and up: 0 to 3 */
+    const uint8_t *iobmp_guest; /* guest address of the port permission bitmap */
+    unsigned iobmp_ports;
+    unsigned gdt_entries;
+    mfn_t gdt_frames[GUEST_GDT_PAGES]; /* each holds a FT_SEG reference; the first DIV_ROUND_UP(gdt_entries, 512) */
+    uint32_t ldt_base, ldt_entries;
+    mfn_t ldt_frames[GUEST_LDT_PAGES]; /* mapped so far: FT_SEG references; INVALID_MFN: not yet */
+    bool fpu_initialised;
+    struct trap_info traps[256];
+    uint8_t fpu[512] __aligned(16);
+};
+
+enum domain_state { DOMAIN_ALIVE, DOMAIN_DYING, DOMAIN_DEAD };
+
+struct domain {
+    domid_t id;
+    unsigned slot; /* id & 1023 */
+    uint32_t refs; /* atomic */
+    bool privileged;
+    bool initial;
+    bool debugger_attached;
+    enum domain_state state;
+    bool shut_down; /* the guest asked for SHUTDOWN_*; its vcpus are paused */
+    unsigned shutdown_code;
+    bool crashed; /* domain_crash() has been called: no vcpu runs again */
+    xen_domain_handle_t handle;
+    uint32_t ssidref;
+
+    struct shared_info *shared_info; /* a heap page shared with the guest */
+    unsigned max_vcpus;
+    struct vcpu *vcpus[MAX_VCPUS];
+    int pause_count;            /* atomic: the hypervisor's and the controllers' pauses together */
+    int controller_pause_count; /* domctl pauses not yet undone; domctl_lock */
+
+    /* page_lock: the frames. tot_pages counts frames from assign_frames; heap pages shared with it are separate. */
+    spinlock_t page_lock;
+    mfn_t page_list; /* first frame of the list linked by next/prev; 0: none */
+    uint32_t tot_pages, max_pages;
+    uint32_t heap_pages; /* heap pages shared with this domain and still referenced */
+
+    /* mm_lock: all page tables of the domain, its descriptor tables, and what its vcpus load from them. */
+    spinlock_t mm_lock;
+    bool l3_above_4g;  /* the kernel said extended-cr3 or bimodal, or asked by vm_assist */
+    uint64_t tlb_stale; /* TLB clock when this domain's memory last lost a mapping (see mm/types.c) */
+    uint32_t dirty_cpus; /* CPUs whose TLB may hold translations of this domain */
+    uint32_t vm_assist;  /* VMASST_TYPE_* bits */
+    uint32_t teardown_step;
+
+    spinlock_t evtchn_lock; /* everything in `evtchn` */
+    struct evtchn_table evtchn;
+    struct grant_table grant;
+
+    int64_t time_offset; /* seconds added to the wall clock */
+    uint8_t *ioports;    /* bitmap of 65536 ports this domain may use, or NULL: none */
+    bool iomem_all;      /* may map any frame that is not memory */
+    uint64_t cpu_time;   /* ns, of vcpus that are gone */
+
+    struct timer watchdog[2];
+    bool watchdog_used[2];
+    struct domain *next; /* list in order of id; domlist_lock */
+};
+
+/* xen/domain.c */
+extern struct domain *domain_list;
+extern struct domain *domain_slots[NR_DOMAIN_SLOTS];
+extern struct domain *initial_domain;
+extern spinlock_t domlist_lock;
+extern struct domain idle_domain;
+struct domain *domain_create(domid_t id, bool privileged, unsigned max_vcpus);
+struct vcpu *vcpu_create(struct domain *d, unsigned id);
+int domain_kill(struct domain *d);
+struct domain *find_domain(domid_t id);         /* takes a reference; NULL when there is none */
+struct domain *find_domain_or_self(domid_t id); /* the same, where DOMID_SELF means the caller */
+void put_domain(struct domain *d);
+void domain_pause(struct domain *d);
+void domain_unpause(struct domain *d);
+int domain_pause_by_controller(struct domain *d);
+int domain_unpause_by_controller(struct domain *d);
+void domain_shutdown(struct domain *d, unsigned reason);
+void domain_resume(struct domain *d);
+/* End this domain and say why: registers and stack are printed. Safe anywhere, does not return control to the guest. */
+void domain_crash(struct domain *d, const char *why, ...) __printf(2, 3);
+int vcpu_reset(struct vcpu *v);
+void send_guest_trap_nmi(struct vcpu *v);
+
+static inline void get_domain(struct domain *d)
+{
+    __atomic_fetch_add(&d->refs, 1, __ATOMIC_SEQ_CST);
+}
+
+static inline struct domain *frame_owner(const struct frame *f)
+{
+    return domain_slots[f->owner];
+}
+
+/* xen/context.c: the public vcpu_guest_context */
+int set_vcpu_context(struct vcpu *v, const struct vcpu_guest_context *c);
+void get_vcpu_context(struct vcpu *v, struct vcpu_guest_context *c);
+uint32_t sanitise_eflags(uint32_t eflags);
+
+/* xen/builder.c */
+struct boot_module {
+    const void *start;
+    uint32_t size;
+    const char *cmdline;
+};
+void build_initial_domain(const struct boot_module *kernel, const struct boot_module *ramdisk);
+
+/* arch/i386/switch.c */
+void context_switch(struct vcpu *from, struct vcpu *to);
+void fpu_restore(struct vcpu *v);
+void fpu_save_owner(void);
+void fpu_forget(struct vcpu *v);
+void sync_vcpu_regs(struct vcpu *v);
+struct cpu_user_regs *vcpu_regs(struct vcpu *v);
+noreturn void run_current_vcpu(void);
+noreturn void idle_loop(void);
+
+#define for_each_vcpu(d, v)                                                    \
+    for (unsigned i_##v = 0; i_##v < (d)->max_vcpus; i_##v++)                  \
+        if (((v) = (d)->vcpus[i_##v]))
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * evtchn.h: event channels, the guest's interrupts. A port is a number in one domain; what it stands for (another
+ * domain's port, a virtual IRQ, an IPI, a physical IRQ) is kept here, out of the guest's reach.
+ *
+ * Read next: evtchn/event_channel.c.
+ */
+#ifndef RINGLET_EVTCHN_H
+#define RINGLET_EVTCHN_H
+
+#include <ringlet/types.h>
+#include <xen/event_channel.h>
+#include <xen/xen.h>
+
+struct domain;
+struct vcpu;
+
+enum evtchn_state {
+    EVTCHN_FREE,
+    EVTCHN_RESERVED,
+    EVTCHN_UNBOUND,
+    EVTCHN_INTERDOMAIN,
+    EVTCHN_PIRQ,
+    EVTCHN_VIRQ,
+    EVTCHN_IPI
+};
+
+struct evtchn {
+    uint8_t state; /* enum evtchn_state */
+    uint8_t priority;
+    uint16_t vcpu; /* vcpu that is notified */
+    union {
+        struct {
+            domid_t remote;
+        } unbound;
+        struct {
+            domid_t remote;
+            evtchn_port_t port;
+        } interdomain;
+        uint32_t virq;
+        uint32_t pirq;
+    } u;
+};
+
+/* Ports come in buckets, allocated when first used. The 2-level ABI of x86_32 has 32 x 32 ports, FIFO 2^17. */
+#define EVTCHN_BUCKET 128
+#define EVTCHN_2L_PORTS 1024
+#define EVTCHN_FIFO_PORTS (1u << 17)
+
+struct evtchn_fifo;
+struct evtchn_table {
+    struct evtchn **buckets; /* array of EVTCHN_FIFO_PORTS / EVTCHN_BUCKET pointers */
+    unsigned valid_ports;    /* ports 0 to valid_ports - 1 have a struct evtchn */
+    unsigned max_port;       /* the highest port this domain may use */
+    struct evtchn_fifo *fifo; /* NULL: the 2-level ABI */
+};
+
+/* evtchn/event_channel.c. Ports and domids from guests are checked inside. Errors: -Exxx of xen/errno.h. */
+int evtchn_init(struct domain *d);
+void evtchn_destroy(struct domain *d); /* closes every port; frees the table */
+int evtchn_set_max_port(struct domain *d, unsigned max_port);
+int evtchn_send(struct domain *d, evtchn_port_t port);
+int evtchn_close(struct domain *d, evtchn_port_t port);
+int evtchn_reset(struct domain *d);
+bool evtchn_port_valid(struct domain *d, evtchn_port_t port);
+bool evtchn_port_pending(struct domain *d, evtchn_port_t port);
+void send_guest_virq(struct vcpu *v, unsigned virq);          /* a per-vcpu VIRQ (timer, debug) */
+void send_global_virq(struct domain *d, unsigned virq);       /* a global VIRQ of one domain */
+void send_initial_domain_virq(unsigned virq);                 /* console, domain exception: to whom they are bound */
+void send_guest_pirq(struct domain *d, unsigned pirq);
+void vcpu_mark_events_pending(struct vcpu *v); /* sets evtchn_upcall_pending, wakes the vcpu */
+void evtchn_move_vcpu_info(struct vcpu *v);    /* after the vcpu_info moved: redeliver what may have been missed */
+void evtchn_dump(struct domain *d);            /* console key */
+
+#endif

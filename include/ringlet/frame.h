@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * frame.h: what the hypervisor knows of every page of machine memory.
+ *
+ * Direct paging lets a guest write its own page tables, so safety rests on two counts per frame:
+ *
+ *   count  how many references keep the frame from being freed: one for being allocated to its owner, one for
+ *          every page-table entry, pin, CR3, descriptor table, grant or foreign map that uses it.
+ *   type   what the frame is used *as* by those references that care: a page table of some level, a descriptor
+ *          table, or ordinary writable memory. A frame has one type at a time, and changes it only when its type
+ *          count is zero. So a frame that is a page table cannot also be mapped writable: a guest can never write
+ *          an entry that was not checked.
+ *
+ * Read next: mm/types.c (the machine that moves frames between types).
+ */
+#ifndef RINGLET_FRAME_H
+#define RINGLET_FRAME_H
+
+#include <ringlet/lib.h>
+#include <ringlet/page.h>
+
+struct domain;
+
+/*
+ * Invariants (ASSERTed in mm/types.c, recomputed from scratch by mm/audit.c):
+ *  F1  count == 0 exactly when the frame is free; a free frame has no type count and no owner.
+ *  F2  FC_ALLOCATED is set exactly while the owner holds its allocation reference, and then count >= 1.
+ *  F3  every type reference comes with a general reference: type count <= count.
+ *  F4  FT_PINNED holds exactly one type reference; so pinned implies type count >= 1 and a page-table type.
+ *  F5  FT_VALIDATED with a page-table type means: every entry was checked and holds the references it needs.
+ *      It is set only while type count >= 1, except for writable, which needs no checking.
+ *  F6  FT_PARTIAL: validation or its undoing stopped after `nr_done` entries to let others run. The entries below
+ *      nr_done hold their references, the others none. One type reference belongs to whoever continues.
+ *  F7  FT_TOP goes with FT_L2 alone: this L2 stands in slot 3 of exactly one L3 (type count 1 beyond a pin), and its
+ *      entries from L2_FIRST_HYPERVISOR_SLOT up are the hypervisor's.
+ * Words three and four (list links, owner, nr_done) change only under the owner's page_lock, or heap_lock when free;
+ * words one and two change by atomic operations only.
+ */
+struct frame {
+    uint32_t count_info; /* FC_* and the number of references */
+    uint32_t type_info;  /* FT_* and the number of type references */
+    uint32_t next : 22;  /* frame number of the next in the owner's list, or free list; 0 ends it */
+    uint32_t owner : 10; /* slot of the owning domain (domain_slot); OWNER_NONE when free */
+    uint32_t prev : 22;
+    uint32_t nr_done : 10; /* FT_PARTIAL: entries that hold references; free: order of the block */
+};
+_Static_assert(sizeof(struct frame) == 16, "the frame table's address range counts on 16 bytes a frame");
+
+#define FC_ALLOCATED 0x80000000u /* the owner's own reference is held */
+#define FC_XEN 0x40000000u       /* from the hypervisor's heap: direct-mapped, never handed back by a guest */
+#define FC_FREE 0x20000000u      /* head of a free block of 1 << nr_done frames */
+#define FC_COUNT 0x03FFFFFFu
+
+#define FT_TYPE 0xE0000000u
+#define FT_NONE 0x00000000u
+#define FT_L1 0x20000000u
+#define FT_L2 0x40000000u
+#define FT_L3 0x60000000u
+#define FT_SEG 0xA0000000u      /* GDT or LDT */
+#define FT_WRITABLE 0xE0000000u
+#define FT_PINNED 0x10000000u
+#define FT_VALIDATED 0x08000000u
+#define FT_PARTIAL 0x04000000u
+#define FT_TOP 0x02000000u
+#define FT_COUNT 0x01FFFFFFu
+/* What two references must agree on. */
+#define FT_TYPE_AND_TOP (FT_TYPE | FT_TOP)
+
+#define OWNER_NONE 1023u
+#define OWNER_XEN (0x7FF2u & 1023u) /* DOMID_XEN's slot */
+#define OWNER_IO (0x7FF1u & 1023u)  /* DOMID_IO's slot */
+
+/* The frame table and its size: frames from 0 to max_frame - 1 have an entry. Boot constants. mm/alloc.c */
+extern uint32_t max_frame;
+#ifdef RINGLET_HOST
+extern struct frame *frame_table;
+extern uint32_t *m2p;
+#else
+#define frame_table ((struct frame *)FRAME_TABLE_START)
+#define m2p ((uint32_t *)M2P_START)
+#endif
+
+static inline struct frame *mfn_frame(mfn_t mfn)
+{
+    ASSERT(mfn < max_frame);
+    return &frame_table[mfn];
+}
+
+static inline mfn_t frame_mfn(const struct frame *f)
+{
+    return f - frame_table;
+}
+
+static inline uint32_t frame_type(const struct frame *f)
+{
+    return f->type_info & FT_TYPE;
+}
+
+/* m2p[mfn] is the pfn the owner gave the frame, INVALID_M2P where none. Guests read it through the alias. */
+#define INVALID_M2P 0xFFFFFFFFu
+
+/*
+ * mm/alloc.c: frames for domains and for the hypervisor.
+ * Units: order n is 2^n frames. `bits` limits machine addresses to 2^bits bytes (0: no limit).
+ */
+#define MAX_ORDER 10
+void frames_init(void);
+void frames_init_add(mfn_t start, mfn_t end);
+mfn_t alloc_frames(unsigned order, unsigned bits);
+void free_frames(mfn_t mfn, unsigned order);
+uint32_t free_frame_count(void);
+uint32_t total_frame_count(void);
+int assign_frames(struct domain *d, mfn_t mfn, unsigned order);
+mfn_t alloc_domain_frames(struct domain *d, unsigned order, unsigned bits);
+void frame_release(struct frame *f);
+bool steal_frame(struct domain *d, struct frame *f);
+void *heap_alloc_pages(unsigned order);
+void heap_free_pages(void *va, unsigned order);
+void share_heap_page(struct domain *d, void *va, bool writable);
+void unshare_heap_page(struct domain *d, void *va);
+void *xzalloc_bytes(size_t size);
+void xfree(void *p);
+#define xzalloc(type) ((type *)xzalloc_bytes(sizeof(type)))
+#define xzalloc_array(type, n) ((type *)xzalloc_bytes(sizeof(type) * (n)))
+
+/* mm/types.c: references and types */
+bool get_frame(struct frame *f, const struct domain *d);
+bool get_frame_any(struct frame *f);
+void put_frame(struct frame *f);
+int get_type(struct frame *f, uint32_t type);
+void put_type(struct frame *f);
+int put_type_preemptible(struct frame *f);
+int get_type_preemptible(struct frame *f, uint32_t type);
+int get_frame_and_type(struct frame *f, struct domain *d, uint32_t type);
+void put_frame_and_type(struct frame *f);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm.h: what the memory mechanisms offer one another: page-table entries checked and counted.
+ *
+ * Read next: frame.h (the types), mm/types.c, mm/entries.c.
+ */
+#ifndef RINGLET_MM_H
+#define RINGLET_MM_H
+
+#include <ringlet/domain.h>
+#include <ringlet/frame.h>
+
+/*
+ * mm/entries.c: one entry at a time. `e` is the new value as the guest wrote it, `pt_owner` the domain whose table it
+ * is, `frame_owner` the domain whose frame it may map (differs for foreign maps). 0 or -Exxx; on an error
+ * nothing has changed.
+ */
+int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *frame_owner);
+void put_l1_entry(pte_t e, struct domain *pt_owner);
+int mod_l1_entry(pte_t *pl1, pte_t e, struct vcpu *v, struct domain *pt_owner, struct domain *frame_owner,
+                 bool preserve_ad);
+int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, struct vcpu *v, bool preserve_ad);
+int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v, bool preserve_ad);
+
+/* mm/walk.c: the L1 entry that maps `va` on the running page tables. NULL when there is none; unmap_frame() the result. */
+pte_t *map_guest_l1(const struct vcpu *v, uint32_t va, mfn_t *l1_mfn);
+pte_t guest_l1_entry(const struct vcpu *v, uint32_t va); /* 0 when not mapped */
+
+/* mm/baseptr.c: the root of a vcpu's address space */
+int new_guest_cr3(struct vcpu *v, mfn_t l3);
+void drop_guest_cr3(struct vcpu *v);
+void reload_l3(struct vcpu *v);
+
+/* mm/descriptor_tables.c */
+int set_gdt(struct vcpu *v, const mfn_t *frames, unsigned entries);
+void destroy_gdt(struct vcpu *v);
+int set_ldt(struct vcpu *v, uint32_t base, uint32_t entries);
+bool fault_in_ldt_page(uint32_t offset); /* a #PF in this CPU's LDT window: true when now mapped */
+void invalidate_ldt(struct vcpu *v);
+
+/* mm/teardown.c: take a dying domain's memory back. 0 when done, -ERESTART to be called again. */
+int relinquish_memory(struct domain *d);
+
+/* mm/audit.c: recompute every count; the number of differences found, the first one printed. */
+unsigned audit_frames(void);
+
+#endif

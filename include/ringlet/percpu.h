@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * percpu.h: what belongs to one processor, and how code finds its own.
+ *
+ * Each CPU has one stack of STACK_SIZE bytes, aligned to its size. Its last bytes are a struct cpu_info: the frame
+ * in which the guest's registers are saved on every entry from a guest (the TSS's esp0 points into it), and pointers to
+ * the vcpu that runs and to this CPU's state. So `esp & ~(STACK_SIZE - 1)` reaches all three without a segment
+ * register. Hypervisor code never sleeps: a vcpu that stops leaves its registers in struct vcpu and the stack is reset.
+ */
+#ifndef RINGLET_PERCPU_H
+#define RINGLET_PERCPU_H
+
+#include <ringlet/desc.h>
+#include <ringlet/lib.h>
+#include <ringlet/spinlock.h>
+#include <xen/xen.h>
+
+struct vcpu;
+struct timer;
+
+/* Top of the stack. The processor pushes ss, esp, eflags, cs, eip below guest_regs.es on entry from ring 1 or 3. */
+struct cpu_info {
+    struct cpu_user_regs guest_regs;
+    struct vcpu *current;
+    struct cpu *cpu;
+};
+
+/* Work to be done before the next return to a guest. One bit each in cpu.softirq_pending. xen/softirq.c */
+enum softirq { SOFTIRQ_TIMER, SOFTIRQ_SCHEDULE, SOFTIRQ_CONSOLE, SOFTIRQ_REAP, NR_SOFTIRQS };
+
+struct cpu {
+    unsigned id;
+    uint32_t softirq_pending; /* bits of enum softirq; set atomically by any CPU, cleared by this one */
+    struct vcpu *idle;
+    struct vcpu *fpu_owner; /* whose FPU state is in the registers; NULL: nobody's */
+
+    /* mapcache.c: slot i shows frame tag[i]; users[i] counts map_frame() calls not yet undone. */
+    mfn_t map_tag[MAPCACHE_SLOTS];
+    uint8_t map_users[MAPCACHE_SLOTS];
+    pte_t *window; /* the L1 entries of this CPU's window */
+
+    uint64_t tlb_flushed; /* the TLB clock at this CPU's last full flush */
+    /* The four L3 entries this CPU runs on: our copy, because the processor reserves bits that guests may set. */
+    pte_t l3[L3_ENTRIES] __aligned(32);
+
+    struct desc *gdt; /* the reserved page of the GDT, direct-mapped */
+    struct gate *idt;
+    struct tss tss;
+
+    spinlock_t runq_lock; /* runq, and `state` of the vcpus assigned to this CPU; xen/sched.c */
+    struct vcpu *runq_head;
+    struct vcpu *runq_tail;
+
+    spinlock_t timer_lock; /* timers, nr_timers; xen/timer.c */
+    struct timer **timers; /* binary heap by expiry */
+    unsigned nr_timers;
+    unsigned max_timers;
+
+    uint32_t locks_held; /* one bit a lock_rank, debug builds */
+    uint32_t apic_id;
+    uint64_t idle_ns;
+    bool online;
+};
+
+/* arch/i386/percpu.c */
+extern struct cpu cpus[MAX_CPUS];
+extern unsigned nr_cpus;
+
+static inline struct cpu_info *get_cpu_info(void)
+{
+    uintptr_t sp;
+    __asm__("movl %%esp, %0" : "=r"(sp));
+    return (struct cpu_info *)((sp & ~(uintptr_t)(STACK_SIZE - 1)) + STACK_SIZE - sizeof(struct cpu_info));
+}
+
+#ifdef RINGLET_HOST
+extern struct cpu *host_cpu;
+extern struct vcpu *host_vcpu;
+#define this_cpu host_cpu
+#define current host_vcpu
+#else
+#define this_cpu (get_cpu_info()->cpu)
+#define current (get_cpu_info()->current)
+#endif
+#define guest_regs() (&get_cpu_info()->guest_regs)
+
+static inline void raise_softirq_on(struct cpu *c, enum softirq nr)
+{
+    __atomic_fetch_or(&c->softirq_pending, 1u << nr, __ATOMIC_SEQ_CST);
+}
+
+static inline void raise_softirq(enum softirq nr)
+{
+    raise_softirq_on(this_cpu, nr);
+}
+
+/* Has something come up that a long operation should give way to? Long loops ask this and continue later. */
+bool preempt_needed(void); /* xen/softirq.c */
+asmlinkage void do_softirq(void);
+void softirq_register(enum softirq nr, void (*handler)(void));
+
+#endif

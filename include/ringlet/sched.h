@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sched.h: which vcpu runs. Read next: xen/sched.c.
+ */
+#ifndef RINGLET_SCHED_H
+#define RINGLET_SCHED_H
+
+#include <ringlet/domain.h>
+
+/* xen/sched.c */
+void sched_init_cpu(struct cpu *c);
+void sched_init_vcpu(struct vcpu *v);
+void sched_destroy_vcpu(struct vcpu *v);
+void vcpu_wake(struct vcpu *v);  /* put it on a run queue if nothing keeps it from running */
+void vcpu_sleep(struct vcpu *v); /* take it off; if it runs here, at the next return to a guest */
+void vcpu_pause(struct vcpu *v);
+void vcpu_unpause(struct vcpu *v);
+void vcpu_unblock(struct vcpu *v); /* an event came: ends SCHEDOP_block and SCHEDOP_poll */
+void vcpu_block(void);
+void vcpu_yield(void);
+void vcpu_runstate_change(struct vcpu *v, int state, uint64_t now);
+void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);
+bool vcpu_runnable(const struct vcpu *v);
+void sched_dump(void);
+
+#endif

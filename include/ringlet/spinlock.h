@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * spinlock.h: mutual exclusion between CPUs, and the one order in which locks may be taken.
+ *
+ * Hypervisor code runs with interrupts off from entry to exit, so a lock also keeps its holder from being
+ * interrupted. A lock lists the fields it guards where it is declared. A CPU may take a lock only of a rank above
+ * every rank it holds; debug builds check it. The ranks, in the order of taking:
+ */
+#ifndef RINGLET_SPINLOCK_H
+#define RINGLET_SPINLOCK_H
+
+#include <ringlet/lib.h>
+
+enum lock_rank {
+    RANK_DOMCTL = 1, /* domctl_lock: one control operation at a time */
+    RANK_DOMLIST,    /* domlist_lock: the table of domains */
+    RANK_MM,         /* domain.mm_lock: page tables, descriptor tables of one domain */
+    RANK_GRANT,      /* domain.grant.lock: grant and maptrack tables of one domain */
+    RANK_EVTCHN,     /* domain.evtchn_lock: ports of one domain (two domains: lower domid first) */
+    RANK_PAGES,      /* domain.page_lock: the list of a domain's frames, tot_pages, max_pages */
+    RANK_HEAP,       /* heap_lock: free frames */
+    RANK_TIMER,      /* cpu.timer_lock: the heap of timers of one CPU */
+    RANK_RUNQ,       /* cpu.runq_lock: run queue and vcpu run states of one CPU */
+    RANK_CONSOLE,    /* console_lock: output and input rings of the console */
+    RANK_MAX
+};
+
+typedef struct spinlock {
+    volatile uint8_t held;
+    uint8_t rank; /* enum lock_rank */
+    int16_t cpu;  /* holder, -1 when free; debug builds only */
+} spinlock_t;
+
+#define SPINLOCK_INIT(r) \
+    {                    \
+        .rank = (r), .cpu = -1 \
+    }
+
+static inline void spin_lock_init(spinlock_t *l, enum lock_rank rank)
+{
+    *l = (spinlock_t)SPINLOCK_INIT(rank);
+}
+
+/* arch/i386/spinlock.c: the debug half, which knows the ranks this CPU holds */
+void spin_lock_check(spinlock_t *l);
+void spin_unlock_check(spinlock_t *l);
+
+static inline void spin_lock(spinlock_t *l)
+{
+#ifndef NDEBUG
+    spin_lock_check(l);
+#endif
+    while (__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE)) {
+        while (l->held)
+            __builtin_ia32_pause();
+    }
+#ifndef NDEBUG
+    l->cpu = 0;
+#endif
+}
+
+static inline void spin_unlock(spinlock_t *l)
+{
+#ifndef NDEBUG
+    spin_unlock_check(l);
+    l->cpu = -1;
+#endif
+    __atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
+}
+
+static inline bool spin_is_locked(const spinlock_t *l)
+{
+    return l->held;
+}
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * time.h: system time in nanoseconds since boot, and timers.
+ *
+ * System time is the TSC scaled by a factor measured at boot (or read from the platform); guests compute the same
+ * number from vcpu_time_info (xen/xen.h). A timer calls its function once, at or after `expires`, on the CPU it was set
+ * on, from the timer softirq with no lock held.
+ */
+#ifndef RINGLET_TIME_H
+#define RINGLET_TIME_H
+
+#include <ringlet/types.h>
+
+#define NS_PER_SEC 1000000000ull
+#define MILLISECS(n) ((uint64_t)(n)*1000000ull)
+#define MICROSECS(n) ((uint64_t)(n)*1000ull)
+
+struct cpu;
+struct vcpu;
+struct domain;
+
+struct timer {
+    uint64_t expires; /* system time, ns */
+    void (*fn)(void *arg);
+    void *arg;
+    struct cpu *cpu;
+    unsigned index; /* place in the CPU's heap, from 1; 0: not active */
+};
+
+/* xen/timer.c */
+void timers_init_cpu(struct cpu *c);
+void timer_init(struct timer *t, void (*fn)(void *), void *arg);
+void timer_set(struct timer *t, uint64_t expires);
+void timer_stop(struct timer *t);
+static inline bool timer_active(const struct timer *t)
+{
+    return t->index != 0;
+}
+
+/* xen/time.c */
+uint64_t now_ns(void);
+uint64_t tsc_to_ns(uint64_t tsc);
+uint64_t tsc_khz(void);
+void time_init(void);
+void update_vcpu_time(struct vcpu *v);
+void update_wallclock(struct domain *d);
+void set_wallclock(uint64_t secs, uint32_t nsecs, uint64_t system_time);
+uint64_t wallclock_ns(void);
+
+/* arch/i386/timerdev.c: the one-shot interrupt source of this CPU */
+void timerdev_init(void);
+void timerdev_init_cpu(void);
+void timerdev_program(uint64_t deadline); /* system time, ns; ~0: none */
+uint32_t timerdev_calibrate_tsc_khz(void);
+
+/* arch/i386/rtc.c */
+uint64_t rtc_read_seconds(void);
+
+#endif
