@@ -22,7 +22,7 @@ HV_H := $(sort $(wildcard include/ringlet/*.h))
 OFFSETS := $B/include/ringlet/asm-offsets.h
 
 HV_CC := gcc
-HV_CPPFLAGS := -Iinclude -I$B/include -D__XEN__ $(if $(filter 0,$(DEBUG)),-DNDEBUG,-DDEBUG=1)
+HV_CPPFLAGS := -Iinclude -I$B/include -D__XEN_TOOLS__ $(if $(filter 0,$(DEBUG)),-DNDEBUG,-DDEBUG=1)
 # -mregparm=3 passes arguments in eax, edx, ecx; functions called from assembly say asmlinkage.
 # The hypervisor never touches the FPU, whose registers belong to whichever guest ran last.
 HV_ARCH := -m32 -march=i686 -ffreestanding -fno-pic -fno-pie -fno-stack-protector \
