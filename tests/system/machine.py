@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""A machine that boots Ringlet, and what a test does with its serial console.
+
+    with Machine("shutdown", modules=[guest("toy")], emulator="bochs") as m:
+        m.expect("toy> ")
+        m.sendline("halt")
+        m.wait_end()
+
+An emulator runs under `timeout`, so that it ends even if the test is killed; leaving the `with`
+block ends it too. Everything the console printed is kept in build/test-logs/NAME.log.
+
+Read next: tap.py, which reads a test guest's results from the console; conftest.py, where tests
+get the emulator to use.
+"""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pexpect
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BUILD = TOP / "build"
+LOGS = BUILD / "test-logs"
+
+# QEMU -kernel, QEMU from the ISO through GRUB, Bochs from the ISO through GRUB.
+EMULATORS = ("qemu", "qemu-iso", "bochs")
+
+# Seconds to wait for one expected string, and for a whole run. Bochs interprets every instruction.
+WAIT = {"qemu": 40, "qemu-iso": 40, "bochs": 120}
+LIMIT = {"qemu": 240, "qemu-iso": 240, "bochs": 600}
+SCALE = float(os.environ.get("TEST_TIMEOUT_SCALE", "1"))
+
+CMDLINE = "console=com1 dom0_mem=64M"
+
+# What the domain builders and the console put between a guest's output and the reader.
+NOISE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\0")
+
+
+def guest(name, words=""):
+    """The module string of a guest that the Makefile built."""
+    return f"{BUILD}/guests/{name}.elf {words}".strip()
+
+
+def dom0_modules(words=""):
+    """The modules of the control domain with its usual ramdisk."""
+    return [guest("dom0", words), str(BUILD / "dom0.cpio")]
+
+
+class Machine:
+    """One run of an emulator, its serial console driven by pexpect."""
+
+    def __init__(self, name, modules, cmdline=CMDLINE, emulator="qemu", mem=512, cpu=None,
+                 icount=None, extra=(), limit=None, kernel=None):
+        """Starts it.
+
+        modules: multiboot modules, each a file name with the words of its command line behind it.
+        mem: MiB; cpu: a QEMU or Bochs processor model; icount: QEMU's -icount value.
+        extra: further QEMU options. limit: seconds after which the run is ended by force.
+        """
+        LOGS.mkdir(parents=True, exist_ok=True)
+        self.name = name
+        self.emulator = emulator
+        self.kernel = str(kernel or BUILD / "ringlet.elf")
+        self.iso = None
+        self.wait = WAIT[emulator] * SCALE
+        if emulator == "qemu":
+            command = self._qemu_kernel(modules, cmdline)
+        else:
+            self.iso = self._make_iso(modules, cmdline)
+            command = self._qemu_iso() if emulator == "qemu-iso" else self._bochs(mem, cpu)
+        if emulator != "bochs":
+            command += ["-m", str(mem)] + list(extra)
+            command += ["-cpu", cpu] if cpu else []
+            command += ["-icount", icount] if icount else []
+        limit = int((limit or LIMIT[emulator]) * SCALE)
+        self.log = open(LOGS / f"{name}.log", "wb")
+        self.log.write((" ".join(command) + "\n\n").encode())
+        self.process = pexpect.spawn("timeout", ["--foreground", "-k", "5", str(limit)] + command,
+                                     timeout=self.wait, cwd=str(TOP), logfile=None, echo=False)
+        self.process.logfile_read = self.log
+        self.process.delaybeforesend = 0.02
+        self.transcript = ""
+
+    def _qemu_base(self):
+        return ["tools/run-qemu", "-monitor", "none"]
+
+    def _qemu_kernel(self, modules, cmdline):
+        command = self._qemu_base() + ["-kernel", self.kernel, "-append", cmdline]
+        if modules:
+            # A comma separates modules; one that belongs to a module's words is doubled.
+            command += ["-initrd", ",".join(m.replace(",", ",,") for m in modules)]
+        return command
+
+    def _make_iso(self, modules, cmdline):
+        iso = LOGS / f"{self.name}.iso"
+        subprocess.run([str(TOP / "tools/mkiso"), str(iso), self.kernel,
+                        "--entry", self.name, cmdline] + list(modules), check=True, cwd=TOP)
+        return iso
+
+    def _qemu_iso(self):
+        return self._qemu_base() + ["-cdrom", str(self.iso), "-boot", "d"]
+
+    def _bochs(self, mem, cpu):
+        command = ["tools/run-bochs", "--mem", str(mem), "--log", str(LOGS / f"{self.name}.bochs")]
+        command += ["--cpu", cpu] if cpu else []
+        return command + [str(self.iso)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Ends the emulator, if it runs still, and removes the ISO."""
+        self.process.close(force=True)
+        self.log.close()
+        if self.iso:
+            self.iso.unlink(missing_ok=True)
+
+    def _note(self):
+        """Adds what the last expect consumed to the transcript."""
+        for part in (self.process.before, self.process.after):
+            if isinstance(part, bytes):
+                self.transcript += NOISE.sub("", part.decode("latin-1"))
+
+    def expect(self, pattern, timeout=None):
+        """Waits for a regular expression, or the first of several; its index and the match.
+
+        What the console printed since the last expect, up to and with the match, is in .before
+        and .after, without terminal escapes.
+        """
+        patterns = [pattern] if isinstance(pattern, str) else list(pattern)
+        timeout = timeout * SCALE if timeout else self.wait
+        try:
+            index = self.process.expect([p.encode("latin-1") for p in patterns], timeout=timeout)
+        except (pexpect.TIMEOUT, pexpect.EOF) as error:
+            kind = "end of the run" if isinstance(error, pexpect.EOF) else f"{timeout:.0f} s"
+            tail = NOISE.sub("", (self.process.before or b"").decode("latin-1"))[-1500:]
+            raise AssertionError(f"{self.name}: waited for {patterns} until {kind}; "
+                                 f"the console's last words:\n{tail}") from None
+        self._note()
+        return index
+
+    @property
+    def before(self):
+        """The text in front of the last match."""
+        return NOISE.sub("", self.process.before.decode("latin-1"))
+
+    @property
+    def after(self):
+        """The text that matched last."""
+        return NOISE.sub("", self.process.after.decode("latin-1"))
+
+    def send(self, text):
+        """Types text as it is."""
+        self.process.send(text.encode("latin-1"))
+
+    def sendline(self, text=""):
+        """Types text and Enter."""
+        self.send(text + "\r")
+
+    def command(self, text, prompt, timeout=None):
+        """Types a command at a prompt, waits for the next prompt; what was printed between."""
+        self.sendline(text)
+        # The echo comes first: without waiting for it, a prompt that stood there already matches.
+        self.expect(re.escape(text), timeout)
+        self.expect(re.escape(prompt), timeout)
+        return self.before
+
+    def wait_end(self, timeout=None):
+        """Waits until the machine switches itself off or resets; the emulator's exit status."""
+        timeout = timeout * SCALE if timeout else self.wait
+        try:
+            self.process.expect(pexpect.EOF, timeout=timeout)
+        except pexpect.TIMEOUT:
+            tail = NOISE.sub("", self.process.before.decode("latin-1"))[-1500:]
+            raise AssertionError(f"{self.name}: the machine did not end in {timeout:.0f} s; "
+                                 f"the console's last words:\n{tail}") from None
+        self._note()
+        self.process.close()
+        return self.process.exitstatus
+
+
+def have(emulator):
+    """Whether an emulator is installed."""
+    return shutil.which("bochs-bin" if emulator == "bochs" else "qemu-system-i386") is not None
