@@ -120,6 +120,11 @@ hypervisor: $B/ringlet.elf $B/ringlet.sym $B/ringlet.asm ## The hypervisor alone
 
 # --- boot images and emulators -------------------------------------------------------------------
 
+# A kernel nobody here wrote: GRUB as a Xen guest, as Debian builds it.
+$B/pvgrub/grub-i386-xen.bin: | tools/deb-file
+	@echo '  GET  $@'
+	$Qtools/deb-file grub-xen-host usr/lib/grub-xen/grub-i386-xen.bin $@
+
 guests: all-guests $B/dom0.cpio ## The guests (build/guests/NAME.elf) and the control domain's ramdisk
 
 all: hypervisor guests iso ## The hypervisor, the guests and the boot ISO (the default)
