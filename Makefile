@@ -117,6 +117,7 @@ hypervisor: $B/ringlet.elf $B/ringlet.sym $B/ringlet.asm ## The hypervisor alone
 -include pv-guest/guest.mk
 -include pv-guest/dom0/dom0.mk
 -include tests/host/host.mk
+host-tests: $B/pvgrub/grub-i386-xen.bin
 
 # --- boot images and emulators -------------------------------------------------------------------
 

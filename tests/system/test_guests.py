@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""Runs every test guest in tests/guests and counts the TAP lines it prints.
+
+Where a guest runs is said in its opening comment (tests/guests/NAME/main.c), for example:
+
+     * Run: qemu bochs
+     * Machine: mem=64 cpu=core2duo timeout=300
+
+`Run` names emulators (qemu where there is no such line), `Machine` options of machine.Machine and
+the seconds to wait for a line. The guest is the initial domain.
+"""
+import re
+
+import pytest
+
+from machine import EMULATORS, TOP, guest
+
+
+def story(name):
+    """A guest's emulators and options, from its opening comment."""
+    text = (TOP / "tests/guests" / name / "main.c").read_text().split("*/", 2)
+    head = "*/".join(text[:2])
+    run = re.search(r"^ \* Run: (.*)$", head, re.MULTILINE)
+    machine = re.search(r"^ \* Machine: (.*)$", head, re.MULTILINE)
+    emulators = run.group(1).split() if run else ["qemu"]
+    assert set(emulators) <= set(EMULATORS), f"{name}: unknown emulator in {emulators}"
+    options = dict(word.split("=", 1) for word in machine.group(1).split()) if machine else {}
+    return emulators, {k: int(v) if v.isdigit() else v for k, v in options.items()}
+
+
+def cases():
+    """Every (guest, emulator)."""
+    for main in sorted((TOP / "tests/guests").glob("*/main.c")):
+        for emulator in story(main.parent.name)[0]:
+            yield main.parent.name, emulator
+
+
+@pytest.mark.parametrize("name,emulator", cases())
+def test_guest(boot, tap_run, name, emulator):
+    options = story(name)[1]
+    timeout = options.pop("timeout", None)
+    m = boot([guest(name)], emulator=emulator, **options)
+    tap_run(m, timeout)
+    assert m.wait_end() == 0
