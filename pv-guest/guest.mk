@@ -31,7 +31,7 @@ GUEST_CPPFLAGS := -isystem build/newlib/include -isystem $(GUEST_OUT)/include \
 GUEST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes \
 	-fno-omit-frame-pointer -fno-strict-aliasing
 GUEST_LDFLAGS := -nostdlib -static -Wl,-T,$(GUEST_LIB)/guest.ld -Wl,--gc-sections \
-	-Wl,--build-id=none -Wl,-z,max-page-size=4096 -Lbuild/newlib/lib
+	-Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Lbuild/newlib/lib
 GUEST_COMPILE = $(GUEST_CROSS)gcc $(GUEST_CPPFLAGS) $(GUEST_CFLAGS) -MMD -MP
 
 # --- the compiler's wrappers, newlib, the public headers ---------------------------------------

@@ -85,6 +85,10 @@ uint64_t pte_machine_address(const volatile void *va);
 /* Put pte (0 to unmap) at va, tables made when missing. 0, or the hypervisor's error. */
 int map_page(const volatile void *va, pte_t pte);
 
+/* Make a page, already filled with entries, the table below the entry of this level (3 or 2) that
+ * covers va. The page becomes read-only. False when the hypervisor refuses an entry. */
+bool install_table(const volatile void *va, void *page, int level);
+
 /* The machine frame mapped at any va; INVALID_MFN where nothing is. */
 uint32_t va_to_mfn(const volatile void *va);
 
