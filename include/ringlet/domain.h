@@ -4,7 +4,7 @@
  *
  * A domain is found by its id: ids are given out so that no two live domains share a slot (domid & 1023), and the
  * slot is what a frame's `owner` field holds. A domain lives as long as something refers to it: `refs` counts one
- * for being in the table, and one for each frame it still owns and each short-term user (find_domain).
+ * for being in the table, one while it owns any frame, and one for each short-term user (find_domain).
  *
  * Read next: xen/domain.c (life and death), xen/builder.c (the initial domain), xen/sched.c (who runs).
  */

@@ -23,7 +23,8 @@ struct domain;
 
 /*
  * Invariants (ASSERTed in mm/types.c, recomputed from scratch by mm/audit.c):
- *  F1  count == 0 exactly when the frame is free; a free frame has no type count and no owner.
+ *  F1  count == 0 exactly when the frame is free, or in hand: allocated and not yet assigned, or stolen from its
+ *      owner. Such a frame has no type count and no owner, and nobody can take a reference to it.
  *  F2  FC_ALLOCATED is set exactly while the owner holds its allocation reference, and then count >= 1.
  *  F3  every type reference comes with a general reference: type count <= count.
  *  F4  FT_PINNED holds exactly one type reference; so pinned implies type count >= 1 and a page-table type.
@@ -49,6 +50,7 @@ _Static_assert(sizeof(struct frame) == 16, "the frame table's address range coun
 #define FC_ALLOCATED 0x80000000u /* the owner's own reference is held */
 #define FC_XEN 0x40000000u       /* from the hypervisor's heap: direct-mapped, never handed back by a guest */
 #define FC_FREE 0x20000000u      /* head of a free block of 1 << nr_done frames */
+#define FC_UNSCRUBBED 0x10000000u /* with FC_FREE: not cleared since the machine started */
 #define FC_COUNT 0x03FFFFFFu
 
 #define FT_TYPE 0xE0000000u
@@ -100,24 +102,30 @@ static inline uint32_t frame_type(const struct frame *f)
 #define INVALID_M2P 0xFFFFFFFFu
 
 /*
- * mm/alloc.c: frames for domains and for the hypervisor.
- * Units: order n is 2^n frames. `bits` limits machine addresses to 2^bits bytes (0: no limit).
+ * mm/alloc.c: frames for domains and for the hypervisor, all handed out zeroed.
+ * Units: order n is 2^n frames. `bits` limits machine addresses to 2^bits bytes (0: no limit). Where a frame number
+ * is returned, INVALID_MFN means that there was none.
  */
 #define MAX_ORDER 10
-void frames_init(void);
-void frames_init_add(mfn_t start, mfn_t end);
+void frames_init(void);                           /* all frames are the hypervisor's (OWNER_XEN) */
+void frames_init_io(mfn_t start, mfn_t end);      /* these are no memory (OWNER_IO) */
+void frames_init_add(mfn_t start, mfn_t end);     /* these are free memory */
 mfn_t alloc_frames(unsigned order, unsigned bits);
 void free_frames(mfn_t mfn, unsigned order);
 uint32_t free_frame_count(void);
 uint32_t total_frame_count(void);
+void *heap_alloc_pages(unsigned order);
+void heap_free_pages(void *va, unsigned order);
+
+/* mm/ownership.c */
 int assign_frames(struct domain *d, mfn_t mfn, unsigned order);
 mfn_t alloc_domain_frames(struct domain *d, unsigned order, unsigned bits);
 void frame_release(struct frame *f);
 bool steal_frame(struct domain *d, struct frame *f);
-void *heap_alloc_pages(unsigned order);
-void heap_free_pages(void *va, unsigned order);
 void share_heap_page(struct domain *d, void *va, bool writable);
 void unshare_heap_page(struct domain *d, void *va);
+
+/* mm/xzalloc.c: small objects, zeroed, aligned to 16 */
 void *xzalloc_bytes(size_t size);
 void xfree(void *p);
 #define xzalloc(type) ((type *)xzalloc_bytes(sizeof(type)))

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ownership.c: how a frame comes into a domain's hands and how it leaves them.
+ *
+ * A frame goes alloc_frames() -> assign_frames() -> (references come and go) -> put_frame() of the last one ->
+ * frame_release() -> free. Between allocation and assignment, and again between steal_frame() and the next
+ * assignment, it is "in hand": no owner, no count, so get_frame() fails and nobody can begin to use it.
+ *
+ * What makes reuse safe, in order: the last reference is gone, so no page table maps the frame; a processor may
+ * still hold a translation in its TLB, so those that may are flushed; then the contents are cleared; then the frame
+ * is free. Miss the flush, and the old owner writes into the new owner's memory; miss the clearing, and the new
+ * owner reads the old one's.
+ *
+ * A domain structure lives as long as it owns a frame: one domain reference is held while tot_pages + heap_pages > 0.
+ *
+ * Read next: mm/types.c (references), mm/memory_op.c (guests asking for frames).
+ */
+#include <ringlet/domain.h>
+#include <ringlet/frame.h>
+#include <ringlet/hypercall.h>
+
+static void list_add(struct domain *d, mfn_t mfn, struct frame *f)
+{
+    f->prev = 0;
+    f->next = d->page_list;
+    if (d->page_list)
+        mfn_frame(d->page_list)->prev = mfn;
+    d->page_list = mfn;
+}
+
+static void list_del(struct domain *d, struct frame *f)
+{
+    if (f->next)
+        mfn_frame(f->next)->prev = f->prev;
+    if (f->prev)
+        mfn_frame(f->prev)->next = f->next;
+    else
+        d->page_list = f->next;
+    f->next = f->prev = 0;
+}
+
+static bool owns_nothing(const struct domain *d)
+{
+    return d->tot_pages + d->heap_pages == 0;
+}
+
+/*
+ * Give 2^order frames that are in hand to `d`, each with its allocation reference. -EINVAL when the domain is dying,
+ * -ENOMEM when it would own more than max_pages; the frames stay in hand then. The M2P is the caller's business.
+ */
+int assign_frames(struct domain *d, mfn_t mfn, unsigned order)
+{
+    uint32_t n = 1u << order;
+    int rc = 0;
+
+    spin_lock(&d->page_lock);
+    if (d->state != DOMAIN_ALIVE) {
+        rc = -EINVAL;
+    } else if (d->tot_pages >= d->max_pages || n > d->max_pages - d->tot_pages) {
+        rc = -ENOMEM;
+    } else {
+        if (owns_nothing(d))
+            get_domain(d);
+        d->tot_pages += n;
+        for (mfn_t i = mfn; i < mfn + n; i++) {
+            struct frame *f = mfn_frame(i);
+
+            ASSERT(f->count_info == 0 && f->owner == OWNER_NONE);
+            list_add(d, i, f);
+            f->owner = d->slot;
+            f->type_info = FT_NONE;
+            /* Last: from here on get_frame() succeeds. */
+            __atomic_store_n(&f->count_info, FC_ALLOCATED | 1, __ATOMIC_RELEASE);
+        }
+    }
+    spin_unlock(&d->page_lock);
+    return rc;
+}
+
+/* Allocate and assign in one. INVALID_MFN when there is no memory or the domain may not have it. */
+mfn_t alloc_domain_frames(struct domain *d, unsigned order, unsigned bits)
+{
+    mfn_t mfn = alloc_frames(order, bits);
+
+    if (mfn != INVALID_MFN && assign_frames(d, mfn, order)) {
+        free_frames(mfn, order);
+        mfn = INVALID_MFN;
+    }
+    return mfn;
+}
+
+/* Take a frame without references out of its owner's accounts; it is in hand then. page_lock held. */
+static void disown(struct domain *d, struct frame *f)
+{
+    ASSERT((f->count_info & FC_COUNT) == 0 && (f->type_info & FT_COUNT) == 0);
+    if (f->count_info & FC_XEN) {
+        d->heap_pages--;
+    } else {
+        list_del(d, f);
+        d->tot_pages--;
+    }
+    f->count_info = 0;
+    f->type_info = FT_NONE;
+    f->nr_done = 0;
+    f->owner = OWNER_NONE;
+    m2p[frame_mfn(f)] = INVALID_M2P;
+}
+
+/*
+ * The last reference to a domain's frame is gone (put_frame() calls this): back to the free memory, and the domain's
+ * structure with it if this was its last one.
+ */
+void frame_release(struct frame *f)
+{
+    struct domain *d = frame_owner(f);
+    bool last;
+
+    ASSERT(d && !(f->count_info & FC_ALLOCATED));
+    spin_lock(&d->page_lock);
+    disown(d, f);
+    last = owns_nothing(d);
+    spin_unlock(&d->page_lock);
+
+    tlb_flush_if_stale(d);
+    free_frames(frame_mfn(f), 0);
+    if (last)
+        put_domain(d);
+}
+
+/*
+ * Take from `d` a frame that nothing uses: its only reference is the allocation. True when it is now in hand, with all
+ * TLBs clean of it and its contents untouched; false when it is in use, not the domain's, or the hypervisor's.
+ * Owners change only under page_lock, so with that held the check of the owner and the exchange are one step.
+ */
+bool steal_frame(struct domain *d, struct frame *f)
+{
+    uint32_t unused = FC_ALLOCATED | 1;
+    bool last = false, stolen;
+
+    spin_lock(&d->page_lock);
+    stolen = f->owner == d->slot && __atomic_compare_exchange_n(&f->count_info, &unused, 0, false,
+                                                                __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    if (stolen) {
+        disown(d, f);
+        last = owns_nothing(d);
+    }
+    spin_unlock(&d->page_lock);
+    if (stolen)
+        tlb_flush_if_stale(d);
+    if (last)
+        put_domain(d);
+    return stolen;
+}
+
+/*
+ * Let `d` map a heap page (its shared_info, its grant table), writable or not. The one type reference taken here is
+ * never returned while the page is shared, so the type is fixed: a guest can map the page, but not make a page table
+ * of it, nor map a read-only one writable. FC_XEN keeps it out of decrease_reservation, transfer and page_list.
+ */
+void share_heap_page(struct domain *d, void *va, bool writable)
+{
+    mfn_t mfn = direct_mfn(va);
+    struct frame *f = mfn_frame(mfn);
+
+    ASSERT(f->count_info == (FC_XEN | FC_ALLOCATED | 1) && f->owner == OWNER_XEN);
+    spin_lock(&d->page_lock);
+    if (owns_nothing(d))
+        get_domain(d);
+    d->heap_pages++;
+    m2p[mfn] = INVALID_M2P;
+    f->type_info = (writable ? FT_WRITABLE : FT_NONE) | FT_VALIDATED | 1;
+    f->owner = d->slot;
+    spin_unlock(&d->page_lock);
+}
+
+/*
+ * The hypervisor is done with a shared page. It goes back to the heap now, or when the guests that still map it let
+ * go; the caller must not touch it again, nor free it.
+ */
+void unshare_heap_page(struct domain *d, void *va)
+{
+    struct frame *f = mfn_frame(direct_mfn(va));
+
+    ASSERT(f->owner == d->slot && (f->count_info & FC_XEN) && (f->count_info & FC_ALLOCATED));
+    ASSERT((f->type_info & FT_COUNT) >= 1);
+    __atomic_fetch_sub(&f->type_info, 1, __ATOMIC_SEQ_CST);
+    __atomic_fetch_and(&f->count_info, ~FC_ALLOCATED, __ATOMIC_SEQ_CST);
+    put_frame(f);
+}
