@@ -127,7 +127,7 @@ void event_unmask(evtchn_t port)
 void event_attach(evtchn_t port, event_handler handler, void *data)
 {
     if (port >= PORTS)
-        panic("event port %lu is out of range", (unsigned long)port);
+        panic("event port %u is out of range", port);
     event_mask(port);
     ports[port].handler = handler;
     ports[port].data = data;

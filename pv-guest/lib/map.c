@@ -100,6 +100,6 @@ void unmap_frames(void *va, uint32_t count)
 
     if (set_range(va, DOMID_SELF, NULL, count, 0) != 0 ||
         hv_mmuext_op(&flush, 1, NULL, DOMID_SELF) != 0)
-        panic("cannot unmap %lu pages at %p", (unsigned long)count, va);
+        panic("cannot unmap %u pages at %p", count, va);
     window_free(va, count);
 }

@@ -38,7 +38,7 @@ static const unsigned long *p2m(void)
 uint32_t pfn_to_mfn(uint32_t pfn)
 {
     if (pfn >= start_info->nr_pages)
-        panic("pfn %lx is beyond this domain's memory", (unsigned long)pfn);
+        panic("pfn %x is beyond this domain's memory", pfn);
     return p2m()[pfn];
 }
 
@@ -58,7 +58,7 @@ uint32_t linear_to_mfn(const volatile void *va)
     uint32_t address = (uint32_t)va;
 
     if (address < VIRT_BASE || address >= LINEAR_END)
-        panic("%08lx is not in the linear map", (unsigned long)address);
+        panic("%08x is not in the linear map", address);
     return pfn_to_mfn((address - VIRT_BASE) >> PAGE_SHIFT);
 }
 
@@ -113,7 +113,7 @@ void *page_alloc(void)
     }
     /* The last mapped page is kept for the next page table. */
     if (fresh_pfn + 1 >= mapped_pfn && !extend_linear_map() && fresh_pfn >= mapped_pfn)
-        panic("out of memory: all %lu pages are in use", (unsigned long)start_info->nr_pages);
+        panic("out of memory: all %lu pages are in use", start_info->nr_pages);
     return memset(pfn_to_linear(fresh_pfn++), 0, PAGE_SIZE);
 }
 

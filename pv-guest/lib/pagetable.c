@@ -94,7 +94,7 @@ uint64_t pte_machine_address(const volatile void *va)
 {
     for (int level = 3; level > 1; level--) {
         if (!(pte_read(va, level) & PTE_P) && !install_table(va, page_alloc(), level))
-            panic("no level-%d page table for %08lx", level - 1, (unsigned long)va);
+            panic("no level-%d page table for %p", level - 1, va);
     }
     return entry_address(table_for(va, 1), va, 1);
 }

@@ -29,10 +29,6 @@ void setup(struct start_info *info, uint32_t boot_esp) __attribute__((noreturn))
 
 struct start_info *start_info;
 
-/* The frame of this page is exchanged for the shared one before anybody looks at it. */
-struct shared_info shared_info_page
-    __attribute__((aligned(PAGE_SIZE), section(".bss.page_aligned")));
-
 static uint32_t features[XENFEAT_NR_SUBMAPS];
 
 static void read_features(void)

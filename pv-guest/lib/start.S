@@ -13,6 +13,11 @@
 #include <xen/elfnote.h>
 #include <pv/layout.h>
 
+/*
+ * HV_START_LOW is left out on purpose: it tells Xen that the kernel copes with the hypervisor's
+ * hole, and the M2P in it, beginning above 0xF5800000 where the machine is small.
+ */
+
 /* One note: name "Xen", a type from elfnote.h, and a value. */
 .macro xen_note type, directive, value:vararg
     .pushsection .note.Xen, "a", @note
@@ -32,7 +37,6 @@
     xen_note XEN_ELFNOTE_PADDR_OFFSET, .long, 0
     xen_note XEN_ELFNOTE_ENTRY, .long, _start
     xen_note XEN_ELFNOTE_HYPERCALL_PAGE, .long, hypercall_page
-    xen_note XEN_ELFNOTE_HV_START_LOW, .long, HOLE_BASE
     xen_note XEN_ELFNOTE_PAE_MODE, .asciz, "yes"
     xen_note XEN_ELFNOTE_FEATURES, .asciz, "pae_pgdir_above_4gb"
     /* A page-table entry holds a machine frame when its present bit (mask 1) is set (value 1). */
@@ -62,6 +66,12 @@ stack_guard:                        /* setup.c unmaps it: an overflow faults, no
     .skip PAGE_SIZE
     .skip STACK_SIZE
 stack_top:
+
+/* setup.c exchanges this page's frame for the one shared with the hypervisor. A page of its own,
+ * since the structure is smaller: whatever else lay here would vanish. */
+    .globl shared_info_page
+shared_info_page:
+    .skip PAGE_SIZE
 
     .section .rodata
     .globl guest_name

@@ -83,7 +83,7 @@ void selector_decode(uint16_t selector, char *buffer, uint32_t size)
 
 static void print_page_fault(uint32_t error)
 {
-    printf("  address %08lx: %s by %s, page %s%s\n", (unsigned long)fault_address(),
+    printf("  address %08x: %s by %s, page %s%s\n", fault_address(),
            error & 16  ? "instruction fetch"
            : error & 2 ? "write"
                        : "read",
@@ -96,11 +96,11 @@ static void print_selector_error(uint32_t error)
 {
     if (error == 0)
         return;
-    printf("  error code names %s entry %lu%s\n",
+    printf("  error code names %s entry %u%s\n",
            error & 2   ? "IDT"
            : error & 4 ? "LDT"
                        : "GDT",
-           (unsigned long)(error >> 3) & 0x1fff, error & 1 ? ", external event" : "");
+           (error >> 3) & 0x1fff, error & 1 ? ", external event" : "");
 }
 
 void frame_print(const struct trap_frame *frame)
@@ -108,19 +108,19 @@ void frame_print(const struct trap_frame *frame)
     char cs[40];
 
     selector_decode(frame->cs, cs, sizeof(cs));
-    printf("  %s, error code %04lx\n", vector_name(frame->vector), (unsigned long)frame->error);
-    printf("  cs:eip %04x:%08lx  (cs: %s)\n", frame->cs, (unsigned long)frame->eip, cs);
-    printf("  ss:esp %04lx:%08lx  eflags %08lx  events %s\n",
-           (unsigned long)(frame_from_user(frame) ? frame->ss & 0xffff : read_ss()),
-           (unsigned long)frame_esp(frame), (unsigned long)frame->eflags,
+    printf("  %s, error code %04x\n", vector_name(frame->vector), frame->error);
+    printf("  cs:eip %04x:%08x  (cs: %s)\n", frame->cs, frame->eip, cs);
+    printf("  ss:esp %04x:%08x  eflags %08x  events %s\n",
+           (frame_from_user(frame) ? frame->ss & 0xffff : read_ss()),
+           frame_esp(frame), frame->eflags,
            frame->saved_upcall_mask ? "masked" : "on");
-    printf("  eax %08lx  ebx %08lx  ecx %08lx  edx %08lx\n", (unsigned long)frame->eax,
-           (unsigned long)frame->ebx, (unsigned long)frame->ecx, (unsigned long)frame->edx);
-    printf("  esi %08lx  edi %08lx  ebp %08lx\n", (unsigned long)frame->esi,
-           (unsigned long)frame->edi, (unsigned long)frame->ebp);
-    printf("  ds %04lx  es %04lx  fs %04lx  gs %04lx\n", (unsigned long)frame->ds & 0xffff,
-           (unsigned long)frame->es & 0xffff, (unsigned long)frame->fs & 0xffff,
-           (unsigned long)frame->gs & 0xffff);
+    printf("  eax %08x  ebx %08x  ecx %08x  edx %08x\n", frame->eax,
+           frame->ebx, frame->ecx, frame->edx);
+    printf("  esi %08x  edi %08x  ebp %08x\n", frame->esi,
+           frame->edi, frame->ebp);
+    printf("  ds %04x  es %04x  fs %04x  gs %04x\n", frame->ds & 0xffff,
+           frame->es & 0xffff, frame->fs & 0xffff,
+           frame->gs & 0xffff);
     if (frame->vector == VECTOR_PF)
         print_page_fault(frame->error);
     else if (frame->vector >= VECTOR_TS && frame->vector <= VECTOR_GP)
@@ -134,7 +134,7 @@ void trap_hook(uint32_t vector, trap_handler handler)
     else if (vector < EXCEPTIONS)
         hooks[vector] = handler;
     else
-        panic("trap_hook: no vector %lu", (unsigned long)vector);
+        panic("trap_hook: no vector %u", vector);
 }
 
 uint32_t fault_address(void)
@@ -182,13 +182,13 @@ void trap_dispatch(struct trap_frame *frame)
     }
     printf("\nunexpected exception:\n");
     frame_print(frame);
-    panic("%s at %08lx", vector_name(frame->vector), (unsigned long)frame->eip);
+    panic("%s at %08x", vector_name(frame->vector), frame->eip);
 }
 
 void failsafe_report(uint32_t eip)
 {
-    panic("failsafe callback: cannot return to eip %08lx with its segment registers",
-          (unsigned long)eip);
+    panic("failsafe callback: cannot return to eip %08x with its segment registers",
+          eip);
 }
 
 bool catch_fault(void (*function)(void *), void *argument, struct trap_frame *frame)
