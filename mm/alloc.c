@@ -243,6 +243,9 @@ void heap_free_pages(void *va, unsigned order)
  */
 void frames_init(void)
 {
+    memset(free_list, 0, sizeof(free_list));
+    memset(nonempty, 0, sizeof(nonempty));
+    nr_free = nr_total = low_free = low_total = low_reserve = 0;
     for (mfn_t i = 0; i < max_frame; i++) {
         frame_table[i] = (struct frame){.count_info = FC_XEN | FC_ALLOCATED | 1,
                                         .owner = OWNER_XEN};
