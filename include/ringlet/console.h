@@ -22,7 +22,12 @@ void vga_putc(char c);
 /* xen/console.c: output to whatever `console=` names; input to keys or to the initial domain */
 void console_init_early(const char *cmdline);
 void console_init(void);
-void console_write(const char *s, size_t n);
+void console_write(const char *s, size_t n);         /* as it is: the initial domain's output */
+void console_message(const char *s, size_t n);       /* each line prefixed: the hypervisor's output */
+size_t console_output_read(uint32_t *index, char *buf, size_t n);
+uint32_t console_output_oldest(void);
+void console_output_forget(uint32_t index);
+size_t console_input_read(char *buf, size_t n);
 void console_input_interrupt(void); /* from the UART's interrupt */
 void console_flush_sync(void);      /* panic: everything out, from now on polled and unlocked */
 
@@ -39,6 +44,7 @@ struct boot_options {
     bool sync_console;
     bool console_serial, console_vga;
     enum log_level loglvl, guest_loglvl;
+    enum log_level guest_loglvl_unrationed; /* messages guests cause are rationed above this level */
     uint32_t com1_baud;
     uint16_t com1_port;
     char cmdline[1024];

@@ -8,6 +8,8 @@
 #ifndef RINGLET_LIB_H
 #define RINGLET_LIB_H
 
+#include <stdarg.h>
+
 #include <ringlet/types.h>
 
 /* lib/string: xen/string.c */
@@ -24,8 +26,10 @@ unsigned long long parse_number(const char *s, const char **end);
 unsigned long long parse_size(const char *s, const char **end);
 
 /* xen/printk.c */
-enum log_level { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+enum log_level { LOG_NONE = -1, LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+int vsnprintf(char *buf, size_t size, const char *fmt, va_list args) __printf(3, 0);
 int snprintf(char *buf, size_t size, const char *fmt, ...) __printf(3, 4);
+void vprintk(const char *fmt, va_list args) __printf(1, 0);
 void printk(const char *fmt, ...) __printf(1, 2);
 void log_message(enum log_level level, const char *fmt, ...) __printf(2, 3);
 void guest_log(enum log_level level, const char *fmt, ...) __printf(2, 3);

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cmdline.c: the boot command line: words separated by blanks, each NAME or NAME=VALUE, the names being Xen's, so
+ * that a boot entry written for Xen works here. Words of Xen that have no meaning here, and words nobody knows, are
+ * reported and ignored. The loader's own first word (QEMU puts the file name there, GRUB 2 does not) is the
+ * caller's affair.
+ *
+ * Parsed once, at boot, before the console exists: what is said here is shown when it does.
+ *
+ * Read next: console.c.
+ */
+#include <ringlet/console.h>
+
+#ifdef NDEBUG
+#define DEFAULT_LOGLVL LOG_WARNING
+#else
+#define DEFAULT_LOGLVL LOG_DEBUG
+#endif
+
+/* Boot only: written by cmdline_parse(), constant afterwards. */
+struct boot_options options = {
+    .console_serial = true,
+    .console_vga = true,
+    .loglvl = DEFAULT_LOGLVL,
+    .guest_loglvl = DEFAULT_LOGLVL,
+    .guest_loglvl_unrationed = LOG_NONE,
+    .com1_baud = 115200,
+    .com1_port = 0x3f8,
+};
+
+/* Does the comma-separated list hold this item? */
+static bool list_has(const char *list, const char *item)
+{
+    size_t n = strlen(item);
+
+    for (const char *s = list; s; s = strchr(s, ',')) {
+        s += *s == ',';
+        if (!strncmp(s, item, n) && (s[n] == ',' || s[n] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+/* console=com1,vga: where output goes. `none`, or nothing known: nowhere. */
+static bool parse_console(const char *value)
+{
+    options.console_serial = list_has(value, "com1");
+    options.console_vga = list_has(value, "vga");
+    return options.console_serial || options.console_vga || !strcmp(value, "none");
+}
+
+/* com1=BAUD[/CLOCK][,DPS[,PORT[,IRQ...]]]. Only 8n1 exists here; `auto` keeps what the default is. */
+static bool parse_com1(const char *value)
+{
+    const char *end;
+    unsigned long long n = parse_number(value, &end);
+
+    if (end != value && n >= 50 && n <= 115200)
+        options.com1_baud = (uint32_t)n;
+    else if (strncmp(value, "auto", 4))
+        return false;
+    if (!(value = strchr(value, ',')))
+        return true;
+    if (!(value = strchr(value + 1, ',')))
+        return true;
+    n = parse_number(value + 1, &end);
+    if (end == value + 1 || n == 0 || n > 0xfff8)
+        return false;
+    options.com1_port = (uint16_t)n;
+    return true;
+}
+
+/* One level by Xen's names; *end points behind it, at s if it is none. */
+static enum log_level parse_level(const char *s, const char **end)
+{
+    static const struct {
+        const char *name;
+        enum log_level level;
+    } names[] = {{"none", LOG_NONE}, {"error", LOG_ERR},   {"warning", LOG_WARNING},
+                 {"info", LOG_INFO}, {"debug", LOG_DEBUG}, {"all", LOG_DEBUG}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        size_t n = strlen(names[i].name);
+
+        if (!strncmp(s, names[i].name, n) && (s[n] == '\0' || s[n] == '/')) {
+            *end = s + n;
+            return names[i].level;
+        }
+    }
+    *end = s;
+    return LOG_NONE;
+}
+
+/* LEVEL[/RATIONED]: messages up to LEVEL always, up to RATIONED only so many a second. */
+static bool parse_levels(const char *value, enum log_level *always, enum log_level *rationed)
+{
+    const char *end, *second;
+    enum log_level first = parse_level(value, &end);
+
+    if (end == value)
+        return false;
+    *always = *rationed = first;
+    if (*end == '/') {
+        second = end + 1;
+        first = parse_level(second, &end);
+        if (end == second)
+            return false;
+        *rationed = MAX(first, *always);
+    }
+    return *end == '\0';
+}
+
+static bool parse_loglvl(const char *value)
+{
+    enum log_level always;
+
+    /* The hypervisor's own messages are never rationed: guests cannot cause them at will. */
+    return parse_levels(value, &always, &options.loglvl);
+}
+
+static bool parse_guest_loglvl(const char *value)
+{
+    return parse_levels(value, &options.guest_loglvl_unrationed, &options.guest_loglvl);
+}
+
+/* dom0_mem=SIZE, also min:SIZE and max:SIZE, several with commas. Only the plain size sets how much is given. */
+static bool parse_dom0_mem(const char *value)
+{
+    for (;;) {
+        bool bound = !strncmp(value, "min:", 4) || !strncmp(value, "max:", 4);
+        const char *s = bound ? value + 4 : value, *end;
+        unsigned long long size = parse_size(s, &end);
+
+        if (end == s || (*end != ',' && *end != '\0'))
+            return false;
+        if (!bound)
+            options.dom0_mem = size;
+        if (*end == '\0')
+            return true;
+        value = end + 1;
+    }
+}
+
+static bool parse_dom0_max_vcpus(const char *value)
+{
+    const char *end;
+    unsigned long long n = parse_number(value, &end);
+
+    if (end == value || *end || n == 0 || n > 1024)
+        return false;
+    options.dom0_max_vcpus = (unsigned)n;
+    return true;
+}
+
+/* Words without a value. */
+static bool parse_noreboot(const char *value)
+{
+    (void)value;
+    options.noreboot = true;
+    return true;
+}
+
+static bool parse_sync_console(const char *value)
+{
+    (void)value;
+    options.sync_console = true;
+    return true;
+}
+
+static const struct word {
+    const char *name; /* with '=' when a value follows */
+    bool (*parse)(const char *value);
+} words[] = {
+    {"console=", parse_console},
+    {"com1=", parse_com1},
+    {"loglvl=", parse_loglvl},
+    {"guest_loglvl=", parse_guest_loglvl},
+    {"sync_console", parse_sync_console},
+    {"noreboot", parse_noreboot},
+    {"dom0_mem=", parse_dom0_mem},
+    {"dom0_max_vcpus=", parse_dom0_max_vcpus},
+};
+
+/* `text` is one whole word. */
+static void parse_word(const char *text)
+{
+    for (const struct word *w = words; w < words + ARRAY_SIZE(words); w++) {
+        size_t n = strlen(w->name);
+        bool takes_value = w->name[n - 1] == '=';
+
+        if (strncmp(text, w->name, n) || (!takes_value && text[n]))
+            continue;
+        if (!w->parse(text + n))
+            printk("Command line: bad value in \"%s\"\n", text);
+        return;
+    }
+    printk("Command line: unknown word \"%s\" ignored\n", text);
+}
+
+/* Read the whole command line into `options`. It is kept for XENVER_commandline; what does not fit is cut. */
+void __init cmdline_parse(const char *s)
+{
+    char word[128];
+
+    if (strlcpy(options.cmdline, s, sizeof(options.cmdline)) >= sizeof(options.cmdline))
+        printk("Command line: cut after %zu characters\n", sizeof(options.cmdline) - 1);
+    for (s = options.cmdline; *s;) {
+        size_t n = 0;
+
+        while (*s == ' ' || *s == '\t')
+            s++;
+        for (; *s && *s != ' ' && *s != '\t'; s++)
+            if (n < sizeof(word) - 1)
+                word[n++] = *s;
+        word[n] = '\0';
+        if (n)
+            parse_word(word);
+    }
+}

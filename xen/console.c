@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * console.c: one console for the hypervisor and the initial domain.
+ *
+ * Output goes to the devices `console=` names and into a ring in memory, which sysctl readconsole and the first
+ * moments of boot use: what is said before the devices are known is shown when they are. The hypervisor's own lines
+ * carry the prefix "(XEN) ", which is what Xen's users and their scripts look for; the initial domain's output goes
+ * out as it is. Devices are polled (serial.c), so a message is out when printk returns, whatever happens next:
+ * what Xen calls sync_console is the only way here.
+ *
+ * Input comes from the serial line. It belongs to the initial domain once that exists, and to the hypervisor's keys
+ * (keys.c) before, or after Ctrl-A was typed three times.
+ *
+ * Read next: cmdline.c, keys.c, console_io.c (the initial domain's side).
+ */
+#include <ringlet/console.h>
+#include <ringlet/domain.h>
+
+#define PREFIX "(XEN) "
+#define SWITCH_KEY 0x01 /* Ctrl-A */
+
+/* Sizes are powers of two; indexes run freely and wrap at 2^32, so producer - consumer is what is in a ring. */
+#define OUTPUT_RING 16384u
+#define INPUT_RING 256u
+
+/* Guards everything below, and the devices. Taken with nothing else to be locked inside. */
+static spinlock_t console_lock = SPINLOCK_INIT(RANK_CONSOLE);
+
+static char output[OUTPUT_RING];
+static uint32_t output_start, output_end;
+static bool at_line_start = true; /* of the hypervisor's own text */
+static char last_serial;
+static bool devices_ready;
+
+static char typed[INPUT_RING]; /* from the UART, not yet looked at */
+static uint32_t typed_start, typed_end;
+static char guest_input[INPUT_RING]; /* for the initial domain's CONSOLEIO_read */
+static uint32_t guest_input_start, guest_input_end;
+static bool input_to_hypervisor;
+static unsigned switch_keys; /* how many of the last characters were SWITCH_KEY */
+
+/* The hypervisor is about to stop: a lock held by whoever was interrupted must not keep the reason from being seen. */
+static bool locks_ignored;
+
+static void lock_console(void)
+{
+    if (!locks_ignored)
+        spin_lock(&console_lock);
+}
+
+static void unlock_console(void)
+{
+    if (!locks_ignored)
+        spin_unlock(&console_lock);
+}
+
+/* Terminals want a carriage return with each line feed; a guest may already have sent it. */
+static void device_putc(char c)
+{
+    if (options.console_serial) {
+        if (c == '\n' && last_serial != '\r')
+            serial_putc('\r');
+        serial_putc(c);
+        last_serial = c;
+    }
+    if (options.console_vga)
+        vga_putc(c);
+}
+
+static void output_putc(char c)
+{
+    output[output_end++ % OUTPUT_RING] = c;
+    if (output_end - output_start > OUTPUT_RING)
+        output_start++;
+    if (devices_ready)
+        device_putc(c);
+}
+
+/* Write n characters as they are. */
+void console_write(const char *s, size_t n)
+{
+    lock_console();
+    while (n--)
+        output_putc(*s++);
+    unlock_console();
+}
+
+/* Write n characters of the hypervisor's own; each line gets the prefix. */
+void console_message(const char *s, size_t n)
+{
+    lock_console();
+    for (; n--; s++) {
+        if (at_line_start)
+            for (const char *p = PREFIX; *p; p++)
+                output_putc(*p);
+        output_putc(*s);
+        at_line_start = *s == '\n';
+    }
+    unlock_console();
+}
+
+/*
+ * Copy up to n characters of past output, from *index on, and move *index behind them. An index that the ring has
+ * forgotten, or never had, becomes the oldest one. Returns how many were copied.
+ */
+size_t console_output_read(uint32_t *index, char *buf, size_t n)
+{
+    size_t copied = 0;
+
+    lock_console();
+    if (*index - output_start > output_end - output_start)
+        *index = output_start;
+    while (copied < n && *index != output_end)
+        buf[copied++] = output[(*index)++ % OUTPUT_RING];
+    unlock_console();
+    return copied;
+}
+
+/* The index of the oldest character kept. */
+uint32_t console_output_oldest(void)
+{
+    return output_start;
+}
+
+/* Forget past output up to index, if that is still there. */
+void console_output_forget(uint32_t index)
+{
+    lock_console();
+    if (index - output_start <= output_end - output_start)
+        output_start = index;
+    unlock_console();
+}
+
+/* From the UART's interrupt: take what has arrived. What to do with it is decided with nothing interrupted. */
+void console_input_interrupt(void)
+{
+    int c;
+
+    lock_console();
+    while ((c = serial_getc()) >= 0)
+        if (typed_end - typed_start < INPUT_RING)
+            typed[typed_end++ % INPUT_RING] = (char)c;
+    unlock_console();
+    raise_softirq(SOFTIRQ_CONSOLE);
+}
+
+static bool next_typed(char *c)
+{
+    bool any;
+
+    lock_console();
+    any = typed_start != typed_end;
+    if (any)
+        *c = typed[typed_start++ % INPUT_RING];
+    unlock_console();
+    return any;
+}
+
+/* Give one character to whoever has the input. The domain's ring loses what does not fit, as a UART would. */
+static void input_char(char c)
+{
+    if (input_to_hypervisor || !initial_domain) {
+        key_handle(c);
+        return;
+    }
+    lock_console();
+    if (guest_input_end - guest_input_start < INPUT_RING)
+        guest_input[guest_input_end++ % INPUT_RING] = c;
+    unlock_console();
+    send_initial_domain_virq(VIRQ_CONSOLE);
+}
+
+static void switch_input(void)
+{
+    input_to_hypervisor = !input_to_hypervisor;
+    printk("Console input goes to %s now (Ctrl-A three times switches)\n",
+           input_to_hypervisor ? "the hypervisor" : "the initial domain");
+}
+
+/* SOFTIRQ_CONSOLE. Switch keys are held back until it is clear that there will not be three. */
+static void handle_typed(void)
+{
+    char c;
+
+    while (next_typed(&c)) {
+        if (c == SWITCH_KEY) {
+            if (++switch_keys == 3) {
+                switch_keys = 0;
+                switch_input();
+            }
+            continue;
+        }
+        for (; switch_keys; switch_keys--)
+            input_char(SWITCH_KEY);
+        input_char(c);
+    }
+}
+
+/* Take up to n characters typed for the initial domain; returns how many there were. */
+size_t console_input_read(char *buf, size_t n)
+{
+    size_t got = 0;
+
+    lock_console();
+    while (got < n && guest_input_start != guest_input_end)
+        buf[got++] = guest_input[guest_input_start++ % INPUT_RING];
+    unlock_console();
+    return got;
+}
+
+/* Boot: read the command line, start the devices it names, and show what was said so far. */
+void __init console_init_early(const char *cmdline)
+{
+    cmdline_parse(cmdline);
+    if (options.console_serial)
+        serial_init(options.com1_port, options.com1_baud);
+    if (options.console_vga)
+        vga_init();
+    for (uint32_t i = output_start; i != output_end; i++)
+        device_putc(output[i % OUTPUT_RING]);
+    devices_ready = true;
+}
+
+/* Boot, once interrupts and softirqs work: input. */
+void __init console_init(void)
+{
+    keys_init();
+    softirq_register(SOFTIRQ_CONSOLE, handle_typed);
+    if (options.console_serial)
+        serial_irq_enable();
+}
+
+/* From now on nobody waits for locks here. There is nothing to flush: devices are polled. */
+void console_flush_sync(void)
+{
+    locks_ignored = true;
+}

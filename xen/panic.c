@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * panic.c: the hypervisor's own faults: say everything that helps, then stop or start again.
+ *
+ * Everything is read through the exception table (raw_copy_words_from_guest on our own addresses), because in a
+ * panic no pointer can be trusted. The backtrace has no frame pointers to walk (the compiler uses ebp as any other
+ * register), so it scans the stack for return addresses: words that point into the text, right behind a call
+ * instruction. Addresses left over from earlier calls are shown too; the reader tells them apart by their sense.
+ *
+ * Read next: tools/symtab (where the names come from), traps/traps.c (who calls).
+ */
+#include <ringlet/arch.h>
+#include <ringlet/console.h>
+#include <ringlet/domain.h>
+#include <ringlet/guest_access.h>
+#include <ringlet/traps.h>
+
+/* The symbol table that tools/symtab links into the image: addresses ascend, names start at their offsets. */
+extern const uint32_t symtab_count, symtab_addrs[], symtab_nameoffs[];
+extern const char symtab_names[];
+
+/* arch/i386/ringlet.lds.S */
+extern const char text_start[], text_end[];
+
+#define CODE_BYTES_BEFORE 16
+#define CODE_BYTES 32
+#define STACK_WORDS 64
+#define BACKTRACE_DEPTH 32
+
+static bool in_text(uint32_t address)
+{
+    return address >= (uint32_t)text_start && address < (uint32_t)text_end;
+}
+
+static bool read_word(uint32_t *value, uint32_t address)
+{
+    return raw_copy_words_from_guest(value, (const void *)address, 4) == 0;
+}
+
+static bool read_byte(uint8_t *value, uint32_t address)
+{
+    uint32_t word;
+
+    if (!read_word(&word, address & ~3u))
+        return false;
+    *value = word >> (address & 3) * 8;
+    return true;
+}
+
+/* The function that `address` lies in: the last one that starts at or before it. */
+static void print_symbol(uint32_t address)
+{
+    uint32_t low = 0, high = symtab_count;
+
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (symtab_addrs[middle] <= address)
+            low = middle;
+        else
+            high = middle;
+    }
+    if (symtab_count && symtab_addrs[low] <= address)
+        printk("    [%08x] %s+0x%x\n", address, symtab_names + symtab_nameoffs[low],
+               address - symtab_addrs[low]);
+    else
+        printk("    [%08x]\n", address);
+}
+
+/*
+ * Does a call instruction end at `address`? E8 and four bytes, or FF with 2 in bits 3 to 5 of its second byte, which
+ * takes two to seven bytes (SDM vol. 2, CALL).
+ */
+static bool follows_call(uint32_t address)
+{
+    uint8_t opcode, modrm;
+
+    if (!in_text(address - 7))
+        return false;
+    if (read_byte(&opcode, address - 5) && opcode == 0xe8)
+        return true;
+    for (uint32_t length = 2; length <= 7; length++)
+        if (read_byte(&opcode, address - length) && opcode == 0xff &&
+            read_byte(&modrm, address - length + 1) && (modrm >> 3 & 7) == 2)
+            return true;
+    return false;
+}
+
+/* The end of the stack that esp is on: stacks are aligned to their size. */
+static uint32_t stack_end(uint32_t esp)
+{
+    return (esp | (STACK_SIZE - 1)) + 1;
+}
+
+static void show_backtrace(uint32_t eip, uint32_t esp)
+{
+    unsigned depth = 0;
+    uint32_t word;
+
+    printk("Calls, the innermost first:\n");
+    if (eip)
+        print_symbol(eip);
+    for (uint32_t at = esp & ~3u; at != stack_end(esp) && depth < BACKTRACE_DEPTH; at += 4) {
+        if (!read_word(&word, at))
+            return;
+        if (in_text(word) && follows_call(word)) {
+            print_symbol(word);
+            depth++;
+        }
+    }
+}
+
+/* The bytes around eip; the one the processor stopped at stands in brackets. */
+static void show_code(uint32_t eip)
+{
+    uint8_t byte;
+
+    printk("Code:");
+    for (uint32_t at = eip - CODE_BYTES_BEFORE; at != eip - CODE_BYTES_BEFORE + CODE_BYTES; at++) {
+        if (!read_byte(&byte, at))
+            printk(at == eip ? " <-->" : " --");
+        else
+            printk(at == eip ? " <%02x>" : " %02x", byte);
+    }
+    printk("\n");
+}
+
+static void show_stack(uint32_t esp)
+{
+    uint32_t word;
+
+    printk("Stack from %08x:", esp);
+    for (unsigned i = 0; i < STACK_WORDS; i++) {
+        if (!read_word(&word, (esp & ~3u) + 4 * i))
+            break;
+        printk("%s%08x", i % 8 ? " " : "\n    ", word);
+    }
+    printk("\n");
+}
+
+/* esp of a frame: the processor pushes ss:esp only when the privilege level changes; within ring 0, esp was here. */
+static uint32_t frame_esp(const struct cpu_user_regs *regs)
+{
+    return regs_from_guest(regs) ? regs->esp : (uint32_t)&regs->esp;
+}
+
+/*
+ * Print saved registers, of a guest or of the hypervisor, with the control registers, code and stack. The guest's
+ * addresses are read on the page tables that are loaded: its own, when it is the one that runs.
+ */
+void show_registers(const struct cpu_user_regs *regs)
+{
+    bool guest = regs_from_guest(regs);
+    uint32_t esp = frame_esp(regs);
+
+    printk("eip %04x:%08x  eflags %08x  ring %u  vector %u  error %04x\n", regs->cs, regs->eip,
+           regs->eflags, regs_ring(regs), regs->entry_vector, regs->error_code);
+    printk("eax %08x  ebx %08x  ecx %08x  edx %08x\n", regs->eax, regs->ebx, regs->ecx, regs->edx);
+    printk("esi %08x  edi %08x  ebp %08x  esp %08x\n", regs->esi, regs->edi, regs->ebp, esp);
+    if (guest)
+        printk("ds %04x  es %04x  fs %04x  gs %04x  ss %04x\n", regs->ds, regs->es, regs->fs,
+               regs->gs, regs->ss);
+    printk("cr0 %08x  cr2 %08x  cr3 %08x  cr4 %08x\n", read_cr0(), read_cr2(), read_cr3(),
+           read_cr4());
+    show_code(regs->eip);
+    show_stack(esp);
+}
+
+/* Boot again, or stay here where the message can be read. */
+static noreturn void stop_machine(void)
+{
+    if (options.noreboot) {
+        printk("noreboot is set: the machine stays halted\n");
+        machine_halt();
+    }
+    printk("Rebooting\n");
+    machine_reboot();
+}
+
+/* True the first time. A fault while reporting a fault must end somewhere. */
+static bool begin_panic(void)
+{
+    static bool panicking; /* one CPU wins the exchange below; the others stop */
+
+    local_irq_disable();
+    console_flush_sync();
+    return !__atomic_exchange_n(&panicking, true, __ATOMIC_SEQ_CST);
+}
+
+static void print_who(void)
+{
+    const struct vcpu *v = current;
+
+    printk("CPU %u", this_cpu ? this_cpu->id : 0);
+    if (v && v->domain)
+        printk(", running vcpu %u of domain %u", v->id, v->domain->id);
+    printk("\n");
+}
+
+/* The hypervisor cannot go on. Says why, where, and stops. */
+void panic(const char *fmt, ...)
+{
+    va_list args;
+
+    if (!begin_panic())
+        machine_halt();
+    printk("\nPanic: ");
+    va_start(args, fmt);
+    vprintk(fmt, args);
+    va_end(args);
+    printk("\n");
+    print_who();
+    show_backtrace(0, (uint32_t)__builtin_frame_address(0));
+    stop_machine();
+}
+
+/* A BUG_ON or ASSERT was true. */
+void bug(const char *file, int line, const char *what)
+{
+    panic("%s:%d: %s", file, line, what);
+}
+
+/* An exception in the hypervisor that nothing catches; regs is the frame it left. */
+void fatal_trap(const struct cpu_user_regs *regs, const char *what)
+{
+    if (!begin_panic())
+        machine_halt();
+    printk("\nPanic: %s in the hypervisor\n", what);
+    print_who();
+    show_registers(regs);
+    show_backtrace(regs->eip, frame_esp(regs));
+    stop_machine();
+}
