@@ -36,7 +36,10 @@ SCALE = float(os.environ.get("TEST_TIMEOUT_SCALE", "1"))
 # real Xen answers is the standard. See docs/testing.md.
 CMDLINE = "console=com1 dom0_mem=64M" + os.environ.get("TEST_CMDLINE", "")
 
-# What the domain builders and the console put between a guest's output and the reader.
+# A panic ends a test early; the lines behind it go into the report.
+PANIC = rb"\nPanic: "
+
+# What terminals want and readers do not.
 NOISE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\0")
 
 
@@ -54,17 +57,19 @@ class Machine:
     """One run of an emulator, its serial console driven by pexpect."""
 
     def __init__(self, name, modules, cmdline=CMDLINE, emulator="qemu", mem=512, cpu=None,
-                 icount=None, extra=(), limit=None, kernel=None):
+                 icount=None, extra=(), limit=None, kernel=None, panics=False):
         """Starts it.
 
         modules: multiboot modules, each a file name with the words of its command line behind it.
         mem: MiB; cpu: a QEMU or Bochs processor model; icount: QEMU's -icount value.
-        extra: further QEMU options. limit: seconds after which the run is ended by force.
+        extra: further QEMU options. panics: the test means the hypervisor to panic.
+        limit: seconds after which the run is ended by force.
         """
         LOGS.mkdir(parents=True, exist_ok=True)
         self.name = name
         self.emulator = emulator
         self.kernel = str(kernel or os.environ.get("TEST_KERNEL") or BUILD / "ringlet.elf")
+        self.panics = panics
         self.iso = None
         self.wait = WAIT[emulator] * SCALE
         if emulator == "qemu":
@@ -128,23 +133,34 @@ class Machine:
             if isinstance(part, bytes):
                 self.transcript += NOISE.sub("", part.decode("latin-1"))
 
+    def _fail(self, what):
+        """Raises, with the console's last words."""
+        tail = NOISE.sub("", (self.process.before or b"").decode("latin-1"))[-2500:]
+        raise AssertionError(f"{self.name}: {what}; the console's last words:\n{tail}") from None
+
+    def _await(self, patterns, timeout):
+        """pexpect's expect, which a panic of the hypervisor ends at once."""
+        try:
+            index = self.process.expect(patterns + [PANIC], timeout=timeout)
+        except pexpect.TIMEOUT:
+            self._fail(f"waited {timeout:.0f} s for {patterns}")
+        except pexpect.EOF:
+            self._fail(f"the machine ended before {patterns}")
+        if index == len(patterns) and not self.panics:
+            self.process.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=2 * SCALE)
+            self._fail(f"the hypervisor panicked: {self.process.before.decode('latin-1')[:100]}")
+        self._note()
+        return index
+
     def expect(self, pattern, timeout=None):
-        """Waits for a regular expression, or the first of several; its index and the match.
+        """Waits for a regular expression, or the first of several; its index.
 
         What the console printed since the last expect, up to and with the match, is in .before
         and .after, without terminal escapes.
         """
         patterns = [pattern] if isinstance(pattern, str) else list(pattern)
-        timeout = timeout * SCALE if timeout else self.wait
-        try:
-            index = self.process.expect([p.encode("latin-1") for p in patterns], timeout=timeout)
-        except (pexpect.TIMEOUT, pexpect.EOF) as error:
-            kind = "end of the run" if isinstance(error, pexpect.EOF) else f"{timeout:.0f} s"
-            tail = NOISE.sub("", (self.process.before or b"").decode("latin-1"))[-1500:]
-            raise AssertionError(f"{self.name}: waited for {patterns} until {kind}; "
-                                 f"the console's last words:\n{tail}") from None
-        self._note()
-        return index
+        return self._await([p.encode("latin-1") for p in patterns],
+                           timeout * SCALE if timeout else self.wait)
 
     @property
     def before(self):
@@ -174,14 +190,7 @@ class Machine:
 
     def wait_end(self, timeout=None):
         """Waits until the machine switches itself off or resets; the emulator's exit status."""
-        timeout = timeout * SCALE if timeout else self.wait
-        try:
-            self.process.expect(pexpect.EOF, timeout=timeout)
-        except pexpect.TIMEOUT:
-            tail = NOISE.sub("", self.process.before.decode("latin-1"))[-1500:]
-            raise AssertionError(f"{self.name}: the machine did not end in {timeout:.0f} s; "
-                                 f"the console's last words:\n{tail}") from None
-        self._note()
+        self._await([pexpect.EOF], timeout * SCALE if timeout else self.wait)
         self.process.close()
         return self.process.exitstatus
 
