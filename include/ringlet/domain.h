@@ -49,17 +49,18 @@ struct vcpu {
     uint32_t wait; /* WAIT_* */
     int pause_count;
     struct vcpu_runstate_info runstate;
-    uint64_t slice_end;
+    uint64_t vtime; /* virtual run time, ns; see xen/sched.c */
     void *runstate_guest;      /* registered area, guest address */
     void *time_info_guest;     /* registered vcpu_time_info copy, guest address */
     evtchn_port_t poll_port;   /* the one port polled for; 0: several */
-    bool poll_timed_out;
     uint32_t affinity;
 
     struct timer poll_timer;
     struct timer singleshot_timer;
     struct timer periodic_timer;
     uint64_t periodic_period; /* ns; 0: stopped */
+    uint64_t periodic_last;   /* system time of the last periodic tick */
+    spinlock_t virq_lock;     /* virq_port: a VIRQ is sent to the port it is bound to, or not at all */
     evtchn_port_t virq_port[NR_VIRQS];
     struct evtchn_fifo_vcpu *fifo;
 
@@ -125,8 +126,10 @@ struct domain {
     uint32_t vm_assist;  /* VMASST_TYPE_* bits */
     uint32_t teardown_step;
 
-    spinlock_t evtchn_lock; /* everything in `evtchn` */
+    spinlock_t evtchn_lock; /* everything in `evtchn` but the queues of the FIFO ABI */
+    spinlock_t fifo_lock;   /* the queues of the FIFO ABI: their tails and the links between events */
     struct evtchn_table evtchn;
+    uint32_t poll_mask;     /* vcpus in SCHEDOP_poll; atomic */
     struct grant_table grant;
 
     int64_t time_offset; /* seconds added to the wall clock */
@@ -186,14 +189,21 @@ struct boot_module {
 void build_initial_domain(const struct boot_module *kernel, const struct boot_module *ramdisk);
 
 /* arch/i386/switch.c */
-void context_switch(struct vcpu *from, struct vcpu *to);
+noreturn void context_switch(struct vcpu *from, struct vcpu *to);
 void fpu_restore(struct vcpu *v);
 void fpu_save_owner(void);
 void fpu_forget(struct vcpu *v);
 void sync_vcpu_regs(struct vcpu *v);
 struct cpu_user_regs *vcpu_regs(struct vcpu *v);
-noreturn void run_current_vcpu(void);
 noreturn void idle_loop(void);
+
+/* arch/i386/entry.S */
+noreturn void run_current_vcpu(void);
+noreturn void reset_stack_and_call(void (*fn)(void));
+
+/* arch/i386/selftest.c */
+extern bool ring_compression_enforced;
+void ring_compression_selftest(void);
 
 #define for_each_vcpu(d, v)                                                    \
     for (unsigned i_##v = 0; i_##v < (d)->max_vcpus; i_##v++)                  \

@@ -27,8 +27,11 @@ enum evtchn_state {
 
 struct evtchn {
     uint8_t state; /* enum evtchn_state */
+    uint8_t vcpu;  /* vcpu that is notified */
+    /* FIFO ABI only, see evtchn/fifo.c */
     uint8_t priority;
-    uint16_t vcpu; /* vcpu that is notified */
+    uint8_t last_priority, last_vcpu; /* the queue it was last put on */
+    bool pending;                     /* came while the guest had no event word for it */
     union {
         struct {
             domid_t remote;

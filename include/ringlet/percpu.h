@@ -47,16 +47,21 @@ struct cpu {
     struct gate *idt;
     struct tss tss;
 
-    spinlock_t runq_lock; /* runq, and `state` of the vcpus assigned to this CPU; xen/sched.c */
+    spinlock_t runq_lock; /* the next five, and run states of the vcpus assigned to this CPU; xen/sched.c */
     struct vcpu *runq_head;
     struct vcpu *runq_tail;
+    struct vcpu *runs;         /* the vcpu this CPU runs, or switches to */
+    uint64_t vtime;            /* no vcpu that runs or waits here is behind this by more than its credit */
+    uint64_t charged_at;       /* system time up to which `runs` has been charged */
+    uint64_t slice_end;        /* when `runs` gives way to a vcpu that waits */
+    struct timer *slice_timer; /* active while one waits; its own CPU only */
 
-    spinlock_t timer_lock; /* timers, nr_timers; xen/timer.c */
-    struct timer **timers; /* binary heap by expiry */
-    unsigned nr_timers;
-    unsigned max_timers;
+    spinlock_t timer_lock;   /* timers and their links; xen/timer.c */
+    struct timer *timers;    /* heap by expiry: the one that expires first */
+    uint64_t timer_deadline; /* what the timer device is set to; ~0: nothing. Its own CPU only */
 
-    uint32_t locks_held; /* one bit a lock_rank, debug builds */
+    uint32_t locks_held;           /* one bit a lock_rank; debug builds */
+    uint8_t lock_depth[RANK_MAX];  /* locks held of that rank */
     uint32_t apic_id;
     uint64_t idle_ns;
     bool online;
@@ -65,6 +70,7 @@ struct cpu {
 /* arch/i386/percpu.c */
 extern struct cpu cpus[MAX_CPUS];
 extern unsigned nr_cpus;
+void percpu_init_boot_cpu(struct vcpu *idle);
 
 static inline struct cpu_info *get_cpu_info(void)
 {

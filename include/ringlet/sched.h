@@ -21,6 +21,24 @@ void vcpu_yield(void);
 void vcpu_runstate_change(struct vcpu *v, int state, uint64_t now);
 void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);
 bool vcpu_runnable(const struct vcpu *v);
+void vcpu_switched_in(struct vcpu *v); /* context_switch() calls this once v's address space is loaded */
+void vcpu_copy_runstate(struct vcpu *v); /* to the registered area; v's address space is loaded */
 void sched_dump(void);
+
+/* Has the vcpu an event, or an NMI, that it would take now? */
+static inline bool vcpu_event_deliverable(const struct vcpu *v)
+{
+    const volatile struct vcpu_info *info = v->info;
+
+    return (info->evtchn_upcall_pending && !info->evtchn_upcall_mask) ||
+           (v->nmi_pending && !v->nmi_masked);
+}
+
+/* xen/sched_op.c */
+void domain_stop_watchdogs(struct domain *d);
+void vcpu_poll_wake(struct domain *d, evtchn_port_t port); /* a port became pending: end polls for it */
+
+/* xen/vcpu_op.c */
+void vcpu_release_info(struct vcpu *v); /* back to shared_info; drops the registered frame */
 
 #endif

@@ -19,6 +19,8 @@ enum lock_rank {
     RANK_EVTCHN,     /* domain.evtchn_lock: ports of one domain (two domains: lower domid first) */
     RANK_PAGES,      /* domain.page_lock: the list of a domain's frames, tot_pages, max_pages */
     RANK_HEAP,       /* heap_lock: free frames */
+    RANK_VIRQ,       /* vcpu.virq_lock: the ports of one vcpu's VIRQs */
+    RANK_FIFO,       /* domain.fifo_lock: event queues of one domain */
     RANK_TIMER,      /* cpu.timer_lock: the heap of timers of one CPU */
     RANK_RUNQ,       /* cpu.runq_lock: run queue and vcpu run states of one CPU */
     RANK_CONSOLE,    /* console_lock: output and input rings of the console */
@@ -28,12 +30,11 @@ enum lock_rank {
 typedef struct spinlock {
     volatile uint8_t held;
     uint8_t rank; /* enum lock_rank */
-    int16_t cpu;  /* holder, -1 when free; debug builds only */
 } spinlock_t;
 
 #define SPINLOCK_INIT(r) \
-    {                    \
-        .rank = (r), .cpu = -1 \
+    {                     \
+        .rank = (r)       \
     }
 
 static inline void spin_lock_init(spinlock_t *l, enum lock_rank rank)
@@ -54,16 +55,12 @@ static inline void spin_lock(spinlock_t *l)
         while (l->held)
             __builtin_ia32_pause();
     }
-#ifndef NDEBUG
-    l->cpu = 0;
-#endif
 }
 
 static inline void spin_unlock(spinlock_t *l)
 {
 #ifndef NDEBUG
     spin_unlock_check(l);
-    l->cpu = -1;
 #endif
     __atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
 }

@@ -23,21 +23,26 @@ struct timer {
     uint64_t expires; /* system time, ns */
     void (*fn)(void *arg);
     void *arg;
-    struct cpu *cpu;
-    unsigned index; /* place in the CPU's heap, from 1; 0: not active */
+    struct cpu *cpu; /* whose heap it is in, or was last */
+    bool active;
+    struct timer *child, *next, *prev; /* the heap's links, see xen/timer.c */
 };
 
-/* xen/timer.c */
+/*
+ * xen/timer.c. Setting a timer cannot fail, moves it when it was active, and puts it on the calling CPU; a time that is
+ * past makes it fire before the next return to a guest. Two CPUs must not set or stop one timer at once: the owner of
+ * the timer sees to that.
+ */
 void timers_init_cpu(struct cpu *c);
 void timer_init(struct timer *t, void (*fn)(void *), void *arg);
 void timer_set(struct timer *t, uint64_t expires);
 void timer_stop(struct timer *t);
 static inline bool timer_active(const struct timer *t)
 {
-    return t->index != 0;
+    return t->active;
 }
 
-/* xen/time.c */
+/* xen/time.c. time_init() measures the TSC and reads the CMOS clock; everything else needs it done. */
 uint64_t now_ns(void);
 uint64_t tsc_to_ns(uint64_t tsc);
 uint64_t tsc_khz(void);
@@ -47,11 +52,15 @@ void update_wallclock(struct domain *d);
 void set_wallclock(uint64_t secs, uint32_t nsecs, uint64_t system_time);
 uint64_t wallclock_ns(void);
 
-/* arch/i386/timerdev.c: the one-shot interrupt source of this CPU */
+/*
+ * arch/i386/timerdev.c: the one-shot interrupt source of this CPU. timerdev_init() also sets up the PIC and the local
+ * APIC; it needs time_init() done.
+ */
 void timerdev_init(void);
 void timerdev_init_cpu(void);
-void timerdev_program(uint64_t deadline); /* system time, ns; ~0: none */
-uint32_t timerdev_calibrate_tsc_khz(void);
+void timerdev_program(uint64_t deadline); /* system time, ns */
+void timer_interrupt(void);               /* TIMER_VECTOR */
+uint64_t timerdev_calibrate_tsc(void);    /* Hz */
 
 /* arch/i386/rtc.c */
 uint64_t rtc_read_seconds(void);
