@@ -276,8 +276,11 @@ void user_run(struct trap_frame *frame)
     if (user_state)
         panic("user_run is not to be nested");
     user_state = frame;
-    if (setjmp(user_return))
+    if (setjmp(user_return)) {
+        /* The trap's stub reloaded DS and ES; FS and GS are still the program's. */
+        __asm__ volatile("movw %w0, %%fs; movw %w0, %%gs" ::"r"(FLAT_KERNEL_DS));
         return;
+    }
     __asm__ volatile("movl %%esp, %0" : "=r"(esp));
     if (hv_stack_switch(FLAT_KERNEL_SS, esp & ~15u) != 0)
         panic("stack_switch refused");

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What ring compression looks like from ring 1: selectors, descriptors, privilege.
+ *
+ * A kernel built for ring 0 runs one ring up. Its selectors name descriptors the hypervisor put
+ * into the GDT, with DPL 1, and with limits that end below the hypervisor. Three kinds of
+ * instructions show it: those that merely look (LAR, LSL, SGDT), which work in every ring; those
+ * that need ring 0, which fault; and plain loads and stores, which the limit stops.
+ *
+ * Next: memory.c.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <pv/event.h>
+#include <pv/layout.h>
+#include <pv/page.h>
+#include <pv/trap.h>
+
+#include "toy.h"
+
+#define FLAT_RING0_CS 0xe008 /* by the ABI's order, before the flat ring-1 and ring-3 segments */
+
+/* --- rings --------------------------------------------------------------------------------- */
+
+/* LAR and LSL read a descriptor's access rights and limit; they clear ZF, without a fault, where
+ * the privilege rules hide the descriptor (DPL below CPL). */
+static bool load_access_rights(uint16_t selector, uint32_t *rights)
+{
+    bool visible;
+
+    __asm__("lar %2, %1" : "=@ccz"(visible), "=r"(*rights) : "r"((uint32_t)selector), "1"(0));
+    return visible;
+}
+
+static bool load_limit(uint16_t selector, uint32_t *limit)
+{
+    bool visible;
+
+    __asm__("lsl %2, %1" : "=@ccz"(visible), "=r"(*limit) : "r"((uint32_t)selector), "1"(0));
+    return visible;
+}
+
+/* Access rights as LAR leaves them: type in bits 8-11 (bit 11: code), S in 12, DPL in 13-14. */
+static void show_selector(const char *name, uint16_t selector)
+{
+    uint32_t rights, limit;
+    char decoded[40];
+
+    selector_decode(selector, decoded, sizeof(decoded));
+    printf("  %-12s 0x%04x  %s; ", name, selector, decoded);
+    if (load_access_rights(selector, &rights) && load_limit(selector, &limit))
+        printf("%s, DPL %u, limit 0x%08x\n", rights & 0x800 ? "code" : "data", rights >> 13 & 3,
+               limit);
+    else
+        printf("hidden from ring %u\n", read_cs() & 3);
+}
+
+/* SGDT, SIDT, STR and SMSW store system state in any ring and trap in none: the reason why this
+ * processor cannot be virtualised by trapping alone. */
+static void show_unguarded_instructions(void)
+{
+    struct {
+        uint16_t limit;
+        uint32_t base;
+    } __attribute__((packed)) gdt, idt;
+    uint16_t task;
+    uint32_t machine_status;
+
+    __asm__ volatile("sgdt %0" : "=m"(gdt));
+    __asm__ volatile("sidt %0" : "=m"(idt));
+    __asm__ volatile("str %0" : "=r"(task));
+    __asm__ volatile("smsw %0" : "=r"(machine_status));
+    printf("  sgdt: base 0x%08x limit 0x%04x; sidt: base 0x%08x limit 0x%04x\n", gdt.base,
+           gdt.limit, idt.base, idt.limit);
+    printf("  str: 0x%04x; smsw: 0x%08x  -- the machine's own values, with no trap\n", task,
+           machine_status);
+}
+
+void command_rings(const char *argument)
+{
+    uint32_t flags = read_eflags();
+
+    (void)argument;
+    printf("CPL is %u: the low two bits of cs. Ring 0 is the hypervisor's.\n", read_cs() & 3);
+    show_selector("cs", read_cs());
+    show_selector("ss", read_ss());
+    show_selector("ds", read_ds());
+    show_selector("user code", FLAT_USER_CS);
+    show_selector("user data", FLAT_USER_DS);
+    show_selector("ring-0 code", FLAT_RING0_CS);
+    printf("eflags 0x%08x: IF %u (the processor's, always 1 here), IOPL %u\n", flags,
+           flags >> 9 & 1, flags >> 12 & 3);
+    printf("Instructions that tell a ring-1 kernel the truth:\n");
+    show_unguarded_instructions();
+}
+
+/* --- cli ----------------------------------------------------------------------------------- */
+
+static void execute_cli(void *argument)
+{
+    (void)argument;
+    __asm__ volatile("cli");
+}
+
+void command_cli(const char *argument)
+{
+    struct trap_frame frame;
+
+    (void)argument;
+    printf("cli in ring %u with IOPL %u:\n", read_cs() & 3, (read_eflags() & EFLAGS_IOPL) >> 12);
+    if (!catch_fault(execute_cli, NULL, &frame)) {
+        printf("no fault: the hypervisor emulated it, and did nothing\n");
+        return;
+    }
+    frame_print(&frame);
+    printf("The processor faulted into ring 0, and the hypervisor wrote this frame onto our\n"
+           "stack. A PV kernel sets vcpu_info's event mask instead: one store, no trap.\n");
+}
+
+/* --- poke ---------------------------------------------------------------------------------- */
+
+static void read_word(void *address)
+{
+    (void)*(volatile uint32_t *)address;
+}
+
+/* What was there is written back: on a machine that does not enforce limits this would otherwise
+ * damage whatever lives there. */
+static void rewrite_word(void *address)
+{
+    __asm__ volatile("lock addl $0, (%0)" ::"r"(address) : "memory", "cc");
+}
+
+static void attempt(const char *verb, void (*access)(void *), uint32_t address)
+{
+    struct trap_frame frame;
+
+    if (!catch_fault(access, (void *)address, &frame)) {
+        printf("%s 0x%08x: no fault\n", verb, address);
+        return;
+    }
+    printf("%s 0x%08x: fault\n", verb, address);
+    frame_print(&frame);
+}
+
+void command_poke(const char *argument)
+{
+    char *end;
+    uint32_t address = strtoul(argument, &end, 0);
+    uint32_t limit = 0;
+
+    if (end == argument) {
+        printf("usage: poke ADDR   (the hypervisor begins at 0x%08x)\n", LIMIT_END);
+        return;
+    }
+    if (load_limit(read_ds(), &limit) && address > limit)
+        printf("0x%08x is beyond the limit of ds, 0x%08x\n", address, limit);
+    attempt("read", read_word, address);
+    attempt("write", rewrite_word, address);
+    if (address >= LIMIT_END)
+        printf("Paging alone cannot keep ring 1 out of there: to it, rings 0-2 are all supervisor.\n");
+}
