@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * apic.h: the interrupt controllers. The 8259 PICs take the devices' lines, the local APIC takes what the PICs pass on
+ * (its LINT0 pin is "ExtINT"), its own timer, and messages between CPUs.
+ *
+ * Read next: arch/i386/pic.c, arch/i386/apic.c, arch/i386/timerdev.c.
+ */
+#ifndef RINGLET_APIC_H
+#define RINGLET_APIC_H
+
+#include <ringlet/config.h>
+#include <ringlet/types.h>
+
+/* Registers of the local APIC, as offsets into its page. SDM vol. 3, table 11-1. */
+#define APIC_ID 0x020
+#define APIC_TPR 0x080
+#define APIC_EOI 0x0b0
+#define APIC_SPURIOUS 0x0f0
+#define APIC_LVT_TIMER 0x320
+#define APIC_LVT_LINT0 0x350
+#define APIC_LVT_LINT1 0x360
+#define APIC_LVT_ERROR 0x370
+#define APIC_TIMER_INITIAL 0x380
+#define APIC_TIMER_CURRENT 0x390
+#define APIC_TIMER_DIVIDE 0x3e0
+
+#define APIC_SPURIOUS_ENABLE 0x100u
+#define APIC_LVT_MASKED 0x10000u
+#define APIC_LVT_NMI 0x400u
+#define APIC_LVT_EXTINT 0x700u
+
+/* The page stands at FIXMAP_START, uncached; apic_init() puts it there. */
+static inline uint32_t apic_read(unsigned reg)
+{
+    return *(volatile uint32_t *)(uintptr_t)(FIXMAP_START + reg);
+}
+
+static inline void apic_write(unsigned reg, uint32_t value)
+{
+    *(volatile uint32_t *)(uintptr_t)(FIXMAP_START + reg) = value;
+}
+
+static inline void apic_eoi(void)
+{
+    apic_write(APIC_EOI, 0);
+}
+
+/* arch/i386/apic.c */
+bool apic_init(void); /* false: there is none */
+void apic_init_cpu(void);
+
+/*
+ * arch/i386/pic.c. `irq` is 0 to 15. Vector PIC_VECTOR_BASE + irq leads to pic_interrupt(irq), which calls what was
+ * registered, with interrupts off. Lines are masked until pic_register() or pic_unmask().
+ */
+void pic_init(void);
+void pic_register(unsigned irq, void (*handler)(void));
+void pic_mask(unsigned irq);
+void pic_unmask(unsigned irq);
+void pic_interrupt(unsigned irq);
+
+#endif

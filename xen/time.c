@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * time.c: what time is it? System time is nanoseconds since boot, the same for the hypervisor and every guest; the wall
+ * clock is the date at which it began.
+ *
+ * A guest computes system time itself, from the TSC and four numbers in its vcpu_time_info (xen/xen.h): the TSC at some
+ * moment, the system time of that moment, and the factor between TSC ticks and nanoseconds, a fraction
+ * mul * 2^shift / 2^32. We give the moment the TSC was measured at boot, and never another: two moments would round
+ * differently, and time could step back by a nanosecond between them. The factor is good to one part in 2^31.
+ *
+ * A guest may read while we write, on another CPU. So the numbers are guarded by a version: odd while they are being
+ * written, another even number afterwards. A reader tries again when it saw an odd version, or two different ones.
+ *
+ * Read next: arch/i386/timerdev.c (measuring the TSC), xen/timer.c.
+ */
+#include <ringlet/arch.h>
+#include <ringlet/domain.h>
+#include <ringlet/guest_access.h>
+#include <ringlet/time.h>
+
+/* Boot constants. ns = ((tsc - tsc_start) << tsc_shift) * tsc_mul >> 32 */
+static uint64_t tsc_hz, tsc_start;
+static uint32_t tsc_mul;
+static int8_t tsc_shift;
+
+/* Unix time at system time 0, ns. Read and written as one, by atomic operations. */
+static uint64_t wall_start;
+
+#define barrier() __asm__ volatile("" ::: "memory")
+
+/* The product has 96 bits; its upper 64 are the result, exactly as guests compute it. */
+uint64_t tsc_to_ns(uint64_t tsc)
+{
+    uint64_t delta = tsc - tsc_start;
+
+    if (tsc_shift >= 0)
+        delta <<= tsc_shift;
+    else
+        delta >>= -tsc_shift;
+    return (delta >> 32) * tsc_mul + (((delta & 0xffffffff) * tsc_mul) >> 32);
+}
+
+uint64_t now_ns(void)
+{
+    return tsc_to_ns(rdtsc());
+}
+
+uint64_t tsc_khz(void)
+{
+    return tsc_hz / 1000;
+}
+
+/* Choose the shift that leaves the multiplier's top bit set: all its 32 bits count then. */
+static void set_tsc_frequency(uint64_t hz)
+{
+    uint64_t scaled = hz;
+
+    tsc_hz = hz;
+    tsc_shift = 0;
+    while (scaled > 2 * NS_PER_SEC) {
+        scaled >>= 1;
+        tsc_shift--;
+    }
+    while (scaled <= NS_PER_SEC) {
+        scaled <<= 1;
+        tsc_shift++;
+    }
+    tsc_mul = (NS_PER_SEC << 32) / scaled;
+}
+
+void time_init(void)
+{
+    set_tsc_frequency(timerdev_calibrate_tsc());
+    tsc_start = rdtsc();
+    wall_start = rtc_read_seconds() * NS_PER_SEC - now_ns();
+    log_message(LOG_INFO, "TSC: %u kHz\n", (uint32_t)tsc_khz());
+}
+
+static bool time_is_current(const volatile struct vcpu_time_info *t)
+{
+    return t->tsc_to_system_mul == tsc_mul && t->tsc_timestamp == tsc_start && t->tsc_shift == tsc_shift &&
+           t->system_time == 0 && !(t->version & 1);
+}
+
+/*
+ * Give v's guest the numbers to compute system time from, in its vcpu_info and, when v's address space is loaded, in the
+ * copy it registered. The guest may have written anything there.
+ */
+void update_vcpu_time(struct vcpu *v)
+{
+    volatile struct vcpu_time_info *t = &v->info->time;
+    uint32_t version = t->version | 1;
+
+    if (!time_is_current(t)) {
+        t->version = version;
+        barrier();
+        t->tsc_timestamp = tsc_start;
+        t->system_time = 0;
+        t->tsc_to_system_mul = tsc_mul;
+        t->tsc_shift = tsc_shift;
+        t->flags = 0;
+        barrier();
+        t->version = version + 1;
+    }
+    if (unlikely(v->time_info_guest) && v == current) {
+        struct vcpu_time_info copy = v->info->time;
+
+        copy_to_guest(v->time_info_guest, &copy, sizeof(copy));
+    }
+}
+
+/* Unix time, ns. */
+uint64_t wallclock_ns(void)
+{
+    return __atomic_load_n(&wall_start, __ATOMIC_SEQ_CST) + now_ns();
+}
+
+/* Write the wall clock's start, moved by the domain's own offset, to its shared_info. */
+void update_wallclock(struct domain *d)
+{
+    struct shared_info *s = d->shared_info;
+    uint64_t start = __atomic_load_n(&wall_start, __ATOMIC_SEQ_CST);
+    uint64_t seconds = start / NS_PER_SEC + d->time_offset;
+    volatile uint32_t *wc_version = &s->wc_version;
+    uint32_t version = *wc_version | 1;
+
+    *wc_version = version;
+    barrier();
+    s->wc_sec = (uint32_t)seconds;
+    s->arch.wc_sec_hi = seconds >> 32;
+    s->wc_nsec = start % NS_PER_SEC;
+    barrier();
+    *wc_version = version + 1;
+}
+
+/* The date was `secs` seconds and `nsecs` ns since 1970 at that system time. For every domain. */
+void set_wallclock(uint64_t secs, uint32_t nsecs, uint64_t system_time)
+{
+    uint64_t start = secs * NS_PER_SEC + nsecs - system_time;
+
+    __atomic_store_n(&wall_start, start, __ATOMIC_SEQ_CST);
+    spin_lock(&domlist_lock);
+    for (struct domain *d = domain_list; d; d = d->next)
+        update_wallclock(d);
+    spin_unlock(&domlist_lock);
+}
