@@ -174,7 +174,7 @@ mfn_t alloc_frames(unsigned order, unsigned bits)
     return take(top, order, low_reserve);
 }
 
-/* Give back 2^order frames that nobody owns or refers to. They are cleared here. */
+/* Give back 2^order frames that nobody owns or refers to. They are cleared here, and have no pfn any more. */
 void free_frames(mfn_t mfn, unsigned order)
 {
     ASSERT(order <= MAX_ORDER && mfn && !(mfn & ((1u << order) - 1)));
@@ -186,6 +186,7 @@ void free_frames(mfn_t mfn, unsigned order)
         f->type_info = 0;
         f->nr_done = 0;
         f->next = f->prev = 0;
+        m2p[i] = INVALID_M2P;
         clear_frame(i);
     }
     spin_lock(&heap_lock);

@@ -103,7 +103,6 @@ static void disown(struct domain *d, struct frame *f)
     f->type_info = FT_NONE;
     f->nr_done = 0;
     f->owner = OWNER_NONE;
-    m2p[frame_mfn(f)] = INVALID_M2P;
 }
 
 /*
@@ -129,7 +128,7 @@ void frame_release(struct frame *f)
 
 /*
  * Take from `d` a frame that nothing uses: its only reference is the allocation. True when it is now in hand, with all
- * TLBs clean of it and its contents untouched; false when it is in use, not the domain's, or the hypervisor's.
+ * TLBs clean of it, contents and M2P entry untouched; false when it is in use, not the domain's, or the hypervisor's.
  * Owners change only under page_lock, so with that held the check of the owner and the exchange are one step.
  */
 bool steal_frame(struct domain *d, struct frame *f)

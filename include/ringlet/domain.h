@@ -67,6 +67,7 @@ struct vcpu {
     /* The guest's processor state. */
     struct cpu_user_regs regs; /* V2 */
     mfn_t l3_frame;            /* V3 */
+    mfn_t old_table;           /* a table this vcpu let go whose undoing is not finished; INVALID_MFN: none */
     uint32_t kernel_ss, kernel_sp;
     uint32_t event_cs, event_eip;
     uint32_t failsafe_cs, failsafe_eip;
@@ -117,14 +118,17 @@ struct domain {
     mfn_t page_list; /* first frame of the list linked by next/prev; 0: none */
     uint32_t tot_pages, max_pages;
     uint32_t heap_pages; /* heap pages shared with this domain and still referenced */
+    struct e820_entry *memory_map; /* what XENMEM_memory_map tells the guest; NULL: it must guess. xfree() it */
+    unsigned memory_map_entries;
 
     /* mm_lock: all page tables of the domain, its descriptor tables, and what its vcpus load from them. */
     spinlock_t mm_lock;
     bool l3_above_4g;  /* the kernel said extended-cr3 or bimodal, or asked by vm_assist */
-    uint64_t tlb_stale; /* TLB clock when this domain's memory last lost a mapping (see mm/types.c) */
+    uint32_t tlb_stale; /* TLB clock when this domain's memory last lost a mapping (see mm/types.c) */
     uint32_t dirty_cpus; /* CPUs whose TLB may hold translations of this domain */
     uint32_t vm_assist;  /* VMASST_TYPE_* bits */
-    uint32_t teardown_step;
+    unsigned teardown_phase; /* mm/teardown.c */
+    mfn_t teardown_cursor;
 
     spinlock_t evtchn_lock; /* everything in `evtchn` but the queues of the FIFO ABI */
     spinlock_t fifo_lock;   /* the queues of the FIFO ABI: their tails and the links between events */

@@ -17,10 +17,13 @@
  */
 int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *frame_owner);
 void put_l1_entry(pte_t e, struct domain *pt_owner);
-int mod_l1_entry(pte_t *pl1, pte_t e, struct vcpu *v, struct domain *pt_owner, struct domain *frame_owner,
-                 bool preserve_ad);
-int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, struct vcpu *v, bool preserve_ad);
-int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v, bool preserve_ad);
+int get_l2_entry(pte_t e, struct frame *table);
+void put_l2_entry(pte_t e, struct frame *table);
+int get_l3_entry(pte_t e, struct frame *table, unsigned slot);
+int put_l3_entry(pte_t e);
+int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *frame_owner, bool preserve_ad);
+int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, bool preserve_ad);
+int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v);
 
 /* mm/walk.c: the L1 entry that maps `va` on the running page tables. NULL when there is none; unmap_frame() the result. */
 pte_t *map_guest_l1(const struct vcpu *v, uint32_t va, mfn_t *l1_mfn);
@@ -28,15 +31,46 @@ pte_t guest_l1_entry(const struct vcpu *v, uint32_t va); /* 0 when not mapped */
 
 /* mm/baseptr.c: the root of a vcpu's address space */
 int new_guest_cr3(struct vcpu *v, mfn_t l3);
-void drop_guest_cr3(struct vcpu *v);
+int drop_guest_cr3(struct vcpu *v);
 void reload_l3(struct vcpu *v);
+void reload_l3_users(mfn_t l3);
+int finish_old_table(struct vcpu *v);
 
 /* mm/descriptor_tables.c */
+int validate_descriptor_page(struct frame *f);
 int set_gdt(struct vcpu *v, const mfn_t *frames, unsigned entries);
 void destroy_gdt(struct vcpu *v);
 int set_ldt(struct vcpu *v, uint32_t base, uint32_t entries);
 bool fault_in_ldt_page(uint32_t offset); /* a #PF in this CPU's LDT window: true when now mapped */
 void invalidate_ldt(struct vcpu *v);
+void load_guest_ldt(struct vcpu *v);
+
+/*
+ * mm/reservation.c, exchange.c, memory_map.c: the operations behind memory_op. `guest_arg` is the guest's pointer to
+ * the structure of the public memory.h; results are what the hypercall returns.
+ */
+long memory_reservation_op(unsigned op, uint32_t start, void *guest_arg);
+long memory_exchange(void *guest_arg);
+long machphys_mfn_list(void *guest_arg);
+long machphys_mapping(void *guest_arg);
+long get_memory_map(void *guest_arg);
+long get_machine_memory_map(void *guest_arg);
+long set_memory_map(void *guest_arg);
+int find_target_domain(domid_t id, struct domain **out); /* mm/memory_op.c */
+unsigned max_extent_order(void); /* the largest extent the caller may ask for */
+bool release_extent(struct domain *d, mfn_t mfn, unsigned order);
+
+/* One line of a memory map, as the BIOS call INT 0x15 EAX=0xE820 gives it. */
+struct e820_entry {
+    uint64_t addr, size;
+    uint32_t type; /* E820_RAM or not memory */
+} __packed;
+#define E820_RAM 1u
+#define E820_MAX_ENTRIES 128
+
+/* xen/main.c: the machine's own memory map, from the boot loader. Does not change after boot. */
+extern struct e820_entry boot_memory_map[E820_MAX_ENTRIES];
+extern unsigned boot_memory_map_entries;
 
 /* mm/teardown.c: take a dying domain's memory back. 0 when done, -ERESTART to be called again. */
 int relinquish_memory(struct domain *d);
