@@ -24,6 +24,12 @@
 #define NR_DOMAIN_SLOTS 1024
 #define MAX_VCPUS XEN_LEGACY_MAX_VCPUS
 
+/* The assists a guest may ask for (VMASST_TYPE_* of xen/xen.h), as bits. */
+#define VM_ASSIST_VALID                                                                     \
+    (1u << VMASST_TYPE_4gb_segments | 1u << VMASST_TYPE_4gb_segments_notify |               \
+     1u << VMASST_TYPE_writable_pagetables | 1u << VMASST_TYPE_pae_extended_cr3 |           \
+     1u << VMASST_TYPE_architectural_iopl | 1u << VMASST_TYPE_runstate_update_flag)
+
 /* Why a vcpu may not run, besides pauses; bits of vcpu.wait. */
 #define WAIT_BLOCKED 0x1 /* SCHEDOP_block: until an event */
 #define WAIT_POLLING 0x2 /* SCHEDOP_poll: until one of some ports is pending, or a timeout */
@@ -135,6 +141,9 @@ struct domain {
     struct evtchn_table evtchn;
     uint32_t poll_mask;     /* vcpus in SCHEDOP_poll; atomic */
     struct grant_table grant;
+
+    char line[160]; /* what an unprivileged guest wrote by console_io since its last newline */
+    unsigned line_length;
 
     int64_t time_offset; /* seconds added to the wall clock */
     uint8_t *ioports;    /* bitmap of 65536 ports this domain may use, or NULL: none */

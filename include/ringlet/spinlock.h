@@ -23,6 +23,7 @@ enum lock_rank {
     RANK_FIFO,       /* domain.fifo_lock: event queues of one domain */
     RANK_TIMER,      /* cpu.timer_lock: the heap of timers of one CPU */
     RANK_RUNQ,       /* cpu.runq_lock: run queue and vcpu run states of one CPU */
+    RANK_LINE,       /* line_lock of console_io.c: domain.line, domain.line_length */
     RANK_CONSOLE,    /* console_lock: output and input rings of the console */
     RANK_MAX
 };

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * platform.c: the hypercall platform_op (xen/platform.h): the initial domain's hand on the machine.
+ *
+ * Of Xen's long list only the clock and the table of processors exist. Firmware data is answered with "no such
+ * record": this hypervisor is started by GRUB or QEMU, does not call the BIOS, and keeps none. The rest is -ENOSYS.
+ */
+#include <ringlet/domain.h>
+#include <ringlet/guest_access.h>
+#include <ringlet/hypercall.h>
+#include <xen/platform.h>
+
+/*
+ * XENPF_settime32, XENPF_settime64: it was secs.nsecs (UTC) at system_time.
+ *  1. nsecs is below 10^9 and the sum must not lie before 1970: -EINVAL. Every domain's wall clock follows at once.
+ */
+static long set_time(uint64_t secs, uint32_t nsecs, uint64_t system_time)
+{
+    if (nsecs >= NS_PER_SEC || secs > ~0ull / NS_PER_SEC - 1)
+        return -EINVAL;
+    if (system_time > secs * NS_PER_SEC + nsecs)
+        return -EINVAL;
+    set_wallclock(secs, nsecs, system_time);
+    return 0;
+}
+
+/* XENPF_firmware_info: a known kind of record that does not exist gives -ESRCH, which ends a guest's search. */
+static long firmware_info(const struct xenpf_firmware_info *info)
+{
+    switch (info->type) {
+    case XEN_FW_DISK_INFO:
+    case XEN_FW_DISK_MBR_SIGNATURE:
+    case XEN_FW_VBEDDC_INFO:
+    case XEN_FW_EFI_INFO:
+    case XEN_FW_KBD_SHIFT_FLAGS:
+        return -ESRCH;
+    default:
+        return -EINVAL;
+    }
+}
+
+/* XENPF_get_cpuinfo: one processor by number; a number without a processor is told by a flag, not by an error. */
+static long get_cpuinfo(struct xenpf_pcpuinfo *info)
+{
+    info->max_present = nr_cpus - 1;
+    info->flags = XEN_PCPU_FLAGS_INVALID;
+    info->apic_id = 0;
+    info->acpi_id = 0;
+    if (info->xen_cpuid < nr_cpus) {
+        info->flags = cpus[info->xen_cpuid].online ? XEN_PCPU_FLAGS_ONLINE : 0;
+        info->apic_id = cpus[info->xen_cpuid].apic_id;
+        info->acpi_id = info->xen_cpuid;
+    }
+    return 0;
+}
+
+/* Do one operation; *answer becomes true when `op` holds something the guest is to see. */
+static long platform_op(struct xen_platform_op *op, bool *answer)
+{
+    switch (op->cmd) {
+    case XENPF_settime32:
+        return set_time(op->u.settime32.secs, op->u.settime32.nsecs, op->u.settime32.system_time);
+    case XENPF_settime64:
+        if (op->u.settime64.mbz)
+            return -EINVAL;
+        return set_time(op->u.settime64.secs, op->u.settime64.nsecs, op->u.settime64.system_time);
+    case XENPF_firmware_info:
+        return firmware_info(&op->u.firmware_info);
+    case XENPF_get_cpuinfo:
+        *answer = true;
+        return get_cpuinfo(&op->u.pcpu_info);
+    default:
+        return -ENOSYS;
+    }
+}
+
+asmlinkage long do_platform_op(void *guest_op)
+{
+    struct xen_platform_op op;
+    bool answer = false;
+    long rc;
+
+    if (copy_from_guest(&op, guest_op, sizeof(op)))
+        return -EFAULT;
+    if (op.interface_version != XENPF_INTERFACE_VERSION)
+        return -EACCES;
+    if (!current->domain->privileged)
+        return -EPERM;
+    rc = platform_op(&op, &answer);
+    if (!rc && answer && copy_to_guest(guest_op, &op, sizeof(op)))
+        rc = -EFAULT;
+    return rc;
+}
