@@ -8,10 +8,13 @@
 #     make -f pv-guest/guest.mk build/guests/toy.elf
 #
 # The folders are pv-guest/toy, pv-guest/dom0 and every tests/guests/NAME. A guest that needs more
-# sets, before this file is included:  GUEST_CFLAGS_NAME, GUEST_SOURCES_NAME (files elsewhere in
-# the tree).
+# has a guest.mk in its folder that sets GUEST_CFLAGS_NAME or GUEST_SOURCES_NAME (files elsewhere
+# in the tree).
 #
 # Next: pv-guest/lib/newlib.sh, pv-guest/lib/guest.ld.
+
+# make V=1 prints whole commands; otherwise one short line a step. (So does the top Makefile.)
+Q := $(if $(V),,@)
 
 all-guests:
 .PHONY: all-guests
@@ -23,6 +26,7 @@ GUEST_CROSS := build/cross/bin/i686-elf-
 GUEST_DIRS := $(patsubst %/,%,$(dir $(wildcard pv-guest/toy/main.c pv-guest/dom0/main.c \
 	tests/guests/*/main.c)))
 GUESTS := $(notdir $(GUEST_DIRS))
+-include $(wildcard $(addsuffix /guest.mk,$(GUEST_DIRS)))
 
 # The interface version must be set for every file: see hypercall.h.
 GUEST_CPPFLAGS := -isystem build/newlib/include -isystem $(GUEST_OUT)/include \
@@ -37,12 +41,13 @@ GUEST_COMPILE = $(GUEST_CROSS)gcc $(GUEST_CPPFLAGS) $(GUEST_CFLAGS) -MMD -MP
 # --- the compiler's wrappers, newlib, the public headers ---------------------------------------
 
 build/newlib/key: $(GUEST_LIB)/newlib.sh $(wildcard /usr/src/newlib/newlib-*.tar.*)
-	$< build
-	touch $@
+	@echo '  NEWLIB'
+	$Q$< build
+	@touch $@
 
 $(GUEST_OUT)/include/xen:
-	mkdir -p $(@D)
-	ln -sfn /usr/include/xen $@
+	@mkdir -p $(@D)
+	$Qln -sfn /usr/include/xen $@
 
 GUEST_READY := build/newlib/key $(GUEST_OUT)/include/xen $(GUEST_OUT)/lib/offsets.h
 
@@ -55,35 +60,40 @@ GUEST_LIB_OBJECTS := $(patsubst $(GUEST_LIB)/%,$(GUEST_OUT)/lib/%.o,$(GUEST_LIB_
 $(GUEST_OUT)/lib/offsets.h: $(GUEST_LIB)/offsets.c $(wildcard $(GUEST_LIB)/include/pv/*.h) \
 		| build/newlib/key $(GUEST_OUT)/include/xen
 	@mkdir -p $(@D)
-	$(GUEST_CROSS)gcc $(GUEST_CPPFLAGS) $(GUEST_CFLAGS) -S -o - $< | \
+	$Q$(GUEST_CROSS)gcc $(GUEST_CPPFLAGS) $(GUEST_CFLAGS) -S -o - $< | \
 		sed -n 's/^.*->\([A-Z_0-9]*\) \$$*\([-0-9]*\).*/#define \1 \2/p' >$@.new
-	mv $@.new $@
+	@mv $@.new $@
 
 $(GUEST_OUT)/lib/%.o: $(GUEST_LIB)/% | $(GUEST_READY)
 	@mkdir -p $(@D)
-	$(GUEST_COMPILE) -c -o $@ $<
+	@echo '  CC   $<'
+	$Q$(GUEST_COMPILE) -c -o $@ $<
 
 $(GUEST_OUT)/lib/libpv.a: $(GUEST_LIB_OBJECTS)
-	rm -f $@
-	ar rcs $@ $^
+	@rm -f $@
+	@echo '  AR   $@'
+	$Qar rcs $@ $^
 
 # --- a guest: $(1) its name, $(2) its folder ------------------------------------------------------
 
 define GUEST_RULES
 $(GUEST_OUT)/$(1)/start.o: $(GUEST_LIB)/start.S | $(GUEST_READY)
 	@mkdir -p $$(@D)
-	$$(GUEST_COMPILE) -DGUEST_NAME='"$(1)"' -c -o $$@ $$<
+	@echo '  CC   $$< ($(1))'
+	$Q$$(GUEST_COMPILE) -DGUEST_NAME='"$(1)"' -c -o $$@ $$<
 
 $(GUEST_OUT)/$(1)/%.o: % | $(GUEST_READY)
 	@mkdir -p $$(@D)
-	$$(GUEST_COMPILE) -I$(2) $(GUEST_CFLAGS_$(1)) -c -o $$@ $$<
+	@echo '  CC   $$< ($(1))'
+	$Q$$(GUEST_COMPILE) -I$(2) $(GUEST_CFLAGS_$(1)) -c -o $$@ $$<
 
 $(GUEST_OUT)/$(1).elf: $(GUEST_OUT)/$(1)/start.o $$(patsubst %,$(GUEST_OUT)/$(1)/%.o,\
 		$$(wildcard $(2)/*.c $(2)/*.S) $(GUEST_SOURCES_$(1))) \
 		$(GUEST_OUT)/lib/libpv.a $(GUEST_LIB)/guest.ld build/newlib/key
-	$(GUEST_CROSS)gcc $(GUEST_LDFLAGS) -o $$@ $$(filter %.o,$$^) \
+	@echo '  LD   $$@'
+	$Q$(GUEST_CROSS)gcc $(GUEST_LDFLAGS) -o $$@ $$(filter %.o,$$^) \
 		-Wl,--start-group $(GUEST_OUT)/lib/libpv.a -lc -lgcc -Wl,--end-group
-	nm -n $$@ | sed -n 's/^\([0-9a-f]*\) [a-zA-Z] /0x\1 /p' >$(GUEST_OUT)/$(1).sym
+	$Qnm -n $$@ | sed -n 's/^\([0-9a-f]*\) [a-zA-Z] /0x\1 /p' >$(GUEST_OUT)/$(1).sym
 
 all-guests: $(GUEST_OUT)/$(1).elf
 -include $$(wildcard $(GUEST_OUT)/$(1)/*.d $(GUEST_OUT)/$(1)/$(2)/*.d)

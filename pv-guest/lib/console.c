@@ -22,7 +22,7 @@
 #include <pv/start.h>
 #include <pv/time.h>
 
-#define CTRL(letter) ((letter) & 0x1f)
+#define CTRL(letter) ((letter)&0x1f)
 #define DELETE 0x7f
 
 static volatile struct xencons_interface *ring(void)

@@ -112,8 +112,7 @@ void events_wait(void)
 
 void event_mask(evtchn_t port)
 {
-    __atomic_fetch_or(&shared_info_page.evtchn_mask[port / 32], 1ul << port % 32,
-                      __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&shared_info_page.evtchn_mask[port / 32], 1ul << port % 32, __ATOMIC_SEQ_CST);
 }
 
 /* A port that became pending while masked set no selector bit: the hypervisor looks again. */

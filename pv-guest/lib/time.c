@@ -13,7 +13,9 @@
 #include <pv/event.h>
 #include <pv/start.h>
 
-static uint32_t ticks; /* changed by the timer's event only */
+/* Changed with events off, or by the timer's event. */
+static uint32_t ticks;
+static void (*on_timer)(void);
 
 /* Nanoseconds since the copy was made: the TSC's progress, shifted, times a 0.32 fixed-point
  * factor. 64 by 32 bits gives 96, so the product is made of two halves. */
@@ -64,6 +66,8 @@ static void tick(evtchn_t port, void *data)
     (void)port;
     (void)data;
     ticks++;
+    if (on_timer)
+        on_timer();
 }
 
 uint32_t timer_count(void)
@@ -71,12 +75,19 @@ uint32_t timer_count(void)
     return ticks;
 }
 
-void wait_until(uint64_t deadline)
+void timer_set(uint64_t deadline, void (*function)(void))
 {
     struct vcpu_set_singleshot_timer timer = {.timeout_abs_ns = deadline};
 
-    if (deadline != UINT64_MAX && hv_vcpu_op(VCPUOP_set_singleshot_timer, 0, &timer) != 0)
+    on_timer = function;
+    if (hv_vcpu_op(VCPUOP_set_singleshot_timer, 0, &timer) != 0)
         panic("set_singleshot_timer refused");
+}
+
+void wait_until(uint64_t deadline)
+{
+    if (deadline != UINT64_MAX)
+        timer_set(deadline, NULL);
     events_wait();
 }
 

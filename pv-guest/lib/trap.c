@@ -54,6 +54,7 @@ static jmp_buf user_return;
 void trap_dispatch(struct trap_frame *frame);
 void failsafe_report(uint32_t eip);
 
+/* clang-format off */
 static const char *const names[EXCEPTIONS] = {
     "#DE divide error", "#DB debug", "NMI", "#BP breakpoint", "#OF overflow", "#BR bound range",
     "#UD invalid opcode", "#NM no FPU", "#DF double fault", "#9 coprocessor overrun",
@@ -61,6 +62,7 @@ static const char *const names[EXCEPTIONS] = {
     "#PF page fault", "#15", "#MF x87 error", "#AC alignment check", "#MC machine check",
     "#XM SIMD error",
 };
+/* clang-format on */
 
 const char *vector_name(uint32_t vector)
 {
@@ -111,16 +113,13 @@ void frame_print(const struct trap_frame *frame)
     printf("  %s, error code %04x\n", vector_name(frame->vector), frame->error);
     printf("  cs:eip %04x:%08x  (cs: %s)\n", frame->cs, frame->eip, cs);
     printf("  ss:esp %04x:%08x  eflags %08x  events %s\n",
-           (frame_from_user(frame) ? frame->ss & 0xffff : read_ss()),
-           frame_esp(frame), frame->eflags,
-           frame->saved_upcall_mask ? "masked" : "on");
-    printf("  eax %08x  ebx %08x  ecx %08x  edx %08x\n", frame->eax,
-           frame->ebx, frame->ecx, frame->edx);
-    printf("  esi %08x  edi %08x  ebp %08x\n", frame->esi,
-           frame->edi, frame->ebp);
-    printf("  ds %04x  es %04x  fs %04x  gs %04x\n", frame->ds & 0xffff,
-           frame->es & 0xffff, frame->fs & 0xffff,
-           frame->gs & 0xffff);
+           (frame_from_user(frame) ? frame->ss & 0xffff : read_ss()), frame_esp(frame),
+           frame->eflags, frame->saved_upcall_mask ? "masked" : "on");
+    printf("  eax %08x  ebx %08x  ecx %08x  edx %08x\n", frame->eax, frame->ebx, frame->ecx,
+           frame->edx);
+    printf("  esi %08x  edi %08x  ebp %08x\n", frame->esi, frame->edi, frame->ebp);
+    printf("  ds %04x  es %04x  fs %04x  gs %04x\n", frame->ds & 0xffff, frame->es & 0xffff,
+           frame->fs & 0xffff, frame->gs & 0xffff);
     if (frame->vector == VECTOR_PF)
         print_page_fault(frame->error);
     else if (frame->vector >= VECTOR_TS && frame->vector <= VECTOR_GP)
@@ -187,8 +186,7 @@ void trap_dispatch(struct trap_frame *frame)
 
 void failsafe_report(uint32_t eip)
 {
-    panic("failsafe callback: cannot return to eip %08x with its segment registers",
-          eip);
+    panic("failsafe callback: cannot return to eip %08x with its segment registers", eip);
 }
 
 bool catch_fault(void (*function)(void *), void *argument, struct trap_frame *frame)

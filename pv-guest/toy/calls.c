@@ -22,8 +22,7 @@
 static void on_event(evtchn_t port, void *data)
 {
     (void)data;
-    printf("  upcall: port %u, the vcpu's mask is %u in here\n", port,
-           vcpu()->evtchn_upcall_mask);
+    printf("  upcall: port %u, the vcpu's mask is %u in here\n", port, vcpu()->evtchn_upcall_mask);
 }
 
 static void show_event_state(const char *when, evtchn_t port)

@@ -59,8 +59,8 @@ void command_fault(const char *argument)
 
 static void show_walk(const void *va)
 {
-    printf("  walk of %p: level 3 %016llx, level 2 %016llx, level 1 %016llx\n", va,
-           pte_read(va, 3), pte_read(va, 2), pte_read(va, 1));
+    printf("  walk of %p: level 3 %016llx, level 2 %016llx, level 1 %016llx\n", va, pte_read(va, 3),
+           pte_read(va, 2), pte_read(va, 1));
 }
 
 /* A page table mapped writable would let this kernel write any entry, unchecked. */
@@ -85,8 +85,8 @@ void command_map(const char *argument)
     (void)argument;
     if (!second)
         panic("cannot map one's own page");
-    printf("pfn 0x%x is machine frame 0x%x: the p2m says so, and the M2P agrees\n",
-           mfn_to_pfn(mfn), mfn);
+    printf("pfn 0x%x is machine frame 0x%x: the p2m says so, and the M2P agrees\n", mfn_to_pfn(mfn),
+           mfn);
     show_walk(page);
     show_walk(second);
     strcpy(page, "one frame, two addresses");

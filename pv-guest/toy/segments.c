@@ -161,5 +161,6 @@ void command_poke(const char *argument)
     attempt("read", read_word, address);
     attempt("write", rewrite_word, address);
     if (address >= LIMIT_END)
-        printf("Paging alone cannot keep ring 1 out of there: to it, rings 0-2 are all supervisor.\n");
+        printf(
+            "Paging alone cannot keep ring 1 out of there: to it, rings 0-2 are all supervisor.\n");
 }

@@ -26,8 +26,7 @@ typedef void (*event_handler)(evtchn_t port, void *data);
 /* Each binds a port, names its function (NULL: the event only ends a wait), unmasks it, and
  * answers the port, or a negative errno. */
 int event_bind_virq(unsigned int virq, event_handler handler, void *data);
-int event_bind_interdomain(domid_t remote, evtchn_t remote_port, event_handler handler,
-                           void *data);
+int event_bind_interdomain(domid_t remote, evtchn_t remote_port, event_handler handler, void *data);
 int event_alloc_unbound(domid_t remote, event_handler handler, void *data);
 int event_bind_ipi(event_handler handler, void *data);
 

@@ -32,8 +32,8 @@
 extern char hypercall_page[128][32];
 
 /* One call of the stub for `number`. Up to five arguments; the answer is EAX. */
-static inline long hypercall(unsigned int number, unsigned long a, unsigned long b,
-                             unsigned long c, unsigned long d, unsigned long e)
+static inline long hypercall(unsigned int number, unsigned long a, unsigned long b, unsigned long c,
+                             unsigned long d, unsigned long e)
 {
     long result;
 

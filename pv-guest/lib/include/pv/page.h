@@ -26,13 +26,13 @@
 
 typedef uint64_t pte_t;
 
-#define PTE_P (1ULL << 0)   /* present */
-#define PTE_RW (1ULL << 1)  /* writable */
-#define PTE_US (1ULL << 2)  /* ring 3 may use it; rings 0-2 are all "supervisor" to paging */
+#define PTE_P (1ULL << 0)  /* present */
+#define PTE_RW (1ULL << 1) /* writable */
+#define PTE_US (1ULL << 2) /* ring 3 may use it; rings 0-2 are all "supervisor" to paging */
 #define PTE_PWT (1ULL << 3)
 #define PTE_PCD (1ULL << 4)
-#define PTE_A (1ULL << 5)   /* accessed: set by the processor */
-#define PTE_D (1ULL << 6)   /* dirty: set by the processor */
+#define PTE_A (1ULL << 5) /* accessed: set by the processor */
+#define PTE_D (1ULL << 6) /* dirty: set by the processor */
 #define PTE_PS (1ULL << 7)
 #define PTE_FRAME 0x000FFFFFFFFFF000ULL
 

@@ -19,8 +19,7 @@ bool tap_ok(bool passed, const char *format, ...) __attribute__((format(printf, 
 void tap_skip(const char *reason, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* As tap_ok(got == expected), which explains itself. */
-bool tap_is(long got, long expected, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+bool tap_is(long got, long expected, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* A comment line: "# ...". */
 void tap_diag(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -31,6 +31,10 @@ static inline uint64_t read_tsc(void)
     return ((uint64_t)high << 32) | low;
 }
 
+/* Arm the one timer: VIRQ_TIMER comes when the clock passes deadline (ns; at once if it has), and
+ * function, unless NULL, is called as an event handler. sleep and wait use the same timer. */
+void timer_set(uint64_t deadline, void (*function)(void));
+
 /* Sleep until the clock passes deadline (ns). Events are served meanwhile; called with events
  * on. */
 void sleep_until(uint64_t deadline);

@@ -22,21 +22,21 @@
 
 #include <pv/hypercall.h>
 
-#define VECTOR_DE 0   /* divide error */
-#define VECTOR_DB 1   /* debug */
-#define VECTOR_BP 3   /* breakpoint, int3 */
-#define VECTOR_OF 4   /* overflow, into */
-#define VECTOR_BR 5   /* bound range */
-#define VECTOR_UD 6   /* invalid opcode */
-#define VECTOR_NM 7   /* device not available: CR0.TS was set */
-#define VECTOR_DF 8   /* double fault */
-#define VECTOR_TS 10  /* invalid TSS */
-#define VECTOR_NP 11  /* segment not present */
-#define VECTOR_SS 12  /* stack segment */
-#define VECTOR_GP 13  /* general protection */
-#define VECTOR_PF 14  /* page fault */
-#define VECTOR_MF 16  /* x87 error */
-#define VECTOR_AC 17  /* alignment check */
+#define VECTOR_DE 0  /* divide error */
+#define VECTOR_DB 1  /* debug */
+#define VECTOR_BP 3  /* breakpoint, int3 */
+#define VECTOR_OF 4  /* overflow, into */
+#define VECTOR_BR 5  /* bound range */
+#define VECTOR_UD 6  /* invalid opcode */
+#define VECTOR_NM 7  /* device not available: CR0.TS was set */
+#define VECTOR_DF 8  /* double fault */
+#define VECTOR_TS 10 /* invalid TSS */
+#define VECTOR_NP 11 /* segment not present */
+#define VECTOR_SS 12 /* stack segment */
+#define VECTOR_GP 13 /* general protection */
+#define VECTOR_PF 14 /* page fault */
+#define VECTOR_MF 16 /* x87 error */
+#define VECTOR_AC 17 /* alignment check */
 #define VECTOR_SYSCALL 0x80
 
 #define EFLAGS_TF 0x00000100
