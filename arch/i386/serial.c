@@ -16,6 +16,7 @@
  *
  * Read next: xen/console.c.
  */
+#include <ringlet/apic.h>
 #include <ringlet/arch.h>
 #include <ringlet/console.h>
 
@@ -100,9 +101,11 @@ int serial_getc(void)
     return inb(base + RBR);
 }
 
-/* Ask for an interrupt when something is received. The interrupt controller must let IRQ 4 through as well. */
+/* Ask for an interrupt when something is received. The PC's ports at x2F8 and x2E8 use IRQ 3, the others IRQ 4. */
 void serial_irq_enable(void)
 {
-    if (base)
-        outb(base + IER, IER_RECEIVED);
+    if (!base)
+        return;
+    pic_register(base == 0x2f8 || base == 0x2e8 ? 3 : 4, console_input_interrupt);
+    outb(base + IER, IER_RECEIVED);
 }
