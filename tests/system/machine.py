@@ -53,6 +53,18 @@ def dom0_modules(words=""):
     return [guest("dom0", words), str(BUILD / "dom0.cpio")]
 
 
+def ramdisk(name, *files):
+    """Makes a ramdisk for the control domain of other guests: files as pv-guest/dom0/pack has them.
+
+    The module string, to go behind guest("dom0").
+    """
+    LOGS.mkdir(parents=True, exist_ok=True)
+    out = LOGS / f"{name}.cpio"
+    subprocess.run([str(TOP / "pv-guest/dom0/pack"), str(out)] + [str(f) for f in files],
+                   check=True, cwd=TOP)
+    return str(out)
+
+
 class Machine:
     """One run of an emulator, its serial console driven by pexpect."""
 

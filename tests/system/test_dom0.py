@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""The control domain: it builds, connects and buries domains at its prompt."""
+import re
+
+import pytest
+
+import machine
+from machine import EMULATORS, dom0_modules, guest, ramdisk
+
+DOM0 = "dom0> "
+TOY = "toy> "
+GRUB = "grub> "
+LEAVE = "\x1d"
+
+
+@pytest.fixture(params=EMULATORS)
+def dom0(boot, request):
+    """The usual control domain: a toy and a PV-GRUB are started with it."""
+    m = boot(dom0_modules(), emulator=request.param)
+    m.expect(r"pvgrub: domain \d+, 64 MiB")
+    m.expect(r"toy: domain \d+, 16 MiB")
+    m.expect(DOM0)
+    return m
+
+
+def attach(m, name, prompt):
+    """Attaches to a guest's console and gets a fresh prompt there."""
+    m.sendline(f"console {name}")
+    m.expect(r"Ctrl-\] leaves")
+    m.sendline()
+    m.expect(re.escape(prompt))
+
+
+def leave(m):
+    """Back to the control domain's prompt."""
+    m.send(LEAVE)
+    m.expect(r"\[\w+: left\]")
+    m.expect(DOM0)
+
+
+def state(m, name):
+    """A guest's state, as `list` has it."""
+    listing = m.command("list", DOM0)
+    row = re.search(rf"^ *(?:\d+|-) +{name} +\d+ +(.*?) *$", listing, re.MULTILINE)
+    assert row, f"list does not show {name}:\n{listing}"
+    return row.group(1)
+
+
+def test_two_guests_at_once(dom0):
+    """The toy and PV-GRUB run side by side, each driven by typed commands."""
+    attach(dom0, "toy", TOY)
+    assert "0xe019" in dom0.command("rings", TOY)
+    leave(dom0)
+
+    attach(dom0, "pvgrub", GRUB)
+    assert "hello from grub" in dom0.command("echo hello from grub", GRUB)
+    dom0.command("ls", GRUB)
+    assert re.search(r"\bnormal\b", dom0.command("lsmod", GRUB))
+    leave(dom0)
+
+    # The toy has not forgotten where it was, and still counts ticks beside GRUB.
+    attach(dom0, "toy", TOY)
+    assert "tick 5" in dom0.command("tick", TOY)
+    dom0.sendline("halt")
+    dom0.expect(r"toy: domain \d+ powered off|no longer runs")
+    dom0.expect(DOM0)
+    assert state(dom0, "toy") == "not running"
+
+    attach(dom0, "pvgrub", GRUB)
+    dom0.sendline("halt")
+    dom0.expect(r"no longer runs")
+    dom0.expect(DOM0)
+    assert state(dom0, "pvgrub") == "not running"
+
+    # Both can be built again.
+    assert re.search(r"toy: domain \d+", dom0.command("create toy", DOM0))
+    attach(dom0, "toy", TOY)
+    leave(dom0)
+    dom0.sendline("shutdown")
+    dom0.wait_end()
+
+
+def test_commands(boot):
+    """list, pause, unpause, destroy, create, and what they say to nonsense."""
+    m = boot(dom0_modules())
+    m.expect(r"toy: domain \d+")
+    m.expect(DOM0)
+    listing = m.command("help", DOM0)
+    for command in ("list", "create", "console", "pause", "unpause", "destroy", "help"):
+        assert re.search(rf"^ +{command}\b", listing, re.MULTILINE), f"help omits {command}"
+
+    assert "paused" in m.command("pause toy", DOM0)
+    assert state(m, "toy") == "paused"
+    m.command("unpause toy", DOM0)
+    assert state(m, "toy") in ("blocked", "ready", "running")
+
+    assert "destroyed" in m.command("destroy toy", DOM0)
+    assert state(m, "toy") == "not running"
+    m.command("destroy toy", DOM0)
+    for _ in range(3):
+        m.command("create toy", DOM0)
+        attach(m, "toy", TOY)
+        leave(m)
+        assert "destroyed" in m.command("destroy toy", DOM0)
+
+    m.command("create nobody", DOM0)
+    assert "no guest nobody" in m.before
+    assert "no command frobnicate" in m.command("frobnicate", DOM0)
+    m.sendline("shutdown")
+    m.wait_end()
+
+
+@pytest.mark.parametrize("emulator", ["qemu", "bochs"])
+def test_crash_is_contained(boot, emulator):
+    """A guest that crashes dies alone, with its state printed, and can be built again."""
+    disk = ramdisk(f"crash-{emulator}", guest("toy"),
+                   "victim.cfg:kernel=toy.elf;memory=16;autostart=yes",
+                   "witness.cfg:kernel=toy.elf;memory=16;autostart=yes")
+    m = boot([guest("dom0"), disk], emulator=emulator)
+    m.expect(r"victim: domain \d+")
+    m.expect(r"witness: domain \d+")
+    m.expect(DOM0)
+    for _ in range(2):
+        attach(m, "victim", TOY)
+        m.sendline("crash")
+        m.expect(r"victim: domain \d+ crashed|no longer runs")
+        m.expect(DOM0)
+        assert state(m, "victim") == "not running"
+        attach(m, "witness", TOY)
+        assert "0xe019" in m.command("rings", TOY)
+        leave(m)
+        assert re.search(r"victim: domain \d+", m.command("create victim", DOM0))
+    m.sendline("shutdown")
+    m.wait_end()
+
+
+def test_refused_kernels(boot, tmp_path):
+    """The control domain refuses what the hypervisor refuses, by the same reader, and goes on."""
+    (tmp_path / "text").write_bytes(b"this is no kernel\n" * 100)
+    (tmp_path / "cut").write_bytes((machine.BUILD / "guests/toy.elf").read_bytes()[:6000])
+    disk = ramdisk("refused", guest("toy"), tmp_path / "text", tmp_path / "cut",
+                   "text.cfg:kernel=text", "cut.cfg:kernel=cut", "gone.cfg:kernel=gone",
+                   "large.cfg:kernel=toy.elf;memory=4000", "toy.cfg:kernel=toy.elf;memory=16")
+    m = boot([guest("dom0"), disk])
+    m.expect(DOM0)
+    assert re.search(r"text: .*not ELF", m.command("create text", DOM0))
+    assert re.search(r"cut: .*truncated", m.command("create cut", DOM0))
+    assert re.search(r"gone: no file gone", m.command("create gone", DOM0))
+    refusal = m.command("create large", DOM0)
+    assert re.search(r"large: ", refusal) and "domain" not in refusal
+    assert re.search(r"toy: domain \d+", m.command("create toy", DOM0))
+    attach(m, "toy", TOY)
+    leave(m)
+    m.sendline("shutdown")
+    m.wait_end()
