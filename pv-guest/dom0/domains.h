@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * domains.h - the guests this control domain knows, and the prompt that commands them.
+ */
+#ifndef DOM0_DOMAINS_H
+#define DOM0_DOMAINS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "archive.h"
+#include "console.h"
+#include "domctl.h"
+#include "store.h"
+
+/*
+ * One configuration and, while it runs, its domain. domid is 0 exactly when it does not run; then
+ * ports, pages and store are gone too, and only the console's log remains.
+ */
+struct guest {
+    struct config config;
+    uint16_t domid;
+    uint32_t console_port, store_port; /* numbers in this domain */
+    void *console_page, *store_page;   /* the guest's ring pages, mapped here */
+    struct xs_client *store;
+    struct console console;
+    bool told_of_console, told_of_store; /* that the guest broke their rules */
+    uint64_t started;                    /* ns, to stop one that reboots without end */
+};
+
+/* domains.c */
+
+/* Read every configuration of the archive and listen for dying domains. */
+void domains_init(const void *archive, size_t size);
+
+/* Guest number i, or NULL behind the last. */
+struct guest *guest_at(unsigned int i);
+/* By name, or by the number of its domain. */
+struct guest *guest_find(const char *name);
+
+/* Build its domain and let it run, or end it: NULL, or why not. */
+const char *guest_create(struct guest *g);
+const char *guest_destroy(struct guest *g);
+
+/* Build every guest that starts by itself. */
+void domains_autostart(void);
+
+/* Carry consoles and xenstore, bury the dead. True: call again soon. */
+bool domains_serve(void);
+
+/* Whether an event came since domains_serve began; to be asked with events off. */
+bool domains_pending(void);
+
+/* "poweroff", "crash", ... for SHUTDOWN_*. */
+const char *shutdown_word(unsigned int reason);
+
+/* prompt.c */
+
+void prompt_start(void);
+/* A byte from the keyboard. */
+void prompt_key(char byte);
+/* Show what an attached guest printed. */
+void prompt_show(void);
+/* A line of news, above what is being typed. */
+void notice(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

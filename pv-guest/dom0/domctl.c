@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * domctl.c - the control domain's own hypercall, by the structures of xen/domctl.h.
+ *
+ * One structure with a union serves every operation: command, interface version (the hypervisor
+ * refuses another than its own), the domain, and the operation's arguments. Handles, which are
+ * pointers to more, are 64 bits wide whatever the caller, so that one hypervisor can serve tools
+ * of both widths.
+ *
+ * Next: build.c, which calls these in order.
+ */
+#define __XEN_TOOLS__ 1 /* xen/domctl.h refuses to be read without */
+
+#include <string.h>
+
+#include <pv/hypercall.h>
+#include <xen/domctl.h>
+
+#include "domctl.h"
+
+#define EFLAGS_INTERRUPTS 0x200
+
+static int domctl(struct xen_domctl *op, uint32_t cmd, uint16_t domid)
+{
+    op->cmd = cmd;
+    op->interface_version = XEN_DOMCTL_INTERFACE_VERSION;
+    op->domain = domid;
+    return hv_domctl(op);
+}
+
+/* Operations that need no more than the domain. */
+static int simple(uint32_t cmd, uint16_t domid)
+{
+    struct xen_domctl op;
+
+    memset(&op, 0, sizeof op);
+    return domctl(&op, cmd, domid);
+}
+
+/*
+ * flags 0: a PV guest. The limits are libxl's: 1024 event channels, the hypervisor's own for
+ * grants, and both versions of the grant table (PV-GRUB asks for the first, Linux for either).
+ */
+int domctl_create(uint16_t *domid)
+{
+    struct xen_domctl op;
+    int error;
+
+    memset(&op, 0, sizeof op);
+    op.u.createdomain.max_vcpus = 1;
+    op.u.createdomain.max_evtchn_port = 1023;
+    op.u.createdomain.max_grant_frames = -1;
+    op.u.createdomain.max_maptrack_frames = -1;
+    op.u.createdomain.grant_opts = XEN_DOMCTL_GRANT_version(2);
+    error = domctl(&op, XEN_DOMCTL_createdomain, DOMID_INVALID);
+    if (!error)
+        *domid = op.domain;
+    return error;
+}
+
+int domctl_max_vcpus(uint16_t domid, unsigned int vcpus)
+{
+    struct xen_domctl op;
+
+    memset(&op, 0, sizeof op);
+    op.u.max_vcpus.max = vcpus;
+    return domctl(&op, XEN_DOMCTL_max_vcpus, domid);
+}
+
+int domctl_max_mem(uint16_t domid, uint32_t kib)
+{
+    struct xen_domctl op;
+
+    memset(&op, 0, sizeof op);
+    op.u.max_mem.max_memkb = kib;
+    return domctl(&op, XEN_DOMCTL_max_mem, domid);
+}
+
+/*
+ * A 64-bit Xen takes a new domain for a 64-bit one and would read page tables and the vcpu's state
+ * as such. A hypervisor that has no other kind than ours may not know the operation.
+ */
+int domctl_32_bit(uint16_t domid)
+{
+    struct xen_domctl op;
+
+    memset(&op, 0, sizeof op);
+    op.u.address_size.size = 32;
+    int error = domctl(&op, XEN_DOMCTL_set_address_size, domid);
+    return error == -XEN_ENOSYS ? 0 : error;
+}
+
+int domctl_hypercall_page(uint16_t domid, uint32_t mfn)
+{
+    struct xen_domctl op;
+
+    memset(&op, 0, sizeof op);
+    op.u.hypercall_init.gmfn = mfn;
+    return domctl(&op, XEN_DOMCTL_hypercall_init, domid);
+}
+
+/*
+ * The first vcpu, ready to run: flat ring-1 segments, ESI at start_info, the interrupt flag set
+ * (a PV kernel cannot clear it; its events are masked in shared_info instead). kernel_ss:kernel_sp
+ * is where the processor switches to when it comes from ring 3. CR3 is folded: page-frame bits
+ * 20 and up, which a 32-bit register has no room for, ride in its low twelve.
+ */
+int domctl_start_state(uint16_t domid, const struct start_state *state)
+{
+    static struct vcpu_guest_context c; /* 2.8 KiB; only the main loop builds */
+    struct xen_domctl op;
+
+    memset(&c, 0, sizeof c);
+    c.flags = VGCF_in_kernel | VGCF_online;
+    c.user_regs.cs = FLAT_KERNEL_CS;
+    c.user_regs.ss = c.user_regs.ds = c.user_regs.es = FLAT_KERNEL_DS;
+    c.user_regs.fs = c.user_regs.gs = FLAT_KERNEL_DS;
+    c.user_regs.eip = state->eip;
+    c.user_regs.esp = state->esp;
+    c.user_regs.esi = state->esi;
+    c.user_regs.eflags = EFLAGS_INTERRUPTS;
+    c.kernel_ss = FLAT_KERNEL_SS;
+    c.kernel_sp = state->esp;
+    c.ctrlreg[3] = xen_pfn_to_cr3(state->cr3_mfn);
+    if (state->extended_cr3)
+        c.vm_assist = 1u << VMASST_TYPE_pae_extended_cr3;
+    memset(&op, 0, sizeof op);
+    set_xen_guest_handle(op.u.vcpucontext.ctxt, &c);
+    return domctl(&op, XEN_DOMCTL_setvcpucontext, domid);
+}
+
+int domctl_pause(uint16_t domid)
+{
+    return simple(XEN_DOMCTL_pausedomain, domid);
+}
+
+int domctl_unpause(uint16_t domid)
+{
+    return simple(XEN_DOMCTL_unpausedomain, domid);
+}
+
+/* Freeing much memory takes long; a hypervisor that wants to be asked again says EAGAIN. */
+int domctl_destroy(uint16_t domid)
+{
+    int error;
+
+    do
+        error = simple(XEN_DOMCTL_destroydomain, domid);
+    while (error == -XEN_EAGAIN);
+    return error;
+}
+
+int domctl_next(uint16_t domid, struct domain_info *info)
+{
+    struct xen_domctl op;
+    const struct xen_domctl_getdomaininfo *i = &op.u.getdomaininfo;
+
+    memset(&op, 0, sizeof op);
+    int error = domctl(&op, XEN_DOMCTL_getdomaininfo, domid);
+    if (error)
+        return error;
+    *info = (struct domain_info){
+        .domid = i->domain,
+        .dying = i->flags & XEN_DOMINF_dying,
+        .shutdown = i->flags & XEN_DOMINF_shutdown,
+        .paused = i->flags & XEN_DOMINF_paused,
+        .blocked = i->flags & XEN_DOMINF_blocked,
+        .running = i->flags & XEN_DOMINF_running,
+        .shutdown_reason = i->flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask,
+        .pages = i->tot_pages,
+        .shared_info_mfn = i->shared_info_frame,
+        .vcpus = i->nr_online_vcpus,
+        .cpu_ns = i->cpu_time,
+    };
+    return 0;
+}
+
+int domctl_info(uint16_t domid, struct domain_info *info)
+{
+    int error = domctl_next(domid, info);
+
+    return !error && info->domid != domid ? -XEN_ESRCH : error;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * domctl.h - the hypercall only the control domain may make, as plain functions.
+ *
+ * The public header's structures need __XEN_TOOLS__, which changes other headers too; they stay in
+ * domctl.c. Every function answers 0 or a negative number of xen/errno.h.
+ */
+#ifndef DOM0_DOMCTL_H
+#define DOM0_DOMCTL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct domain_info {
+    uint16_t domid;
+    bool dying, shutdown, paused, blocked, running;
+    unsigned int shutdown_reason; /* SHUTDOWN_* of xen/sched.h, when shutdown */
+    uint32_t pages;
+    uint32_t shared_info_mfn;
+    uint32_t vcpus;
+    uint64_t cpu_ns;
+};
+
+/* How a vcpu starts: addresses in the guest, and the frame of its level-3 table. */
+struct start_state {
+    uint32_t eip, esp, esi;
+    uint32_t cr3_mfn;
+    bool extended_cr3; /* the guest takes page tables above 4 GiB */
+};
+
+/* domctl.c */
+
+/* A new domain without memory, paused, with one vcpu to be; its number into *domid. */
+int domctl_create(uint16_t *domid);
+int domctl_max_vcpus(uint16_t domid, unsigned int vcpus);
+int domctl_max_mem(uint16_t domid, uint32_t kib);
+/* A domain of 32-bit guests; to be called while it has no memory. */
+int domctl_32_bit(uint16_t domid);
+/* Write the hypercall page into a frame of the domain. */
+int domctl_hypercall_page(uint16_t domid, uint32_t mfn);
+int domctl_start_state(uint16_t domid, const struct start_state *state);
+int domctl_pause(uint16_t domid);
+int domctl_unpause(uint16_t domid);
+/* Destroy: the domain is dying at once, and gone when nobody maps its frames any more. */
+int domctl_destroy(uint16_t domid);
+/* The first domain numbered domid or higher; -XEN_ESRCH: there is none. */
+int domctl_next(uint16_t domid, struct domain_info *info);
+/* Exactly this domain. */
+int domctl_info(uint16_t domid, struct domain_info *info);
+
+#endif

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * prompt.c - the commands, typed at "dom0> ", and being attached to a guest's console.
+ *
+ * The main loop hands over one byte at a time, because guests are served between two keystrokes.
+ * News of guests (notice) may come at any moment: the line being typed is drawn again below them.
+ *
+ * Next: main.c.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <pv/console.h>
+#include <pv/start.h>
+#include <pv/time.h>
+#include <xen/sched.h>
+
+#include "domains.h"
+
+#define PROMPT "dom0> "
+#define CTRL(letter) ((letter) & 0x1F)
+#define LEAVE CTRL(']')
+#define DELETE 0x7F
+
+enum { LINE = 128, WORDS = 4 };
+
+static char line[LINE];
+static size_t length;
+static struct guest *attached; /* whose console has the keyboard, or NULL */
+static bool prompting;         /* the prompt is on the screen */
+
+/* ---- The screen ------------------------------------------------------------------------------- */
+
+static void draw_prompt(void)
+{
+    prompting = true;
+    printf(PROMPT "%.*s", (int)length, line);
+    fflush(stdout);
+}
+
+void notice(const char *format, ...)
+{
+    va_list args;
+
+    if (prompting || attached)
+        printf("\r\n");
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    printf("\n");
+    if (prompting)
+        draw_prompt();
+}
+
+static void detach(const char *why)
+{
+    printf("\r\n[%s: %s]\n", attached->config.name, why);
+    attached = NULL;
+    draw_prompt();
+}
+
+void prompt_show(void)
+{
+    char piece[512];
+    size_t n;
+
+    if (!attached)
+        return;
+    while ((n = console_take(&attached->console, piece, sizeof piece)) != 0)
+        console_write(piece, n);
+    if (!attached->domid)
+        detach("no longer runs");
+}
+
+/* ---- Commands: argv[1] is their guest --------------------------------------------------------- */
+
+static void say(const struct guest *g, const char *why, const char *done)
+{
+    printf("%s: %s\n", g->config.name, why ? why : done);
+}
+
+static void cmd_create(struct guest *g)
+{
+    const char *why = guest_create(g);
+
+    if (why)
+        say(g, why, NULL);
+    else
+        printf("%s: domain %u, %" PRIu32 " MiB\n", g->config.name, g->domid, g->config.memory);
+}
+
+static void cmd_destroy(struct guest *g)
+{
+    say(g, guest_destroy(g), "destroyed");
+}
+
+/* A guest that has ended still has its last words to show. */
+static void cmd_console(struct guest *g)
+{
+    printf("[%s: Ctrl-] leaves]\n", g->config.name);
+    fflush(stdout);
+    attached = g;
+    prompt_show();
+}
+
+static void cmd_pause(struct guest *g)
+{
+    if (!g->domid)
+        say(g, "it does not run", NULL);
+    else
+        say(g, domctl_pause(g->domid) ? "the hypervisor refuses" : NULL, "paused");
+}
+
+static void cmd_unpause(struct guest *g)
+{
+    if (!g->domid)
+        say(g, "it does not run", NULL);
+    else
+        say(g, domctl_unpause(g->domid) ? "it is not paused" : NULL, "unpaused");
+}
+
+static void list_node(const struct node *n, int depth)
+{
+    for (; n; n = n->next) {
+        printf("%*s%s = \"", 2 * depth, "", n->name);
+        for (uint32_t i = 0; i < n->size; i++)
+            putchar(n->value[i] >= ' ' && n->value[i] <= '~' ? n->value[i] : '?');
+        printf("\" (%u)\n", n->owner);
+        list_node(n->children, depth + 1);
+    }
+}
+
+static void cmd_store(struct guest *g)
+{
+    if (!g->store) {
+        say(g, "it does not run", NULL);
+        return;
+    }
+    printf("/local/domain/%u\n", g->domid);
+    list_node(xs_home(g->store)->children, 1);
+}
+
+/* Ask a guest through xenstore, as libxl does; it may listen or not. */
+static void ask(struct guest *g, const char *what)
+{
+    if (!g->domid)
+        say(g, "it does not run", NULL);
+    else
+        say(g, xs_set(g->store, "control/shutdown", what, g->domid), "asked");
+}
+
+static void cmd_shutdown(struct guest *g)
+{
+    if (g)
+        ask(g, "poweroff");
+    else
+        domain_shutdown(SHUTDOWN_poweroff);
+}
+
+static void cmd_reboot(struct guest *g)
+{
+    if (g)
+        ask(g, "reboot");
+    else
+        domain_shutdown(SHUTDOWN_reboot);
+}
+
+static const char *state_word(const struct domain_info *i)
+{
+    return i->dying      ? "dying"
+           : i->shutdown ? shutdown_word(i->shutdown_reason)
+           : i->paused   ? "paused"
+           : i->blocked  ? "blocked"
+           : i->running  ? "running"
+                         : "ready";
+}
+
+static const char *name_of(uint16_t domid)
+{
+    struct guest *g;
+
+    for (unsigned int i = 0; (g = guest_at(i)); i++)
+        if (g->domid == domid)
+            return g->config.name;
+    return "?";
+}
+
+static void cmd_list(struct guest *unused)
+{
+    struct domain_info info;
+    struct guest *g;
+
+    (void)unused;
+    printf("  ID  NAME              MiB  STATE        CPU TIME\n");
+    for (uint32_t domid = 0; domid < DOMID_FIRST_RESERVED && domctl_next(domid, &info) == 0;
+         domid = info.domid + 1u)
+        printf("%4u  %-14s %6" PRIu32 "  %-11s %7u.%u s\n", info.domid,
+               info.domid ? name_of(info.domid) : "dom0", info.pages / 256, state_word(&info),
+               (unsigned int)(info.cpu_ns / NS_PER_SEC),
+               (unsigned int)(info.cpu_ns / (NS_PER_SEC / 10) % 10));
+    for (unsigned int i = 0; (g = guest_at(i)); i++)
+        if (!g->domid)
+            printf("   -  %-14s %6" PRIu32 "  not running\n", g->config.name, g->config.memory);
+}
+
+static void cmd_help(struct guest *unused);
+
+static const struct command {
+    const char *name, *argument, *help;
+    void (*run)(struct guest *g);
+    enum { NO_GUEST, NEEDS_GUEST, MAY_HAVE_GUEST } wants;
+} commands[] = {
+    {"list", "", "the domains there are, and the guests that could run", cmd_list, NO_GUEST},
+    {"create", "NAME", "build a guest's domain and run it", cmd_create, NEEDS_GUEST},
+    {"console", "NAME", "see what it prints and type to it; Ctrl-] leaves", cmd_console,
+     NEEDS_GUEST},
+    {"pause", "NAME", "stop running it", cmd_pause, NEEDS_GUEST},
+    {"unpause", "NAME", "go on running it", cmd_unpause, NEEDS_GUEST},
+    {"destroy", "NAME", "end it at once", cmd_destroy, NEEDS_GUEST},
+    {"shutdown", "[NAME]", "ask it to power off; alone: power off this machine", cmd_shutdown,
+     MAY_HAVE_GUEST},
+    {"reboot", "[NAME]", "ask it to reboot; alone: reboot this machine", cmd_reboot,
+     MAY_HAVE_GUEST},
+    {"store", "NAME", "its part of xenstore; in brackets whom a node belongs to", cmd_store,
+     NEEDS_GUEST},
+    {"help", "", "this list", cmd_help, NO_GUEST},
+};
+
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void cmd_help(struct guest *unused)
+{
+    (void)unused;
+    for (const struct command *c = commands; c < commands + COMMANDS; c++)
+        printf("  %-8s %-7s %s\n", c->name, c->argument, c->help);
+    printf("NAME is a guest's name or its domain's number.\n");
+}
+
+static int split(char *text, char **words)
+{
+    int n = 0;
+
+    for (char *rest, *w = strtok_r(text, " ", &rest); w && n < WORDS; w = strtok_r(NULL, " ", &rest))
+        words[n++] = w;
+    return n;
+}
+
+static void run(const struct command *c, int argc, char **argv)
+{
+    struct guest *g = argc > 1 ? guest_find(argv[1]) : NULL;
+    int most = c->wants == NO_GUEST ? 1 : 2;
+
+    if (argc > most || (argc < 2 && c->wants == NEEDS_GUEST))
+        printf("usage: %s %s\n", c->name, c->argument);
+    else if (argc > 1 && !g)
+        printf("no guest %s; list names them\n", argv[1]);
+    else
+        c->run(g);
+}
+
+static void run_line(void)
+{
+    char *argv[WORDS];
+
+    line[length] = 0;
+    length = 0;
+    int argc = split(line, argv);
+    if (argc == 0)
+        return;
+    for (const struct command *c = commands; c < commands + COMMANDS; c++)
+        if (strcmp(c->name, argv[0]) == 0) {
+            run(c, argc, argv);
+            return;
+        }
+    printf("no command %s; help lists them\n", argv[0]);
+}
+
+/* ---- The keyboard ----------------------------------------------------------------------------- */
+
+static void erase(size_t count)
+{
+    for (; count && length; count--, length--)
+        printf("\b \b");
+    fflush(stdout);
+}
+
+static void end_line(bool take)
+{
+    printf("\n");
+    prompting = false;
+    if (take)
+        run_line();
+    length = 0;
+    if (!attached)
+        draw_prompt();
+}
+
+/* Terminals send CR for Enter, and a guest expects what a terminal sends. */
+void prompt_key(char byte)
+{
+    if (attached && byte == LEAVE)
+        detach("left");
+    else if (attached)
+        console_type(&attached->console, byte);
+    else if (byte == '\r' || byte == '\n' || byte == CTRL('C'))
+        end_line(byte != CTRL('C'));
+    else if (byte == '\b' || byte == DELETE)
+        erase(1);
+    else if (byte == CTRL('U'))
+        erase(length);
+    else if (byte >= ' ' && length + 1 < LINE) {
+        line[length++] = byte;
+        putchar(byte);
+        fflush(stdout);
+    }
+}
+
+void prompt_start(void)
+{
+    draw_prompt();
+}
