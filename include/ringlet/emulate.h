@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * emulate.h: what the emulating files share: fetching a guest's instruction, reaching its operands, and the parts of
+ * the virtual processor (ports, MSRs, debug registers) that privileged instructions act on.
+ *
+ * All of it acts on the vcpu that runs, for code that ran in the ring and segments of `regs`. Where a function says it
+ * "injects", the exception the processor would have raised is on its way to the guest, eip still at the instruction.
+ *
+ * Read next: traps/emulate.c.
+ */
+#ifndef RINGLET_EMULATE_H
+#define RINGLET_EMULATE_H
+
+#include <ringlet/decode.h>
+#include <ringlet/desc.h>
+
+struct domain;
+struct vcpu;
+
+/* What came of an attempt. */
+enum emulation {
+    EMULATION_DONE,    /* carried out; the caller steps over it (retire_insn) */
+    EMULATION_REFUSED, /* nothing changed: the original exception stands */
+    EMULATION_HANDLED, /* eip is as it should be: another exception was injected, or the instruction is to go on */
+};
+
+/* traps/operand.c: segment:offset to linear addresses, and guest memory with the rights of the code that ran. */
+struct segment {
+    uint32_t base;
+    uint32_t first, last; /* valid offsets, both included; first > last: none */
+    uint32_t high;        /* second word of the descriptor: DESC_* */
+};
+uint16_t segment_selector(const struct cpu_user_regs *regs, unsigned segment);
+struct desc *guest_descriptor(uint16_t selector);
+bool read_segment(uint16_t selector, struct segment *s);
+bool segment_linear(const struct segment *s, uint32_t offset, uint32_t size, uint32_t *linear);
+bool read_operand(const struct cpu_user_regs *regs, uint32_t linear, void *to, uint32_t size);
+bool write_operand(const struct cpu_user_regs *regs, uint32_t linear, const void *from, uint32_t size);
+
+/* traps/emulate.c */
+enum emulation fetch_insn(const struct cpu_user_regs *regs, struct insn *in);
+void retire_insn(struct cpu_user_regs *regs, uint32_t length, uint32_t breakpoints);
+/* Ring 1 is the guest's kernel; ring 2 is nobody's and has no more rights than ring 3. */
+bool in_guest_kernel(const struct cpu_user_regs *regs);
+uint32_t guest_cr4_visible(const struct vcpu *v, uint32_t value);
+void load_guest_cr4(const struct vcpu *v);
+
+/* traps/ioports.c */
+bool may_use_iopl(const struct vcpu *v, const struct cpu_user_regs *regs);
+enum emulation emulate_port_io(struct cpu_user_regs *regs, const struct insn *in);
+
+/* traps/msr.c: false is #GP */
+bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value);
+bool guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value);
+
+/* traps/debugreg.c: 0 or -Exxx; the DR6 bits of the vcpu's own I/O breakpoints on these ports */
+long get_debugreg(const struct vcpu *v, unsigned reg, uint32_t *value);
+uint32_t io_breakpoint_hits(const struct vcpu *v, unsigned port, unsigned size);
+
+/* traps/descriptor.c: the limit fields that let a segment at `base` reach all a guest may reach, and nothing more */
+bool widest_limit(uint32_t base, bool expand_down, uint32_t *limit);
+
+#endif

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * emulate.c: privileged instructions that a guest kernel runs in ring 1 and the processor refuses with #GP.
+ *
+ * A kernel written for ring 0 reads CR0, sets TS, asks for an MSR or a port. In ring 1 each of these is a general
+ * protection fault, and the hypervisor carries the instruction out on the guest's virtual processor instead. What is
+ * emulated is the ABI's list; everything else (HLT, INVLPG, LMSW, LGDT, LIDT, LLDT, LTR, INVD, a MOV to a CR that does not
+ * exist) stays the #GP it is. So does RDPMC: CPUID shows a guest no counters. CLI and STI with virtual IOPL do nothing:
+ * POPF in ring 1 silently ignores IF, so a mask that followed CLI could never be relied on to come off again; a
+ * guest masks events in its vcpu_info. SMSW, SGDT, SIDT and STR never fault and show the real machine.
+ *
+ * The guest is hostile: its bytes may change between the fault and our look at them. So only what was fetched here, once,
+ * is decoded, checked in full and acted on; that the processor refused something similar is no argument.
+ *
+ * Read next: traps/decode.c, traps/operand.c, traps/ioports.c, traps/msr.c, traps/cpuid.c.
+ */
+#include <ringlet/arch.h>
+#include <ringlet/emulate.h>
+#include <ringlet/guest_access.h>
+#include <ringlet/hypercall.h>
+#include <ringlet/mm.h>
+#include <ringlet/traps.h>
+
+#define DR6_SINGLE_STEP 0x4000u
+
+/* What a guest may change in CR4, and what it sees set there because the hypervisor set it. */
+#define CR4_GUEST (CR4_TSD | CR4_DE)
+#define CR4_VISIBLE (CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT)
+
+bool in_guest_kernel(const struct cpu_user_regs *regs)
+{
+    return regs_ring(regs) == 1;
+}
+
+/*
+ * Copy up to n instruction bytes at a linear address; returns how many could be read. The common case, 16 bytes on
+ * one page, is four words.
+ */
+static uint32_t fetch_bytes(uint8_t bytes[16], uint32_t linear, uint32_t n)
+{
+    const void *from = (const void *)(uintptr_t)linear;
+
+    if (likely(n == 16 && guest_range_ok(from, 16)))
+        return 16 - raw_copy_words_from_guest(bytes, from, 16);
+    return n - copy_from_guest(bytes, from, n);
+}
+
+/* Where fetching may go on: the end of this page, and of the code segment. At most 16 bytes. */
+static uint32_t fetchable(const struct segment *cs, uint32_t eip, uint32_t linear)
+{
+    uint32_t n = MIN(16u, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
+
+    return MIN(n - 1, cs->last - eip) + 1;
+}
+
+/* An instruction that goes on behind the bytes read so far: the next page, if the segment reaches it. */
+static enum emulation fetch_rest(const struct segment *cs, const struct cpu_user_regs *regs, uint8_t bytes[16],
+                                 uint32_t n, struct insn *in)
+{
+    uint32_t linear = cs->base + regs->eip + n, got;
+
+    if (n >= MAX_INSN_LENGTH || cs->last - regs->eip < n)
+        return EMULATION_REFUSED;
+    got = fetch_bytes(bytes + n, linear, MIN(MAX_INSN_LENGTH - n, cs->last - regs->eip - n + 1));
+    switch (decode_insn(in, bytes, n + got, cs->high & DESC_DB)) {
+    case DECODE_OK:
+        return EMULATION_DONE;
+    case DECODE_INVALID:
+        return EMULATION_REFUSED;
+    default:
+        if (cs->last - regs->eip < n + got)
+            return EMULATION_REFUSED;
+        inject_page_fault(linear + got, regs_ring(regs) == 3 ? 4 : 0);
+        return EMULATION_HANDLED;
+    }
+}
+
+/*
+ * Fetch and decode the instruction at cs:eip. EMULATION_REFUSED: it lies beyond its segment, cs is no code segment now,
+ * or this is no instruction; EMULATION_HANDLED: a #PF, its page is not there (it was when the processor read it).
+ */
+enum emulation fetch_insn(const struct cpu_user_regs *regs, struct insn *in)
+{
+    uint8_t bytes[16 + MAX_INSN_LENGTH];
+    struct segment cs;
+    uint32_t linear, n, got;
+
+    if (!read_segment(regs->cs, &cs) || !(cs.high & DESC_CODE) || regs->eip > cs.last)
+        return EMULATION_REFUSED;
+    linear = cs.base + regs->eip;
+    n = fetchable(&cs, regs->eip, linear);
+    got = fetch_bytes(bytes, linear, n);
+    switch (decode_insn(in, bytes, got, cs.high & DESC_DB)) {
+    case DECODE_OK:
+        return EMULATION_DONE;
+    case DECODE_INVALID:
+        return EMULATION_REFUSED;
+    default:
+        if (got == n)
+            return fetch_rest(&cs, regs, bytes, n, in);
+        inject_page_fault(linear + got, regs_ring(regs) == 3 ? 4 : 0);
+        return EMULATION_HANDLED;
+    }
+}
+
+/*
+ * The instruction is done: step over it. A guest that single-steps (EFLAGS.TF) expects a #DB behind each
+ * instruction, emulated ones too; so does one whose breakpoints (bits of DR6) it met. SDM vol. 3, 17.3.1.4.
+ */
+void retire_insn(struct cpu_user_regs *regs, uint32_t length, uint32_t breakpoints)
+{
+    if (unlikely(regs->eflags & EFLAGS_TF))
+        breakpoints |= DR6_SINGLE_STEP;
+    regs->eip += length;
+    regs->eflags &= ~EFLAGS_RF;
+    if (unlikely(breakpoints)) {
+        current->debugreg[6] |= breakpoints;
+        inject_exception(TRAP_debug, NO_ERROR_CODE);
+    }
+}
+
+/*
+ * CR4 as the guest sees it after writing `value`: the bits it may set, where the processor has them (all have TSD and DE
+ * since the Pentium), and those the hypervisor set.
+ */
+uint32_t guest_cr4_visible(const struct vcpu *v, uint32_t value)
+{
+    (void)v;
+    return (value & CR4_GUEST) | (read_cr4() & CR4_VISIBLE);
+}
+
+/* Bring the processor's TSD and DE in line with what v set. For a vcpu switch, and after a write. */
+void load_guest_cr4(const struct vcpu *v)
+{
+    uint32_t now = read_cr4(), wanted = (now & ~CR4_GUEST) | (v->cr4 & CR4_GUEST);
+
+    if (now != wanted)
+        write_cr4(wanted);
+}
+
+static bool read_cr(struct vcpu *v, unsigned nr, uint32_t *value)
+{
+    switch (nr) {
+    case 0:
+        *value = (read_cr0() & ~CR0_TS) | v->cr0_ts;
+        return true;
+    case 2:
+        *value = v->info->arch.cr2;
+        return true;
+    case 3:
+        *value = xen_pfn_to_cr3(v->l3_frame);
+        return true;
+    case 4:
+        *value = guest_cr4_visible(v, v->cr4);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* CR0 offers TS alone: a write that would change any other bit is refused. CR3 is folded (xen/arch-x86/xen-x86_32.h). */
+static bool write_cr(struct vcpu *v, unsigned nr, uint32_t value)
+{
+    switch (nr) {
+    case 0:
+        if ((value ^ read_cr0()) & ~CR0_TS)
+            return false;
+        do_fpu_taskswitch(!!(value & CR0_TS));
+        return true;
+    case 2:
+        v->info->arch.cr2 = value;
+        return true;
+    case 3: {
+        int rc;
+
+        spin_lock(&v->domain->mm_lock);
+        rc = new_guest_cr3(v, xen_cr3_to_pfn(value));
+        spin_unlock(&v->domain->mm_lock);
+        return rc == 0;
+    }
+    case 4:
+        v->cr4 = guest_cr4_visible(v, value);
+        load_guest_cr4(v);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* A debug register that does not exist is #UD, a value that may not be is #GP. SDM vol. 2, MOV DRn. */
+static enum emulation debugreg_result(long rc)
+{
+    if (rc == -ENODEV) {
+        inject_exception(TRAP_invalid_op, NO_ERROR_CODE);
+        return EMULATION_HANDLED;
+    }
+    return rc ? EMULATION_REFUSED : EMULATION_DONE;
+}
+
+/*
+ * RDMSR. Some kernels read MSRs before they have a #GP handler, where the fault would be the end of them: an MSR that
+ * exists then reads as 0 (xen/arch-x86/xen.h says so at set_trap_table).
+ */
+static bool emulate_rdmsr(struct vcpu *v, struct cpu_user_regs *regs)
+{
+    uint64_t value;
+
+    if (!guest_rdmsr(v, regs->ecx, &value)) {
+        if (v->traps[TRAP_gp_fault].address || !rdmsr_safe(regs->ecx, &value))
+            return false;
+        value = 0;
+    }
+    regs->eax = (uint32_t)value;
+    regs->edx = value >> 32;
+    return true;
+}
+
+/* CR4.TSD, which the guest set, stops its programs from reading the TSC; its kernel may, as in ring 0. */
+static void emulate_rdtsc(struct cpu_user_regs *regs)
+{
+    uint64_t tsc = rdtsc();
+
+    regs->eax = (uint32_t)tsc;
+    regs->edx = tsc >> 32;
+}
+
+/*
+ * WBINVD changes nothing a program can see but the time it takes. A domain that drives devices gets it; for the
+ * others it is an instruction that does nothing.
+ */
+static void emulate_wbinvd(const struct domain *d)
+{
+    if (d->privileged)
+        __asm__ volatile("wbinvd" ::: "memory");
+}
+
+static enum emulation done_if(bool ok)
+{
+    return ok ? EMULATION_DONE : EMULATION_REFUSED;
+}
+
+/* Opcodes 0F xx, in the guest's kernel. */
+static enum emulation emulate_0f(struct vcpu *v, struct cpu_user_regs *regs, const struct insn *in)
+{
+    uint32_t *operand = insn_register(regs, in->rm), value = 0;
+    long rc;
+
+    switch (in->opcode) {
+    case 0x06: /* CLTS */
+        do_fpu_taskswitch(0);
+        return EMULATION_DONE;
+    case 0x09: /* WBINVD */
+        emulate_wbinvd(v->domain);
+        return EMULATION_DONE;
+    case 0x20: /* MOV r32, CRn */
+        return done_if(read_cr(v, in->reg, operand));
+    case 0x21: /* MOV r32, DRn */
+        rc = get_debugreg(v, in->reg, &value);
+        if (!rc)
+            *operand = value;
+        return debugreg_result(rc);
+    case 0x22: /* MOV CRn, r32 */
+        return done_if(write_cr(v, in->reg, *operand));
+    case 0x23: /* MOV DRn, r32 */
+        return debugreg_result(set_debugreg(v, in->reg, *operand));
+    case 0x30:
+        return done_if(guest_wrmsr(v, regs->ecx, (uint64_t)regs->edx << 32 | regs->eax));
+    case 0x31:
+        emulate_rdtsc(regs);
+        return EMULATION_DONE;
+    case 0x32:
+        return done_if(emulate_rdmsr(v, regs));
+    default:
+        return EMULATION_REFUSED;
+    }
+}
+
+static enum emulation emulate_insn(struct vcpu *v, struct cpu_user_regs *regs, const struct insn *in)
+{
+    if (in->lock)
+        return EMULATION_REFUSED;
+    if (in->map == MAP_0F)
+        return in_guest_kernel(regs) ? emulate_0f(v, regs, in) : EMULATION_REFUSED;
+    if (in->map != MAP_ONE_BYTE)
+        return EMULATION_REFUSED;
+    switch (in->opcode) {
+    case 0x6c ... 0x6f:
+    case 0xe4 ... 0xe7:
+    case 0xec ... 0xef:
+        return emulate_port_io(regs, in);
+    case 0xfa: /* CLI */
+    case 0xfb: /* STI */
+        return done_if(may_use_iopl(v, regs));
+    default:
+        return EMULATION_REFUSED;
+    }
+}
+
+bool emulate_privileged(struct cpu_user_regs *regs)
+{
+    struct insn in;
+    enum emulation result = fetch_insn(regs, &in);
+
+    if (result == EMULATION_DONE)
+        result = emulate_insn(current, regs, &in);
+    if (result == EMULATION_DONE)
+        retire_insn(regs, in.length, 0);
+    return result != EMULATION_REFUSED;
+}
+
+/*
+ * CPUID never faults, so a guest that wants the virtual answer says `ud2; .ascii "xen"; cpuid` (XEN_CPUID in
+ * xen/arch-x86/xen.h), in any ring. Nothing else may follow the prefix. Most #UDs are no such thing, so the first word
+ * decides.
+ */
+#define PREFIX_FIRST 0x65780b0fu /* 0f 0b 'x' 'e' */
+#define PREFIX_LENGTH 7
+
+bool emulate_forced_cpuid(struct cpu_user_regs *regs)
+{
+    static const uint8_t rest[3] = { 'n', 0x0f, 0xa2 };
+    struct segment cs;
+    uint32_t linear, first, result[4];
+    uint8_t bytes[3];
+
+    if (!read_segment(regs->cs, &cs) || !(cs.high & DESC_CODE) ||
+        !segment_linear(&cs, regs->eip, PREFIX_LENGTH, &linear))
+        return false;
+    if (!get_guest_u32(&first, (const void *)(uintptr_t)linear) || first != PREFIX_FIRST)
+        return false;
+    if (copy_from_guest(bytes, (const void *)(uintptr_t)(linear + 4), 3) || memcmp(bytes, rest, 3))
+        return false;
+    guest_cpuid(regs->eax, regs->ecx, result);
+    regs->eax = result[0];
+    regs->ebx = result[1];
+    regs->ecx = result[2];
+    regs->edx = result[3];
+    retire_insn(regs, PREFIX_LENGTH, 0);
+    return true;
+}
