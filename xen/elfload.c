@@ -187,7 +187,8 @@ static const char *const feature_names[] = {
 };
 
 /* One name of the list, "!" already taken off. An unknown one matters only when it is required. */
-static const char *take_feature(struct elf_kernel *k, const uint8_t *name, size_t len, bool required)
+static const char *take_feature(struct elf_kernel *k, const uint8_t *name, size_t len,
+                                bool required)
 {
     uint32_t bit = 0;
 
@@ -238,7 +239,8 @@ static enum elf_pae pae_mode(const uint8_t *s, size_t len)
 }
 
 /* Values that are text, in notes and in the old string alike. */
-static const char *take_text(struct elf_kernel *k, const struct wish *w, const uint8_t *s, size_t len)
+static const char *take_text(struct elf_kernel *k, const struct wish *w, const uint8_t *s,
+                             size_t len)
 {
     len = text_length(s, len);
     switch (w->kind) {
@@ -405,7 +407,8 @@ static struct section_header read_section(const struct elf_kernel *k, const stru
  * There may be 65535 sections, each as long as the file; read them all and a small file costs
  * minutes. Sections that do not overlap cannot together be longer than the file.
  */
-static const char *read_note_sections(struct elf_kernel *k, const struct elf_header *eh, bool *found)
+static const char *read_note_sections(struct elf_kernel *k, const struct elf_header *eh,
+                                      bool *found)
 {
     uint64_t total = 0;
 
@@ -498,7 +501,8 @@ static const char *read_guest_string(struct elf_kernel *k, const uint8_t *s, siz
     return NULL;
 }
 
-static const char *read_guest_section(struct elf_kernel *k, const struct elf_header *eh, bool *found)
+static const char *read_guest_section(struct elf_kernel *k, const struct elf_header *eh,
+                                      bool *found)
 {
     static const char name[] = "__xen_guest"; /* compared with its NUL */
 
@@ -614,8 +618,8 @@ static const char *take_segment(struct elf_kernel *k, const struct program_heade
             return "overlapping segments";
     if (k->segments == ELF_MAX_SEGMENTS)
         return "too many segments";
-    k->segment[k->segments++] =
-        (struct elf_segment){va, ph->filesz, ph->memsz, k->image + ph->offset};
+    k->segment[k->segments++] = (struct elf_segment){va, ph->filesz, ph->memsz,
+                                                     k->image + ph->offset};
     return NULL;
 }
 
@@ -645,8 +649,7 @@ static const char *check_addresses(const struct elf_kernel *k)
     if (seen(k, XEN_ELFNOTE_HYPERCALL_PAGE)) {
         if (k->hypercall_page % PAGE)
             return "hypercall page not page aligned";
-        if (!ranges_meet(k->hypercall_page, PAGE, k->kernel_start,
-                         k->kernel_end - k->kernel_start))
+        if (!ranges_meet(k->hypercall_page, PAGE, k->kernel_start, k->kernel_end - k->kernel_start))
             return "hypercall page outside the kernel";
     }
     if (seen(k, XEN_ELFNOTE_INIT_P2M)) {

@@ -25,13 +25,13 @@
  * Features a kernel may require ("!name"). Linux requires writable_page_tables, which for this ABI
  * means that stores to its read-only page tables are emulated (VMASST_TYPE_writable_pagetables).
  */
-#define ELF_FEATURES_PROVIDED                                                                      \
-    (1u << XENFEAT_writable_page_tables | 1u << XENFEAT_pae_pgdir_above_4gb |                      \
-     1u << XENFEAT_mmu_pt_update_preserve_ad | 1u << XENFEAT_highmem_assist |                      \
+#define ELF_FEATURES_PROVIDED                                                 \
+    (1u << XENFEAT_writable_page_tables | 1u << XENFEAT_pae_pgdir_above_4gb | \
+     1u << XENFEAT_mmu_pt_update_preserve_ad | 1u << XENFEAT_highmem_assist | \
      1u << XENFEAT_gnttab_map_avail_bits | 1u << XENFEAT_dom0)
 
 #define ELF_NO_HYPERCALL_PAGE 0xFFFFFFFFu /* page aligned addresses can never equal these */
-#define ELF_NO_P2M_BASE       0xFFFFFFFFu
+#define ELF_NO_P2M_BASE 0xFFFFFFFFu
 
 /*
  * What the kernel says about PAE (XEN_ELFNOTE_PAE_MODE, or "PAE=" in the old string). A kernel that

@@ -30,7 +30,7 @@
 enum {
     VCPUS = 1,
     PAGES_PER_MIB = 256,
-    MAP_BATCH = 64,      /* pages mapped at once while filling */
+    MAP_BATCH = 64, /* pages mapped at once while filling */
     POPULATE_BATCH = 1024
 };
 
@@ -339,8 +339,8 @@ static const char *set_vcpu(struct build *b)
 static const char *take_steps(struct build *b)
 {
     static const char *(*const steps[])(struct build *) = {
-        populate,      allocate_ports, find_shared_info, fill_pages, write_hypercall_page,
-        pin_tables,    grant_rings,    mask_events,      set_vcpu,
+        populate,   allocate_ports, find_shared_info, fill_pages, write_hypercall_page,
+        pin_tables, grant_rings,    mask_events,      set_vcpu,
     };
     const char *why = NULL;
 

@@ -17,13 +17,13 @@
  */
 struct layout {
     uint32_t base;
-    uint32_t ramdisk;    /* behind the kernel */
-    uint32_t p2m;        /* the list of machine frames by page number */
+    uint32_t ramdisk; /* behind the kernel */
+    uint32_t p2m;     /* the list of machine frames by page number */
     uint32_t start_info;
-    uint32_t store;      /* the ring pages */
+    uint32_t store; /* the ring pages */
     uint32_t console;
-    uint32_t tables;     /* page tables: the level-3 table, level-2, level-1 */
-    uint32_t stack;      /* one page; the stack begins at its end */
+    uint32_t tables; /* page tables: the level-3 table, level-2, level-1 */
+    uint32_t stack;  /* one page; the stack begins at its end */
     uint32_t mapped_end;
     uint32_t n_tables;
     uint32_t first_slot, n_level2; /* level-2 tables: for slots of 1 GiB from first_slot on ... */

@@ -46,9 +46,8 @@ static bool read_entry(const char *archive, size_t size, size_t offset, struct f
     uint32_t filesize, namesize;
     size_t left = size - offset; /* kept at what remains, so that no sum can wrap */
 
-    if (left < HEADER || memcmp(header, "070701", 6) != 0 ||
-        !header_field(header, MODE, mode) || !header_field(header, FILESIZE, &filesize) ||
-        !header_field(header, NAMESIZE, &namesize))
+    if (left < HEADER || memcmp(header, "070701", 6) != 0 || !header_field(header, MODE, mode) ||
+        !header_field(header, FILESIZE, &filesize) || !header_field(header, NAMESIZE, &namesize))
         return false;
     left -= HEADER;
     size_t pad = -(HEADER + namesize) & 3;

@@ -269,8 +269,8 @@ void domains_autostart(void)
 const char *shutdown_word(unsigned int reason)
 {
     static const char *const words[] = {
-        [SHUTDOWN_poweroff] = "powered off",        [SHUTDOWN_reboot] = "rebooted",
-        [SHUTDOWN_suspend] = "suspended",           [SHUTDOWN_crash] = "crashed",
+        [SHUTDOWN_poweroff] = "powered off",     [SHUTDOWN_reboot] = "rebooted",
+        [SHUTDOWN_suspend] = "suspended",        [SHUTDOWN_crash] = "crashed",
         [SHUTDOWN_watchdog] = "hung (watchdog)", [SHUTDOWN_soft_reset] = "reset",
     };
 

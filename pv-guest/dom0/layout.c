@@ -91,7 +91,8 @@ const char *layout_plan(struct layout *l, uint32_t base, uint32_t kernel_end, ui
 
 /* ---- Tables ----------------------------------------------------------------------------------- */
 
-static uint64_t table_entry(const struct layout *l, uint32_t index, const uint32_t *p2m, uint32_t bits)
+static uint64_t table_entry(const struct layout *l, uint32_t index, const uint32_t *p2m,
+                            uint32_t bits)
 {
     return (uint64_t)p2m[(l->tables - l->base) / PAGE + index] * PAGE | bits;
 }
@@ -145,5 +146,6 @@ void layout_table(const struct layout *l, uint32_t index, const uint32_t *p2m, u
     else if (index <= l->n_level2)
         level2(l, (l->first_slot + index - 1) * LEVEL2_SPAN, p2m, entries);
     else if (index >= first_level1)
-        level1(l, (l->base / LEVEL1_SPAN + index - first_level1) * LEVEL1_SPAN, p2m, pages, entries);
+        level1(l, (l->base / LEVEL1_SPAN + index - first_level1) * LEVEL1_SPAN, p2m, pages,
+               entries);
 }

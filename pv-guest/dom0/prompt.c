@@ -20,7 +20,7 @@
 #include "domains.h"
 
 #define PROMPT "dom0> "
-#define CTRL(letter) ((letter) & 0x1F)
+#define CTRL(letter) ((letter)&0x1F)
 #define LEAVE CTRL(']')
 #define DELETE 0x7F
 
@@ -242,7 +242,8 @@ static int split(char *text, char **words)
 {
     int n = 0;
 
-    for (char *rest, *w = strtok_r(text, " ", &rest); w && n < WORDS; w = strtok_r(NULL, " ", &rest))
+    for (char *rest, *w = strtok_r(text, " ", &rest); w && n < WORDS;
+         w = strtok_r(NULL, " ", &rest))
         words[n++] = w;
     return n;
 }

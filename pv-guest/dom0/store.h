@@ -17,11 +17,11 @@
 enum { CONTROL_DOMAIN = 0 };
 
 struct node {
-    struct node *next;     /* its brothers, in the order they were made */
+    struct node *next; /* its brothers, in the order they were made */
     struct node *children;
-    uint16_t owner;        /* the domain that made it */
-    uint32_t size;         /* of the value */
-    char *value;           /* size bytes and a NUL; NULL when size is 0 */
+    uint16_t owner; /* the domain that made it */
+    uint32_t size;  /* of the value */
+    char *value;    /* size bytes and a NUL; NULL when size is 0 */
     char name[];
 };
 

@@ -35,15 +35,15 @@ enum {
     OUT_ROOM = 8 * MAX_REPLY,
     MAX_WATCHES = 128,
     MAX_TRANSACTIONS = 2,
-    MAX_CHANGES = 2048,      /* bytes of paths a transaction may change */
-    REQUESTS_PER_TURN = 32   /* then other domains get theirs */
+    MAX_CHANGES = 2048,    /* bytes of paths a transaction may change */
+    REQUESTS_PER_TURN = 32 /* then other domains get theirs */
 };
 
 struct watch {
     struct watch *next;
-    const char *rel;   /* path in the home, inside given; NULL: elsewhere, it never fires again */
-    char *token;       /* both inside given's block */
-    char given[];      /* the path as the guest wrote it, which is how it wants to read it */
+    const char *rel; /* path in the home, inside given; NULL: elsewhere, it never fires again */
+    char *token;     /* both inside given's block */
+    char given[];    /* the path as the guest wrote it, which is how it wants to read it */
 };
 
 struct transaction {

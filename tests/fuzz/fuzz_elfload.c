@@ -47,8 +47,8 @@ static void check_kernel(const struct elf_kernel *k)
     CHECK(k->virt_base % 4096 == 0 && k->virt_base <= k->kernel_start);
     CHECK(k->kernel_start < k->kernel_end && k->kernel_end <= ELF_HV_START);
     CHECK(inside(k, k->entry));
-    CHECK(page == ELF_NO_HYPERCALL_PAGE ||
-          (page % 4096 == 0 && page < k->kernel_end && k->kernel_start - page % 4096 < page + 4096));
+    CHECK(page == ELF_NO_HYPERCALL_PAGE || (page % 4096 == 0 && page < k->kernel_end &&
+                                            k->kernel_start - page % 4096 < page + 4096));
     CHECK(k->p2m_base == ELF_NO_P2M_BASE ||
           (k->p2m_base % 4096 == 0 && k->p2m_base < ELF_HV_START && !inside(k, k->p2m_base)));
     CHECK(k->hv_start_low <= ELF_HV_START);

@@ -319,8 +319,9 @@ static void old_kernel(const char *string)
 static void old_string(void **state)
 {
     (void)state;
-    old_kernel("GUEST_OS=Mini-OS,XEN_VER=xen-3.0,HYPERCALL_PAGE=0x102,VIRT_BASE=0xc0000000,"
-               "PAE=yes[extended-cr3],FEATURES=!writable_page_tables|foo,LOADER=generic,BSD_SYMTAB");
+    old_kernel(
+        "GUEST_OS=Mini-OS,XEN_VER=xen-3.0,HYPERCALL_PAGE=0x102,VIRT_BASE=0xc0000000,"
+        "PAE=yes[extended-cr3],FEATURES=!writable_page_tables|foo,LOADER=generic,BSD_SYMTAB");
     assert_null(parse());
     assert_int_equal(k.virt_base, 0xC0000000);
     assert_int_equal(k.paddr_offset, 0xC0000000);
@@ -337,9 +338,12 @@ static void pae_words(void **state)
     static const struct {
         const char *word;
         enum elf_pae pae;
-    } words[] = {{"yes", ELF_PAE_YES},         {"yes[extended-cr3]", ELF_PAE_EXTENDED},
-                 {"bimodal", ELF_PAE_BIMODAL}, {"yes,bimodal", ELF_PAE_BIMODAL},
-                 {"no", ELF_PAE_NONE},         {"yesterday", ELF_PAE_NONE},
+    } words[] = {{"yes", ELF_PAE_YES},
+                 {"yes[extended-cr3]", ELF_PAE_EXTENDED},
+                 {"bimodal", ELF_PAE_BIMODAL},
+                 {"yes,bimodal", ELF_PAE_BIMODAL},
+                 {"no", ELF_PAE_NONE},
+                 {"yesterday", ELF_PAE_NONE},
                  {"", ELF_PAE_NONE}};
 
     (void)state;
@@ -464,7 +468,8 @@ static void bad_numbers(void **state)
     refused("malformed note: VIRT_BASE");
     old_kernel("XEN_VER=xen-3.0,LOADER=generic,VIRT_BASE=0xc000000g");
     refused("malformed number in __xen_guest: VIRT_BASE=0xc000000g");
-    old_kernel("XEN_VER=xen-3.0,LOADER=generic,PAE=yes,VIRT_BASE=0xc0000000,HYPERCALL_PAGE=0x80000");
+    old_kernel(
+        "XEN_VER=xen-3.0,LOADER=generic,PAE=yes,VIRT_BASE=0xc0000000,HYPERCALL_PAGE=0x80000");
     refused("hypercall page beyond the guest's address space");
     old_kernel("XEN_VER=xen-3.0,LOADER=generic,VIRT_BASE=99999999999999999999999");
     refused("malformed number in __xen_guest: VIRT_BASE=99999999999999999999999");
