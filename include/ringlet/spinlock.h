@@ -58,6 +58,17 @@ static inline void spin_lock(spinlock_t *l)
     }
 }
 
+/* Take the lock if it is free. */
+static inline bool spin_trylock(spinlock_t *l)
+{
+    if (__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE))
+        return false;
+#ifndef NDEBUG
+    spin_lock_check(l);
+#endif
+    return true;
+}
+
 static inline void spin_unlock(spinlock_t *l)
 {
 #ifndef NDEBUG
