@@ -97,6 +97,8 @@ struct vcpu {
     uint8_t fpu[512] __aligned(16);
 };
 
+#define SHUTDOWN_CODE_NONE (~0u)
+
 enum domain_state { DOMAIN_ALIVE, DOMAIN_DYING, DOMAIN_DEAD };
 
 struct domain {
@@ -108,7 +110,7 @@ struct domain {
     bool debugger_attached;
     enum domain_state state;
     bool shut_down; /* the guest asked for SHUTDOWN_*; its vcpus are paused */
-    unsigned shutdown_code;
+    unsigned shutdown_code; /* SHUTDOWN_*, or SHUTDOWN_CODE_NONE until one is given */
     bool crashed; /* domain_crash() has been called: no vcpu runs again */
     xen_domain_handle_t handle;
     uint32_t ssidref;
@@ -135,6 +137,7 @@ struct domain {
     uint32_t vm_assist;  /* VMASST_TYPE_* bits */
     unsigned teardown_phase; /* mm/teardown.c */
     mfn_t teardown_cursor;
+    mfn_t teardown_table; /* being undone; INVALID_MFN: none */
 
     spinlock_t evtchn_lock; /* everything in `evtchn` but the queues of the FIFO ABI */
     spinlock_t fifo_lock;   /* the queues of the FIFO ABI: their tails and the links between events */
@@ -161,6 +164,7 @@ extern struct domain *domain_slots[NR_DOMAIN_SLOTS];
 extern struct domain *initial_domain;
 extern spinlock_t domlist_lock;
 extern struct domain idle_domain;
+extern struct domain io_domain; /* DOMID_IO: owns the frames that are no memory */
 struct domain *domain_create(domid_t id, bool privileged, unsigned max_vcpus);
 struct vcpu *vcpu_create(struct domain *d, unsigned id);
 int domain_kill(struct domain *d);
@@ -176,6 +180,7 @@ void domain_resume(struct domain *d);
 /* End this domain and say why: registers and stack are printed. Safe anywhere, does not return control to the guest. */
 void domain_crash(struct domain *d, const char *why, ...) __printf(2, 3);
 int vcpu_reset(struct vcpu *v);
+void vcpu_unmap_info(struct vcpu *v);
 void send_guest_trap_nmi(struct vcpu *v);
 
 static inline void get_domain(struct domain *d)

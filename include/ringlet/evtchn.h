@@ -8,7 +8,7 @@
 #ifndef RINGLET_EVTCHN_H
 #define RINGLET_EVTCHN_H
 
-#include <ringlet/types.h>
+#include <ringlet/lib.h>
 #include <xen/event_channel.h>
 #include <xen/xen.h>
 
@@ -50,17 +50,24 @@ struct evtchn {
 #define EVTCHN_2L_PORTS 1024
 #define EVTCHN_FIFO_PORTS (1u << 17)
 
+/* Physical IRQs a domain may bind: the PC's lines, and what the IO-APIC adds. */
+#define NR_PIRQS 256
+
 struct evtchn_fifo;
 struct evtchn_table {
-    struct evtchn **buckets; /* array of EVTCHN_FIFO_PORTS / EVTCHN_BUCKET pointers */
-    unsigned valid_ports;    /* ports 0 to valid_ports - 1 have a struct evtchn */
-    unsigned max_port;       /* the highest port this domain may use */
-    struct evtchn_fifo *fifo; /* NULL: the 2-level ABI */
+    struct evtchn **buckets;   /* array of EVTCHN_FIFO_PORTS / EVTCHN_BUCKET pointers */
+    unsigned valid_ports;      /* ports 0 to valid_ports - 1 have a struct evtchn */
+    unsigned max_port;         /* the highest port this domain may use */
+    unsigned first_free;       /* no port below is free */
+    unsigned next_close;       /* where closing all ports goes on */
+    evtchn_port_t *pirq_port;  /* NR_PIRQS ports, 0: not bound; NULL until the first */
+    struct evtchn_fifo *fifo;  /* NULL: the 2-level ABI */
 };
 
 /* evtchn/event_channel.c. Ports and domids from guests are checked inside. Errors: -Exxx of xen/errno.h. */
 int evtchn_init(struct domain *d);
-void evtchn_destroy(struct domain *d); /* closes every port; frees the table */
+int evtchn_close_all(struct domain *d); /* -ERESTART: call again */
+void evtchn_destroy(struct domain *d);  /* closes what is still open; frees the table */
 int evtchn_set_max_port(struct domain *d, unsigned max_port);
 int evtchn_send(struct domain *d, evtchn_port_t port);
 int evtchn_close(struct domain *d, evtchn_port_t port);

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * event_channel.c: the operations on event channels. Public header: xen/event_channel.h, which tells what each does.
+ *
+ * A port is free, or one end of a channel, or bound to a source of events:
+ *
+ *   free --alloc_unbound--> unbound --the other domain's bind_interdomain--> interdomain --its close--> unbound
+ *   free --bind_virq, bind_ipi, bind_pirq--> virq, ipi, pirq                        any --close--> free
+ *
+ * Invariants, under evtchn_lock of the domain(s):
+ *  E1  an interdomain port's remote domain is in the table of domains, and its remote port is interdomain and points back.
+ *      To change either end takes both locks; so one lock is enough to use the other end.
+ *  E2  a port that is virq, and only such a port, is in a vcpu's virq_port[]; likewise pirq and pirq_port[].
+ *  E3  a port's `vcpu` is the number of a vcpu that exists.
+ *
+ * Read next: ports.c, two_level.c, virq.c.
+ */
+#include <ringlet/guest_access.h>
+#include <ringlet/hypercall.h>
+#include <ringlet/ports.h>
+
+#define CLOSE_BATCH 32 /* ports closed between two looks at whether others want the CPU */
+
+static void lock_two(struct domain *a, struct domain *b)
+{
+    spin_lock(a->id <= b->id ? &a->evtchn_lock : &b->evtchn_lock);
+    if (a != b)
+        spin_lock(a->id <= b->id ? &b->evtchn_lock : &a->evtchn_lock);
+}
+
+static void unlock_two(struct domain *a, struct domain *b)
+{
+    spin_unlock(&a->evtchn_lock);
+    if (a != b)
+        spin_unlock(&b->evtchn_lock);
+}
+
+/* E1: the domain at the other end. */
+static struct domain *remote_domain(const struct evtchn *e)
+{
+    struct domain *d = domain_slots[e->u.interdomain.remote % NR_DOMAIN_SLOTS];
+
+    ASSERT(d && d->id == e->u.interdomain.remote);
+    return d;
+}
+
+static struct vcpu *find_vcpu(struct domain *d, uint32_t id)
+{
+    return id < d->max_vcpus ? d->vcpus[id] : NULL;
+}
+
+/* May the caller act for domain d? */
+static bool may_control(const struct domain *d)
+{
+    return d == current->domain || current->domain->privileged;
+}
+
+/* ---- Making channels --------------------------------------------------------------------------------- */
+
+static int alloc_unbound(struct evtchn_alloc_unbound *op)
+{
+    struct domain *d = find_domain_or_self(op->dom);
+    int port;
+
+    if (!d)
+        return -ESRCH;
+    spin_lock(&d->evtchn_lock);
+    port = may_control(d) ? evtchn_alloc_port(d) : -EPERM;
+    if (port >= 0) {
+        struct evtchn *e = evtchn_at(d, port);
+
+        e->state = EVTCHN_UNBOUND;
+        e->u.unbound.remote = op->remote_dom == DOMID_SELF ? current->domain->id : op->remote_dom;
+        op->port = port;
+    }
+    spin_unlock(&d->evtchn_lock);
+    put_domain(d);
+    return MIN(port, 0);
+}
+
+/*
+ * Connect a new port of `d` with `remote_port` of `rd`, which must wait for d. Both locks are held. The new port becomes
+ * pending at once: the other side may have sent before there was anybody to send to.
+ */
+static int connect(struct domain *d, struct domain *rd, evtchn_port_t remote_port)
+{
+    struct evtchn *e, *re = evtchn_lookup(rd, remote_port);
+    int port;
+
+    port = evtchn_alloc_port(d);
+    if (port < 0)
+        return port;
+    if (!re || re->state != EVTCHN_UNBOUND || re->u.unbound.remote != d->id)
+        return -EINVAL;
+    e = evtchn_at(d, port);
+    e->u.interdomain.remote = rd->id;
+    e->u.interdomain.port = remote_port;
+    e->state = EVTCHN_INTERDOMAIN;
+    re->u.interdomain.remote = d->id;
+    re->u.interdomain.port = port;
+    re->state = EVTCHN_INTERDOMAIN;
+    evtchn_set_pending(d, port);
+    return port;
+}
+
+static int bind_interdomain(struct evtchn_bind_interdomain *op)
+{
+    struct domain *d = current->domain, *rd = find_domain_or_self(op->remote_dom);
+    int port;
+
+    if (!rd)
+        return -ESRCH;
+    lock_two(d, rd);
+    port = connect(d, rd, op->remote_port);
+    unlock_two(d, rd);
+    put_domain(rd);
+    if (port < 0)
+        return port;
+    op->local_port = port;
+    return 0;
+}
+
+static int bind_virq(struct evtchn_bind_virq *op)
+{
+    struct domain *d = current->domain;
+    struct vcpu *v;
+    int port;
+
+    if (op->virq >= NR_VIRQS || (virq_is_global(op->virq) && op->vcpu != 0))
+        return -EINVAL;
+    v = find_vcpu(d, op->vcpu);
+    if (!v)
+        return -ENOENT;
+    spin_lock(&d->evtchn_lock);
+    port = v->virq_port[op->virq] ? -EEXIST : evtchn_alloc_port(d);
+    if (port >= 0) {
+        struct evtchn *e = evtchn_at(d, port);
+
+        e->state = EVTCHN_VIRQ;
+        e->vcpu = op->vcpu;
+        e->u.virq = op->virq;
+        op->port = port;
+        spin_lock(&v->virq_lock);
+        v->virq_port[op->virq] = port;
+        spin_unlock(&v->virq_lock);
+    }
+    spin_unlock(&d->evtchn_lock);
+    return MIN(port, 0);
+}
+
+static int bind_ipi(struct evtchn_bind_ipi *op)
+{
+    struct domain *d = current->domain;
+    int port;
+
+    if (!find_vcpu(d, op->vcpu))
+        return -ENOENT;
+    spin_lock(&d->evtchn_lock);
+    port = evtchn_alloc_port(d);
+    if (port >= 0) {
+        struct evtchn *e = evtchn_at(d, port);
+
+        e->state = EVTCHN_IPI;
+        e->vcpu = op->vcpu;
+        op->port = port;
+    }
+    spin_unlock(&d->evtchn_lock);
+    return MIN(port, 0);
+}
+
+/* The domain's table of PIRQ ports comes into being with the first one bound. */
+static int bind_pirq_locked(struct domain *d, uint32_t pirq)
+{
+    struct evtchn_table *t = &d->evtchn;
+    struct evtchn *e;
+    int port;
+
+    if (!t->pirq_port)
+        t->pirq_port = xzalloc_array(evtchn_port_t, NR_PIRQS);
+    if (!t->pirq_port)
+        return -ENOMEM;
+    if (t->pirq_port[pirq])
+        return -EEXIST;
+    port = evtchn_alloc_port(d);
+    if (port < 0)
+        return port;
+    e = evtchn_at(d, port);
+    e->state = EVTCHN_PIRQ;
+    e->u.pirq = pirq;
+    t->pirq_port[pirq] = port;
+    return port;
+}
+
+static int bind_pirq(struct evtchn_bind_pirq *op)
+{
+    struct domain *d = current->domain;
+    int port;
+
+    if (op->pirq >= NR_PIRQS)
+        return -EINVAL;
+    if (!d->initial)
+        return -EPERM;
+    spin_lock(&d->evtchn_lock);
+    port = bind_pirq_locked(d, op->pirq);
+    spin_unlock(&d->evtchn_lock);
+    if (port < 0)
+        return port;
+    op->port = port;
+    return 0;
+}
+
+/* ---- Closing ------------------------------------------------------------------------------------------- */
+
+/* Close a port whose other end, if it has one, is in rd. The locks needed are held. */
+static void close_locked(struct domain *d, struct evtchn *e, evtchn_port_t port, struct domain *rd)
+{
+    switch (e->state) {
+    case EVTCHN_INTERDOMAIN: {
+        struct evtchn *re = evtchn_at(rd, e->u.interdomain.port);
+
+        ASSERT(re->state == EVTCHN_INTERDOMAIN && re->u.interdomain.port == port);
+        re->state = EVTCHN_UNBOUND;
+        re->u.unbound.remote = d->id;
+        break;
+    }
+    case EVTCHN_VIRQ:
+        virq_unbind(d, e, port);
+        break;
+    case EVTCHN_PIRQ:
+        d->evtchn.pirq_port[e->u.pirq] = 0;
+        break;
+    }
+    evtchn_free_port(d, port);
+}
+
+/*
+ * Close a port of d. The other end of a channel is known only under d's lock, and both locks may have to be taken in the
+ * other order: then drop ours, take both, and see whether the channel is still the same. -EINVAL: nothing to close.
+ */
+int evtchn_close(struct domain *d, evtchn_port_t port)
+{
+    struct domain *rd = d, *wanted;
+    struct evtchn *e;
+
+    for (;;) {
+        lock_two(d, rd);
+        e = evtchn_lookup(d, port);
+        if (!e || e->state == EVTCHN_FREE || e->state == EVTCHN_RESERVED) {
+            unlock_two(d, rd);
+            if (rd != d)
+                put_domain(rd);
+            return -EINVAL;
+        }
+        wanted = e->state == EVTCHN_INTERDOMAIN ? remote_domain(e) : d;
+        if (wanted == rd || wanted == d)
+            break;
+        get_domain(wanted);
+        unlock_two(d, rd);
+        if (rd != d)
+            put_domain(rd);
+        rd = wanted;
+    }
+    close_locked(d, e, port, wanted);
+    unlock_two(d, rd);
+    if (rd != d)
+        put_domain(rd);
+    return 0;
+}
+
+/* Close all ports of d, with a look now and then at whether something else must be done first: then -ERESTART. */
+int evtchn_close_all(struct domain *d)
+{
+    struct evtchn_table *t = &d->evtchn;
+
+    while (t->next_close < t->valid_ports) {
+        evtchn_close(d, t->next_close++);
+        if (t->next_close % CLOSE_BATCH == 0 && preempt_needed())
+            return -ERESTART;
+    }
+    t->next_close = 0;
+    return 0;
+}
+
+/*
+ * EVTCHNOP_reset. Another domain's ports are closed only while a controller has it paused: it could not tell what
+ * became of them.
+ */
+int evtchn_reset(struct domain *d)
+{
+    if (d != current->domain && !d->controller_pause_count)
+        return -EINVAL;
+    return evtchn_close_all(d);
+}
+
+static int reset(const struct evtchn_reset *op)
+{
+    struct domain *d = find_domain_or_self(op->dom);
+    int rc;
+
+    if (!d)
+        return -ESRCH;
+    rc = may_control(d) ? evtchn_reset(d) : -EPERM;
+    put_domain(d);
+    return rc;
+}
+
+/* ---- Using channels ------------------------------------------------------------------------------------ */
+
+/* A port without a partner swallows what is sent; ports that only receive cannot be sent to: -EINVAL. */
+int evtchn_send(struct domain *d, evtchn_port_t port)
+{
+    struct evtchn *e;
+    int rc = 0;
+
+    spin_lock(&d->evtchn_lock);
+    e = evtchn_lookup(d, port);
+    switch (e ? e->state : EVTCHN_FREE) {
+    case EVTCHN_INTERDOMAIN:
+        evtchn_set_pending(remote_domain(e), e->u.interdomain.port);
+        break;
+    case EVTCHN_IPI:
+        evtchn_set_pending(d, port);
+        break;
+    case EVTCHN_UNBOUND:
+        break;
+    default:
+        rc = -EINVAL;
+    }
+    spin_unlock(&d->evtchn_lock);
+    return rc;
+}
+
+static int unmask(const struct evtchn_unmask *op)
+{
+    struct domain *d = current->domain;
+    int rc = -EINVAL;
+
+    spin_lock(&d->evtchn_lock);
+    if (evtchn_lookup(d, op->port)) {
+        evtchn_unmask(d, op->port);
+        rc = 0;
+    }
+    spin_unlock(&d->evtchn_lock);
+    return rc;
+}
+
+static void fill_status(const struct evtchn *e, struct evtchn_status *op)
+{
+    static const uint8_t status[] = {
+        [EVTCHN_FREE] = EVTCHNSTAT_closed,       [EVTCHN_RESERVED] = EVTCHNSTAT_closed,
+        [EVTCHN_UNBOUND] = EVTCHNSTAT_unbound,   [EVTCHN_INTERDOMAIN] = EVTCHNSTAT_interdomain,
+        [EVTCHN_PIRQ] = EVTCHNSTAT_pirq,         [EVTCHN_VIRQ] = EVTCHNSTAT_virq,
+        [EVTCHN_IPI] = EVTCHNSTAT_ipi,
+    };
+
+    op->status = status[e->state];
+    op->vcpu = e->vcpu;
+    switch (e->state) {
+    case EVTCHN_UNBOUND:
+        op->u.unbound.dom = e->u.unbound.remote;
+        break;
+    case EVTCHN_INTERDOMAIN:
+        op->u.interdomain.dom = e->u.interdomain.remote;
+        op->u.interdomain.port = e->u.interdomain.port;
+        break;
+    case EVTCHN_PIRQ:
+        op->u.pirq = e->u.pirq;
+        break;
+    case EVTCHN_VIRQ:
+        op->u.virq = e->u.virq;
+        break;
+    }
+}
+
+static int status(struct evtchn_status *op)
+{
+    struct domain *d = find_domain_or_self(op->dom);
+    struct evtchn *e;
+    int rc = 0;
+
+    if (!d)
+        return -ESRCH;
+    spin_lock(&d->evtchn_lock);
+    e = evtchn_lookup(d, op->port);
+    if (!may_control(d))
+        rc = -EPERM;
+    else if (!e)
+        rc = -EINVAL;
+    else
+        fill_status(e, op);
+    spin_unlock(&d->evtchn_lock);
+    put_domain(d);
+    return rc;
+}
+
+/* IPIs and VIRQs of one vcpu belong to that vcpu for good. */
+static int bind_vcpu(const struct evtchn_bind_vcpu *op)
+{
+    struct domain *d = current->domain;
+    struct evtchn *e;
+    int rc = 0;
+
+    if (!find_vcpu(d, op->vcpu))
+        return -ENOENT;
+    spin_lock(&d->evtchn_lock);
+    e = evtchn_lookup(d, op->port);
+    switch (e ? e->state : EVTCHN_FREE) {
+    case EVTCHN_VIRQ:
+        if (!virq_is_global(e->u.virq)) {
+            rc = -EINVAL;
+            break;
+        }
+        /* fallthrough */
+    case EVTCHN_UNBOUND:
+    case EVTCHN_INTERDOMAIN:
+    case EVTCHN_PIRQ:
+        e->vcpu = op->vcpu;
+        break;
+    default:
+        rc = -EINVAL;
+    }
+    spin_unlock(&d->evtchn_lock);
+    return rc;
+}
+
+/* ---- The hypercalls ------------------------------------------------------------------------------------ */
+
+/* What is copied in for each operation, and whether it is copied back. Size 0: no such operation. */
+static const struct {
+    uint8_t size;
+    bool answers;
+} operations[] = {
+    [EVTCHNOP_bind_interdomain] = {sizeof(struct evtchn_bind_interdomain), true},
+    [EVTCHNOP_bind_virq] = {sizeof(struct evtchn_bind_virq), true},
+    [EVTCHNOP_bind_pirq] = {sizeof(struct evtchn_bind_pirq), true},
+    [EVTCHNOP_close] = {sizeof(struct evtchn_close), false},
+    [EVTCHNOP_send] = {sizeof(struct evtchn_send), false},
+    [EVTCHNOP_status] = {sizeof(struct evtchn_status), true},
+    [EVTCHNOP_alloc_unbound] = {sizeof(struct evtchn_alloc_unbound), true},
+    [EVTCHNOP_bind_ipi] = {sizeof(struct evtchn_bind_ipi), true},
+    [EVTCHNOP_bind_vcpu] = {sizeof(struct evtchn_bind_vcpu), false},
+    [EVTCHNOP_unmask] = {sizeof(struct evtchn_unmask), false},
+    [EVTCHNOP_reset] = {sizeof(struct evtchn_reset), false},
+};
+
+union operation {
+    struct evtchn_bind_interdomain bind_interdomain;
+    struct evtchn_bind_virq bind_virq;
+    struct evtchn_bind_pirq bind_pirq;
+    struct evtchn_close close;
+    struct evtchn_send send;
+    struct evtchn_status status;
+    struct evtchn_alloc_unbound alloc_unbound;
+    struct evtchn_bind_ipi bind_ipi;
+    struct evtchn_bind_vcpu bind_vcpu;
+    struct evtchn_unmask unmask;
+    struct evtchn_reset reset;
+};
+
+static int operate(int cmd, union operation *op)
+{
+    switch (cmd) {
+    case EVTCHNOP_bind_interdomain:
+        return bind_interdomain(&op->bind_interdomain);
+    case EVTCHNOP_bind_virq:
+        return bind_virq(&op->bind_virq);
+    case EVTCHNOP_bind_pirq:
+        return bind_pirq(&op->bind_pirq);
+    case EVTCHNOP_close:
+        return evtchn_close(current->domain, op->close.port);
+    case EVTCHNOP_send:
+        return evtchn_send(current->domain, op->send.port);
+    case EVTCHNOP_status:
+        return status(&op->status);
+    case EVTCHNOP_alloc_unbound:
+        return alloc_unbound(&op->alloc_unbound);
+    case EVTCHNOP_bind_ipi:
+        return bind_ipi(&op->bind_ipi);
+    case EVTCHNOP_bind_vcpu:
+        return bind_vcpu(&op->bind_vcpu);
+    case EVTCHNOP_unmask:
+        return unmask(&op->unmask);
+    case EVTCHNOP_reset:
+        return reset(&op->reset);
+    default:
+        return -ENOSYS;
+    }
+}
+
+asmlinkage long do_event_channel_op(int cmd, void *guest_arg)
+{
+    union operation op;
+    unsigned size;
+    int rc;
+
+    if (cmd == EVTCHNOP_send) {
+        if (!get_guest_u32(&op.send.port, guest_arg))
+            return -EFAULT;
+        return evtchn_send(current->domain, op.send.port);
+    }
+    if ((unsigned)cmd >= ARRAY_SIZE(operations) || !operations[cmd].size)
+        return -ENOSYS;
+    size = operations[cmd].size;
+    if (copy_from_guest(&op, guest_arg, size))
+        return -EFAULT;
+    rc = operate(cmd, &op);
+    if (rc == -ERESTART)
+        return hypercall_continue(__HYPERVISOR_event_channel_op, 2, cmd, guest_arg);
+    if (rc == 0 && operations[cmd].answers && copy_to_guest(guest_arg, &op, size))
+        return -EFAULT;
+    return rc;
+}
