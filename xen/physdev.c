@@ -15,9 +15,6 @@
 #include <ringlet/hypercall.h>
 #include <xen/physdev.h>
 
-/* Interrupt numbers a domain may name: the lines of the two interrupt controllers. */
-#define NR_PIRQS 16
-
 /*
  * PHYSDEVOP_set_iopl
  *  1. iopl is 0 to 3; -EINVAL otherwise. It binds the calling vcpu alone.

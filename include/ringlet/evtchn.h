@@ -50,8 +50,8 @@ struct evtchn {
 #define EVTCHN_2L_PORTS 1024
 #define EVTCHN_FIFO_PORTS (1u << 17)
 
-/* Physical IRQs a domain may bind: the PC's lines, and what the IO-APIC adds. */
-#define NR_PIRQS 256
+/* Physical IRQs a domain may name: the lines of the two interrupt controllers. */
+#define NR_PIRQS 16
 
 struct evtchn_fifo;
 struct evtchn_table {
