@@ -6,8 +6,9 @@ Where a guest runs is said in its opening comment (tests/guests/NAME/main.c), fo
      * Run: qemu bochs
      * Machine: mem=64 cpu=core2duo timeout=300
 
-`Run` names emulators (qemu where there is no such line), `Machine` options of machine.Machine and
-the seconds to wait for a line. The guest is the initial domain.
+`Run` names emulators (qemu where there is no such line; none for a guest that other tests start),
+`Machine` options of machine.Machine and the seconds to wait for a line. The guest is the initial
+domain.
 """
 import re
 
@@ -23,6 +24,8 @@ def story(name):
     run = re.search(r"^ \* Run: (.*)$", head, re.MULTILINE)
     machine = re.search(r"^ \* Machine: (.*)$", head, re.MULTILINE)
     emulators = run.group(1).split() if run else ["qemu"]
+    if emulators[:1] == ["none"]:
+        emulators = []
     assert set(emulators) <= set(EMULATORS), f"{name}: unknown emulator in {emulators}"
     options = dict(word.split("=", 1) for word in machine.group(1).split()) if machine else {}
     return emulators, {k: int(v) if v.isdigit() else v for k, v in options.items()}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of this guest share: the list of operations, and how one that fails says so.
+ *
+ * Next: main.c.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdint.h>
+
+/* One row of the table. prepare and finish may be NULL; run is what is counted. */
+struct operation {
+    const char *name;
+    unsigned int repeat; /* runs in a round */
+    void (*prepare)(void);
+    void (*run)(void);
+    void (*finish)(void);
+};
+
+/* main.c */
+
+/* Counts an answer below zero as a failure of the operation that runs now. */
+extern unsigned int failures;
+static inline void expect(long answer)
+{
+    failures += answer < 0;
+}
+
+/* calls.c, memory.c, traps.c: rows, ended by one without a name */
+extern const struct operation call_operations[];
+extern const struct operation memory_operations[];
+extern const struct operation trap_operations[];
+
+/* traps.c: a system call from ring 3, which is counted in ring 3. Ticks of one call. */
+uint32_t system_call_ticks(void);
+
+/* stubs.S: handlers that do nothing but return; their frames are drawn there */
+void return_by_iret(void);
+void return_by_hypercall(void);
+void skip_ud2(void);
+void skip_read(void);
+void bare_upcall(void);
+void bare_failsafe(void);
+
+#endif
