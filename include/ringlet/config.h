@@ -12,9 +12,9 @@
  *   F5800000    F67FFFFF    16 MiB   M2P table, read-only alias                read it
  *   F6800000    F77FFFFF    16 MiB   M2P table, writable                       nothing
  *   F7800000    FB7FFFFF    64 MiB   frame table: 16 bytes x 4M frames         nothing
- *   FB800000    FF3FFFFF    60 MiB   direct map of physical 0 to 60 MiB        nothing
- *   FF400000    FF7FFFFF     4 MiB   global maps (map_global)                  nothing
- *   FF800000    FFBFFFFF     4 MiB   per-CPU windows: map cache, GDT, LDT      nothing
+ *   FB800000    FEFFFFFF    56 MiB   direct map of physical 0 to 56 MiB        nothing
+ *   FF000000    FF3FFFFF     4 MiB   global maps (map_global)                  nothing
+ *   FF400000    FFBFFFFF     8 MiB   per-CPU windows: map cache, GDT, LDT      nothing
  *   FFC00000    FFFFFFFF     4 MiB   fixed maps: local APIC, IO-APIC           nothing
  *
  * Read next: page.h (page-table entries), arch/i386/paging.c (who builds this map).
@@ -32,8 +32,8 @@
 #define M2P_START 0xF6800000
 #define FRAME_TABLE_START 0xF7800000
 #define DIRECTMAP_START 0xFB800000
-#define GLOBALMAP_START 0xFF400000
-#define PERCPU_WINDOWS_START 0xFF800000
+#define GLOBALMAP_START 0xFF000000
+#define PERCPU_WINDOWS_START 0xFF400000
 #define FIXMAP_START 0xFFC00000
 
 /* Every guest segment ends here: the M2P alias is the last thing a guest may see. */
@@ -47,15 +47,16 @@
 #define MAX_CPUS 4
 
 /*
- * One window a CPU: 512 slots of map cache, 15 pages of GDT (14 of the guest's frames and our own), a gap of one,
- * 16 pages of LDT. A CPU writes only its own window's entries, so none of them ever needs a remote flush.
+ * One window a CPU, 2 MiB, so one page of L1 entries: 256 slots of map cache, 15 pages of GDT (14 of the guest's
+ * frames, then our own) and 16 pages of LDT. A CPU writes only its own window's entries, so none of them ever needs
+ * a remote flush.
  */
-#define MAPCACHE_SLOTS 512
-#define WINDOW_GDT_SLOT 512
+#define MAPCACHE_SLOTS 256
+#define WINDOW_GDT_SLOT 256
 #define GUEST_GDT_PAGES 14
-#define WINDOW_LDT_SLOT 528
+#define WINDOW_LDT_SLOT 272
 #define GUEST_LDT_PAGES 16
-#define WINDOW_SLOTS 544
+#define WINDOW_SLOTS 512
 #define WINDOW_START(cpu) (PERCPU_WINDOWS_START + (cpu) * WINDOW_SLOTS * PAGE_SIZE)
 #define GDT_WINDOW(cpu) (WINDOW_START(cpu) + WINDOW_GDT_SLOT * PAGE_SIZE)
 #define LDT_WINDOW(cpu) (WINDOW_START(cpu) + WINDOW_LDT_SLOT * PAGE_SIZE)

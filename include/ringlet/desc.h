@@ -11,6 +11,7 @@
 
 #define HYPERVISOR_CS 0xe008
 #define HYPERVISOR_DS 0xe010
+#define LDT_SELECTOR 0xe038
 #define TSS_SELECTOR 0xe040
 #define DF_TSS_SELECTOR 0xe048
 #define FIRST_RESERVED_SELECTOR 0xe000
@@ -102,7 +103,6 @@ struct vcpu;
 /* arch/i386/desc.c */
 void desc_init_cpu(unsigned cpu);
 void set_int80_gate(const struct vcpu *v);
-void load_guest_descriptor_tables(struct vcpu *v);
 
 /* traps/descriptor.c: what a guest may put into its GDT and LDT */
 bool check_descriptor(struct desc *d);

@@ -42,7 +42,7 @@ enum emulation fetch_insn(const struct cpu_user_regs *regs, struct insn *in);
 void retire_insn(struct cpu_user_regs *regs, uint32_t length, uint32_t breakpoints);
 /* Ring 1 is the guest's kernel; ring 2 is nobody's and has no more rights than ring 3. */
 bool in_guest_kernel(const struct cpu_user_regs *regs);
-uint32_t guest_cr4_visible(const struct vcpu *v, uint32_t value);
+uint32_t guest_cr4_visible(uint32_t value);
 void load_guest_cr4(const struct vcpu *v);
 
 /* traps/ioports.c */

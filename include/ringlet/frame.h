@@ -30,21 +30,31 @@ struct domain;
  *  F4  FT_PINNED holds exactly one type reference; so pinned implies type count >= 1 and a page-table type.
  *  F5  FT_VALIDATED with a page-table type means: every entry was checked and holds the references it needs.
  *      It is set only while type count >= 1, except for writable, which needs no checking.
- *  F6  FT_PARTIAL: validation or its undoing stopped after `nr_done` entries to let others run. The entries below
- *      nr_done hold their references, the others none. One type reference belongs to whoever continues.
+ *  F6  FT_PARTIAL: validation stopped after `nr_done` entries to let others run. The entries below nr_done hold
+ *      their references, the others none. The frame itself keeps one general and one type reference, which whoever
+ *      continues takes over.
+ *      Neither FT_VALIDATED nor FT_PARTIAL with a type count: the table is being validated or undone right now. If that
+ *      undoing was interrupted, a vcpu's `old_table` names the table and owns its last reference.
  *  F7  FT_TOP goes with FT_L2 alone: this L2 stands in slot 3 of exactly one L3 (type count 1 beyond a pin), and its
  *      entries from L2_FIRST_HYPERVISOR_SLOT up are the hypervisor's.
+ *  F8  FT_LINKER and FT_LINKED never stand together, so undoing one table undoes at most one more through a linear map
+ *      (a chain of them would exhaust the stack: XSA-240).
  * Words three and four (list links, owner, nr_done) change only under the owner's page_lock, or heap_lock when free;
  * words one and two change by atomic operations only.
  */
 struct frame {
-    uint32_t count_info; /* FC_* and the number of references */
-    uint32_t type_info;  /* FT_* and the number of type references */
+    union {
+        struct {
+            uint32_t count_info; /* FC_* and the number of references */
+            uint32_t type_info;  /* FT_* and the number of type references */
+        };
+        uint64_t refs; /* both at once, for cmpxchg8b */
+    };
     uint32_t next : 22;  /* frame number of the next in the owner's list, or free list; 0 ends it */
     uint32_t owner : 10; /* slot of the owning domain (domain_slot); OWNER_NONE when free */
     uint32_t prev : 22;
-    uint32_t nr_done : 10; /* FT_PARTIAL: entries that hold references; free: order of the block */
-};
+    uint32_t nr_done : 10; /* FT_PARTIAL and unfinished undoing: entries that hold references; free: order of the block */
+} __aligned(8);
 _Static_assert(sizeof(struct frame) == 16, "the frame table's address range counts on 16 bytes a frame");
 
 #define FC_ALLOCATED 0x80000000u /* the owner's own reference is held */
@@ -64,7 +74,9 @@ _Static_assert(sizeof(struct frame) == 16, "the frame table's address range coun
 #define FT_VALIDATED 0x08000000u
 #define FT_PARTIAL 0x04000000u
 #define FT_TOP 0x02000000u
-#define FT_COUNT 0x01FFFFFFu
+#define FT_LINKER 0x01000000u /* this L2 has had an entry naming another L2 (a linear map) since it was validated */
+#define FT_LINKED 0x00800000u /* this L2 has been named by another L2's entry since it was validated */
+#define FT_COUNT 0x007FFFFFu
 /* What two references must agree on. */
 #define FT_TYPE_AND_TOP (FT_TYPE | FT_TOP)
 
@@ -133,13 +145,14 @@ void xfree(void *p);
 
 /* mm/types.c: references and types */
 bool get_frame(struct frame *f, const struct domain *d);
-bool get_frame_any(struct frame *f);
 void put_frame(struct frame *f);
 int get_type(struct frame *f, uint32_t type);
 void put_type(struct frame *f);
 int put_type_preemptible(struct frame *f);
 int get_type_preemptible(struct frame *f, uint32_t type);
 int get_frame_and_type(struct frame *f, struct domain *d, uint32_t type);
+int get_frame_and_type_preemptible(struct frame *f, struct domain *d, uint32_t type);
 void put_frame_and_type(struct frame *f);
+int put_frame_and_type_preemptible(struct frame *f);
 
 #endif

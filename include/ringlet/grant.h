@@ -2,6 +2,24 @@
 /*
  * grant.h: grant tables, by which one domain lets another map or copy some of its frames.
  *
+ * The granting domain writes entries into frames it shares with the hypervisor (`shared`); the hypervisor marks there
+ * what is in use, and keeps what it may rely on in `active`, out of the guest's reach. The mapping domain's side is a
+ * handle: the index of a maptrack entry.
+ *
+ *   mapper's maptrack entry ---> granter's active entry ---> frame
+ *   mapper's page-table entry ----------------------------> frame
+ *
+ * Invariants (recomputed by mm/audit.c):
+ *  G1  An active entry with readers + writers > 0 ("pinned") holds one general reference to its frame; with writers > 0,
+ *      one FT_WRITABLE reference besides. So a granted frame in use is neither freed nor made a page table.
+ *  G2  A maptrack entry in use holds a reference to the granting domain, and one reader or writer of the active entry for
+ *      each of GNTMAP_host_map and GNTMAP_device_map in its flags.
+ *  G3  A page-table entry made by a grant map holds its own references, as every entry does, and they go when the entry
+ *      goes, by whatever way. Grant maps are the only way to map another domain's frame without privilege, an
+ *      existing one cannot be copied or made writable, and unmapping takes away exactly one entry as writable as the
+ *      handle. So there are never more entries than handles: when the last reader (writer) is gone, and with it the bit
+ *      the granter sees, no entry (no writable entry) is left, nor a translation in a TLB.
+ *
  * Read next: mm/grant_table.c.
  */
 #ifndef RINGLET_GRANT_H
@@ -16,30 +34,96 @@ struct domain;
 #define GRANT_MAX_FRAMES 32
 #define GRANT_MAX_MAPTRACK_FRAMES 256
 #define GRANT_STATUS_FRAMES 4
+#define GRANT_V1_PER_FRAME (PAGE_SIZE / sizeof(struct grant_entry_v1))
+#define GRANT_V2_PER_FRAME (PAGE_SIZE / sizeof(union grant_entry_v2))
+#define GRANT_STATUS_PER_FRAME (PAGE_SIZE / sizeof(grant_status_t))
+_Static_assert(GRANT_STATUS_FRAMES * GRANT_STATUS_PER_FRAME >= GRANT_MAX_FRAMES * GRANT_V2_PER_FRAME,
+               "a status word for each version 2 entry");
 
-struct grant_active; /* what the hypervisor knows of one entry in use: mm/grant_table.c */
-struct grant_maptrack;
+/* One entry that is pinned: what it said when it was pinned first. `lock` of the granter. */
+struct grant_active {
+    mfn_t mfn;        /* INVALID_MFN for a transitive grant */
+    uint16_t readers; /* pins that only read */
+    uint16_t writers;
+    domid_t domid;         /* who pins it */
+    uint16_t start, length; /* bytes of the frame it covers; less than a page: copy only */
+    uint16_t unused;
+};
 
-/* lock guards every field. Lower domid's table first where two are needed. */
+/* One handle. Free: flags == 0, and `ref` is the next free handle. `lock` of the mapper. */
+struct grant_maptrack {
+    struct domain *granter; /* referenced */
+    grant_ref_t ref;
+    mfn_t mfn;
+    uint16_t flags; /* GNTMAP_host_map, _device_map: what is mapped; GNTMAP_readonly */
+    uint16_t busy;  /* an unmap is at work on it */
+};
+#define GRANT_MAPTRACK_PER_FRAME (PAGE_SIZE / sizeof(struct grant_maptrack))
+#define GRANT_NO_HANDLE 0xFFFFFFFFu
+
+/* lock guards every field. No two domains' locks are held at once. */
 struct grant_table {
     spinlock_t lock;
     unsigned version;    /* 1 or 2 */
     unsigned nr_frames;  /* frames of `shared` in use */
     unsigned max_frames;
-    void *shared[GRANT_MAX_FRAMES]; /* heap pages shared with the domain */
-    void *status[GRANT_STATUS_FRAMES];
-    struct grant_active *active[GRANT_MAX_FRAMES];
+    bool closed; /* the domain is dying: no shared frames any more, nothing can be pinned */
+    void *shared[GRANT_MAX_FRAMES];                /* heap pages shared with the domain */
+    grant_status_t *status[GRANT_STATUS_FRAMES];   /* version 2 only, the same */
+    struct grant_active *active[GRANT_MAX_FRAMES]; /* GRANT_V1_PER_FRAME entries each */
     struct grant_maptrack *maptrack[GRANT_MAX_MAPTRACK_FRAMES];
     unsigned nr_maptrack_frames;
     unsigned max_maptrack_frames;
-    uint32_t maptrack_free; /* first free handle */
+    uint32_t maptrack_free; /* first free handle; GRANT_NO_HANDLE: none */
+    uint32_t release_cursor;
 };
 
 /* mm/grant_table.c */
 int grant_table_init(struct domain *d);
+/* Numbers beyond the GRANT_MAX_* are cut down to them. -EBUSY when more is in use already. */
 int grant_table_set_limits(struct domain *d, unsigned max_frames, unsigned max_maptrack_frames);
-void grant_table_release_mappings(struct domain *d); /* drop what a dying domain has mapped from others */
-void grant_table_destroy(struct domain *d);
+void grant_table_close(struct domain *d);   /* a dying domain: give up the frames shared with it */
+void grant_table_destroy(struct domain *d); /* the last reference to the domain is gone: free what is left */
 void grant_table_dump(struct domain *d);
+
+/*
+ * Pin entry `ref` of domain d's table for the domain numbered `grantee`. GNTST_okay or an error.
+ * `copying`: sub-page grants will do; *start and *length tell the bytes granted.
+ */
+struct grant_pin {
+    struct domain *granter; /* in */
+    grant_ref_t ref;        /* in */
+    domid_t grantee;        /* in */
+    bool write, copying;    /* in */
+    mfn_t mfn;              /* out */
+    uint16_t start, length; /* out */
+    bool transitive;        /* out: mfn is not set, the grant is another one, in another domain: */
+    domid_t via_domid;
+    grant_ref_t via_ref;
+};
+int16_t grant_pin(struct grant_pin *p);
+void grant_unpin(struct domain *granter, grant_ref_t ref, bool write);
+struct grant_active *grant_active_entry(const struct grant_table *gt, grant_ref_t ref);
+unsigned grant_entries(const struct grant_table *gt);
+uint16_t *grant_entry_header(const struct grant_table *gt, grant_ref_t ref);
+
+/* mm/grant_setup.c */
+long grant_setup_op(unsigned op, void *guest_op);
+
+/*
+ * The operations that work through a list: elements [0, count) until others want the processor. Return how many
+ * were done, or -EFAULT.
+ */
+/* mm/grant_map.c */
+long grant_map(void *guest_ops, uint32_t count);
+long grant_unmap(void *guest_ops, uint32_t count);
+long grant_unmap_and_replace(void *guest_ops, uint32_t count);
+int grant_table_release_mappings(struct domain *d); /* drop what a dying domain has mapped; 0 or -ERESTART */
+
+/* mm/grant_copy.c */
+long grant_copy(void *guest_ops, uint32_t count);
+
+/* mm/grant_transfer.c */
+long grant_transfer(void *guest_ops, uint32_t count);
 
 #endif

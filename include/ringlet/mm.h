@@ -20,10 +20,17 @@ void put_l1_entry(pte_t e, struct domain *pt_owner);
 int get_l2_entry(pte_t e, struct frame *table);
 void put_l2_entry(pte_t e, struct frame *table);
 int get_l3_entry(pte_t e, struct frame *table, unsigned slot);
-int put_l3_entry(pte_t e);
+int put_l3_entry(pte_t e, bool preemptible);
 int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *frame_owner, bool preserve_ad);
 int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, bool preserve_ad);
 int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v);
+
+/* mm/mmu_update.c */
+int get_foreign_domain(domid_t id, struct domain **out);
+int report_done(uint32_t *guest_done, uint32_t done, bool continued);
+
+/* mm/va_mapping.c */
+int vcpu_bitmap_to_cpus(const struct domain *d, const void *bitmap, uint32_t *cpus_out);
 
 /* mm/walk.c: the L1 entry that maps `va` on the running page tables. NULL when there is none; unmap_frame() the result. */
 pte_t *map_guest_l1(const struct vcpu *v, uint32_t va, mfn_t *l1_mfn);

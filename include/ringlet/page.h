@@ -74,10 +74,19 @@ static inline pte_t make_pte(mfn_t mfn, uint64_t flags)
     return ((pte_t)mfn << PAGE_SHIFT) | flags;
 }
 
-/* Write an entry that may be live: one atomic 8-byte store. */
+/* Write an entry that may be live, in one piece: i386 has no plain 8-byte store but CMPXCHG8B. */
 static inline void pte_write(pte_t *p, pte_t e)
 {
+#ifdef __i386__
+    pte_t old = *p;
+
+    __asm__ volatile("1: lock cmpxchg8b %0\n\tjne 1b"
+                     : "+m"(*p), "+A"(old)
+                     : "b"((uint32_t)e), "c"((uint32_t)(e >> 32))
+                     : "memory", "cc");
+#else
     __atomic_store_n(p, e, __ATOMIC_SEQ_CST);
+#endif
 }
 
 /* Replace `old` by `e` if it still stands there. Returns what was found. Compiles to cmpxchg8b. */
@@ -111,13 +120,16 @@ static inline mfn_t direct_mfn(const void *va)
 extern uint64_t nx_bit;     /* PTE_NX where the processor has it and EFER.NXE is on, else 0 */
 extern uint64_t global_bit; /* PTE_G where CR4.PGE is on, else 0 */
 void paging_init(void);
+void paging_map_table(uint32_t va, maddr_t ma, uint32_t size, bool writable);
+maddr_t paging_table_maddr(uint32_t va);
+void paging_drop_identity_map(void);
 void paging_map_fixed(uint32_t va, maddr_t ma, uint64_t flags);
 void hypervisor_l2_fill(pte_t *l2);
 void install_guest_l3(const pte_t *l3);
 void install_idle_l3(void);
 void *map_global(mfn_t mfn);
 void unmap_global(const void *va);
-void map_gdt_window(const mfn_t frames[GUEST_GDT_PAGES], unsigned n);
+void map_gdt_window(const mfn_t *frames, unsigned n);
 void map_ldt_page(unsigned page, mfn_t mfn);
 void unmap_ldt_window(void);
 
@@ -132,7 +144,8 @@ void copy_frame(mfn_t dst, mfn_t src);
  * unmapped" is one comparison (see `tlb_stale` in domain.h). arch/i386/tlb.c
  */
 struct domain;
-uint64_t tlb_clock_now(void);
+extern uint32_t tlb_clock;
+void tlb_switch_root(maddr_t l3);
 void tlb_flush_local(void);
 void tlb_flush_one_local(uint32_t va);
 void tlb_flush_domain(struct domain *d);

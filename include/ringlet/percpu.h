@@ -21,7 +21,7 @@ struct timer;
 /* Top of the stack. The processor pushes ss, esp, eflags, cs, eip below guest_regs.es on entry from ring 1 or 3. */
 struct cpu_info {
     struct cpu_user_regs guest_regs;
-    struct vcpu *current;
+    struct vcpu *vcpu; /* the one that runs: `current` */
     struct cpu *cpu;
 };
 
@@ -39,9 +39,14 @@ struct cpu {
     uint8_t map_users[MAPCACHE_SLOTS];
     pte_t *window; /* the L1 entries of this CPU's window */
 
-    uint64_t tlb_flushed; /* the TLB clock at this CPU's last full flush */
+    uint32_t tlb_flushed; /* the TLB clock at this CPU's last full flush */
     /* The four L3 entries this CPU runs on: our copy, because the processor reserves bits that guests may set. */
     pte_t l3[L3_ENTRIES] __aligned(32);
+
+    /* hypercall/multicall.c: the entry being carried out, NULL outside; and whether it asked to be continued. */
+    struct multicall_entry *multicall;
+    bool multicall_continued;
+    uint32_t iret_eax; /* what the last `iret` hypercall leaves in eax */
 
     struct desc *gdt; /* the reserved page of the GDT, direct-mapped */
     struct gate *idt;
@@ -86,7 +91,7 @@ extern struct vcpu *host_vcpu;
 #define current host_vcpu
 #else
 #define this_cpu (get_cpu_info()->cpu)
-#define current (get_cpu_info()->current)
+#define current (get_cpu_info()->vcpu)
 #endif
 #define guest_regs() (&get_cpu_info()->guest_regs)
 

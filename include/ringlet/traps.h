@@ -43,6 +43,7 @@ asmlinkage void do_trap(struct cpu_user_regs *regs);
 
 /* traps/extable.c */
 uint32_t search_exception_table(uint32_t eip);
+void extable_sort(void);
 
 /*
  * traps/emulate.c: privileged instructions. Called for #GP with error code 0 from ring 1 or 3 (emulate_privileged) and
@@ -59,6 +60,8 @@ bool emulate_4gb_segment(struct cpu_user_regs *regs);
 /* traps/debugreg.c */
 long set_debugreg(struct vcpu *v, unsigned reg, uint32_t value);
 bool debugreg_values_ok(const unsigned long dr[8]);
+void load_debug_registers(const struct vcpu *v); /* only if v uses them */
+void unload_debug_registers(const struct vcpu *v);
 
 /* mm/ptwr.c: a write to a page table mapped read-only, on behalf of a guest with writable_pagetables. true: done. */
 bool emulate_pagetable_write(uint32_t address, struct cpu_user_regs *regs);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu.c: what the processor offers (CPUID) and how we set it up (control registers, MSRs).
+ */
+#include <ringlet/arch.h>
+#include <ringlet/desc.h>
+#include <ringlet/lib.h>
+
+struct cpu_features cpu_features;
+
+/* Fill cpu_features from CPUID (SDM vol. 2, CPUID). Boot CPU, once, before paging_init() uses nx and pge. */
+void cpu_detect(void)
+{
+    struct cpu_features *f = &cpu_features;
+    uint32_t r[4], max_extended;
+
+    cpuid(0, 0, r);
+    f->vendor[0] = r[1];
+    f->vendor[1] = r[3];
+    f->vendor[2] = r[2];
+    cpuid(1, 0, r);
+    f->mce = r[3] & (1u << 7);
+    f->apic = r[3] & (1u << 9);
+    f->sep = r[3] & (1u << 11);
+    f->pge = r[3] & (1u << 13);
+    f->fxsr = r[3] & (1u << 24);
+    f->sse = r[3] & (1u << 25);
+
+    cpuid(0x80000000, 0, r);
+    max_extended = r[0];
+    if (max_extended >= 0x80000001) {
+        cpuid(0x80000001, 0, r);
+        f->nx = r[3] & (1u << 20);
+    }
+    /* Without leaf 0x80000008, PAE processors have 36 physical address bits. */
+    f->address_bits = 36;
+    if (max_extended >= 0x80000008) {
+        cpuid(0x80000008, 0, r);
+        f->address_bits = r[0] & 0xff;
+    }
+    f->address_mask = PTE_ADDR & ((1ull << f->address_bits) - 1);
+    BUG_ON(!f->fxsr);
+}
+
+/*
+ * Set this CPU up. CR4: PAE is on already; PGE lets the hypervisor's own mappings survive a guest's CR3 load; OSFXSR and
+ * OSXMMEXCPT let guests use SSE. TSD stays clear: guests read the TSC directly. CR0.TS is set so that the first FPU
+ * instruction of a guest faults and loads its state (arch/i386/switch.c).
+ */
+void cpu_init(void)
+{
+    uint32_t cr4 = CR4_PAE | CR4_PSE | CR4_OSFXSR;
+
+    if (cpu_features.pge)
+        cr4 |= CR4_PGE;
+    if (cpu_features.sse)
+        cr4 |= CR4_OSXMMEXCPT;
+    write_cr4(cr4);
+    if (cpu_features.nx)
+        wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
+    write_cr0((read_cr0() | CR0_NE | CR0_MP | CR0_WP | CR0_TS) & ~(CR0_EM | CR0_AM));
+    /* SYSENTER with a null CS is a #GP in the guest's own ring: nothing of ours is entered by it (SDM vol. 2). */
+    if (cpu_features.sep)
+        wrmsr(MSR_SYSENTER_CS, 0);
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * desc.c: the GDT's reserved page, the IDT and the TSS of each CPU.
+ *
+ * Ring compression begins here. The flat segments the ABI gives to guests have DPL 1 and 3 and end at GUEST_SEGMENT_END;
+ * only HYPERVISOR_CS and HYPERVISOR_DS, with DPL 0, span all 4 GiB. Ring 1 cannot load a DPL-0 selector (#GP), and through
+ * its own segments it cannot name an address of ours.
+ *
+ * A selector, bit by bit, 0xe019:  1110000000011 0 01  = index 7171 (our page's fourth entry), TI 0 (GDT), RPL 1.
+ */
+#include <ringlet/domain.h>
+
+#define GATE_INTERRUPT 0x8e /* present, 32-bit interrupt gate: clears IF */
+#define GATE_TASK 0x85
+#define GATE_DPL(n) ((n) << 5)
+
+extern const uint32_t trap_stubs[256];
+extern uint8_t hypercall_entry[], idle_l3[];
+
+static struct desc gdt_pages[MAX_CPUS][PAGE_SIZE / sizeof(struct desc)] __aligned(PAGE_SIZE);
+static struct gate idts[MAX_CPUS][256] __aligned(8);
+static struct tss double_fault_tss[MAX_CPUS];
+static uint8_t double_fault_stacks[MAX_CPUS][2048] __aligned(16);
+
+/* Index of a reserved selector within our page. */
+static unsigned reserved_index(uint16_t selector)
+{
+    return (selector - FIRST_RESERVED_SELECTOR) >> 3;
+}
+
+/* Code or data, base 0, 32-bit, page-granular: limit is the number of the last page. */
+static struct desc flat_segment(unsigned dpl, bool code, uint32_t last_page)
+{
+    struct desc d;
+
+    d.a = last_page & 0xffff;
+    d.b = DESC_P | dpl << DESC_DPL_SHIFT | DESC_S | DESC_RW | DESC_ACCESSED | DESC_G | DESC_DB |
+          (code ? DESC_CODE : 0) | (last_page & 0xf0000);
+    return d;
+}
+
+/* Available 32-bit TSS (type 9), byte-granular. */
+static struct desc tss_descriptor(const struct tss *tss)
+{
+    uint32_t base = (uintptr_t)tss;
+    struct desc d;
+
+    d.a = base << 16 | (sizeof(*tss) - 1);
+    d.b = (base & 0xff000000) | DESC_P | 9 << 8 | (base >> 16 & 0xff);
+    return d;
+}
+
+static void set_gate(struct gate *g, uint32_t offset, uint16_t selector, uint8_t type)
+{
+    g->offset_low = offset;
+    g->selector = selector;
+    g->zero = 0;
+    g->type = type;
+    g->offset_high = offset >> 16;
+}
+
+/*
+ * The IDT. Gates have DPL 0, so that `int n` in a guest is a #GP which we bounce by the guest's own rules; INT3 and INTO
+ * have DPL 3 because the processor checks it for these one-byte instructions too; the hypercall gate has DPL 1: kernels
+ * only. Vector 8 is a task gate: a double fault most often means the stack is unusable.
+ */
+static void fill_idt(struct gate *idt)
+{
+    for (unsigned i = 0; i < 256; i++)
+        set_gate(&idt[i], trap_stubs[i], HYPERVISOR_CS, GATE_INTERRUPT);
+    idt[TRAP_int3].type |= GATE_DPL(3);
+    idt[TRAP_overflow].type |= GATE_DPL(3);
+    set_gate(&idt[TRAP_double_fault], 0, DF_TSS_SELECTOR, GATE_TASK);
+    set_gate(&idt[HYPERCALL_VECTOR], (uint32_t)hypercall_entry, HYPERVISOR_CS, GATE_INTERRUPT | GATE_DPL(1));
+}
+
+static noreturn void double_fault(void)
+{
+    unsigned cpu = 0;
+    const struct tss *t;
+
+    /* The stack tells which CPU this is: each has its own double fault stack. */
+    while (cpu < MAX_CPUS - 1 && (uintptr_t)__builtin_frame_address(0) >= (uintptr_t)double_fault_stacks[cpu + 1])
+        cpu++;
+    t = &cpus[cpu].tss;
+    panic("double fault on CPU %u: eip %08x esp %08x eflags %08x eax %08x ebx %08x ecx %08x edx %08x; "
+          "the stack is not to be trusted", cpu, t->eip, t->esp, t->eflags, t->eax, t->ebx, t->ecx, t->edx);
+}
+
+static void init_tss(unsigned cpu)
+{
+    struct tss *t = &cpus[cpu].tss, *df = &double_fault_tss[cpu];
+
+    t->ss0 = HYPERVISOR_DS;
+    t->esp0 = (uintptr_t)&get_cpu_info()->guest_regs.es;
+    t->iomap = sizeof(*t); /* beyond the limit: every port access above the real IOPL (0) faults */
+
+    df->esp = (uintptr_t)(double_fault_stacks[cpu] + sizeof(double_fault_stacks[cpu]) - 16);
+    df->eip = (uintptr_t)double_fault;
+    df->cs = HYPERVISOR_CS;
+    df->ss = df->ds = df->es = HYPERVISOR_DS;
+    df->eflags = 2;
+    df->cr3 = direct_maddr(idle_l3);
+    df->iomap = sizeof(*df);
+}
+
+/*
+ * Build this CPU's tables and load them. The GDT register points at this CPU's window: 14 pages of whatever guest runs, then
+ * our page, whose entries every guest sees at the same selectors. SDM vol. 3, 2.4.
+ */
+void desc_init_cpu(unsigned cpu)
+{
+    struct cpu *c = &cpus[cpu];
+    struct desc *gdt = gdt_pages[cpu];
+    struct {
+        uint16_t limit;
+        uint32_t base;
+    } __packed gdtr, idtr;
+
+    c->gdt = gdt;
+    c->idt = idts[cpu];
+    init_tss(cpu);
+    gdt[reserved_index(HYPERVISOR_CS)] = flat_segment(0, true, 0xfffff);
+    gdt[reserved_index(HYPERVISOR_DS)] = flat_segment(0, false, 0xfffff);
+    gdt[reserved_index(FLAT_RING1_CS)] = flat_segment(1, true, (GUEST_SEGMENT_END >> PAGE_SHIFT) - 1);
+    gdt[reserved_index(FLAT_RING1_DS)] = flat_segment(1, false, (GUEST_SEGMENT_END >> PAGE_SHIFT) - 1);
+    gdt[reserved_index(FLAT_RING3_CS)] = flat_segment(3, true, (GUEST_SEGMENT_END >> PAGE_SHIFT) - 1);
+    gdt[reserved_index(FLAT_RING3_DS)] = flat_segment(3, false, (GUEST_SEGMENT_END >> PAGE_SHIFT) - 1);
+    gdt[reserved_index(TSS_SELECTOR)] = tss_descriptor(&c->tss);
+    gdt[reserved_index(DF_TSS_SELECTOR)] = tss_descriptor(&double_fault_tss[cpu]);
+    fill_idt(c->idt);
+
+    pte_write(&c->window[WINDOW_GDT_SLOT + GUEST_GDT_PAGES], make_pte(direct_mfn(gdt), PTE_HYPERVISOR | nx_bit));
+    map_gdt_window(NULL, 0);
+
+    gdtr.limit = (GUEST_GDT_PAGES + 1) * PAGE_SIZE - 1;
+    gdtr.base = GDT_WINDOW(cpu);
+    idtr.limit = sizeof(idts[cpu]) - 1;
+    idtr.base = (uintptr_t)c->idt;
+    __asm__ volatile("lgdt %0\n\t"
+                     "lidt %1\n\t"
+                     "ljmp %2, $1f\n"
+                     "1: movl %3, %%ds\n\t"
+                     "movl %3, %%es\n\t"
+                     "movl %3, %%ss\n\t"
+                     "movl %4, %%fs\n\t"
+                     "movl %4, %%gs\n\t"
+                     "lldt %w4\n\t"
+                     "ltr %w5"
+                     :
+                     : "m"(gdtr), "m"(idtr), "i"(HYPERVISOR_CS), "r"(HYPERVISOR_DS), "r"(0), "r"(TSS_SELECTOR)
+                     : "memory");
+}
+
+/*
+ * `int $0x80` without the hypervisor: if the guest's trap table lets ring 3 call vector 0x80 and does not ask for events to
+ * be masked on the way (a real gate cannot do that), put a gate into the real IDT that leads straight to the guest's handler
+ * in ring 1; the processor takes the stack from ss1:esp1. The selector was checked when the table was set: never one of
+ * the hypervisor's, so the gate cannot lead into ring 0. Otherwise `int $0x80` faults and is bounced like any vector.
+ */
+void set_int80_gate(const struct vcpu *v)
+{
+    const struct trap_info *t = &v->traps[0x80];
+    struct gate *g = &this_cpu->idt[0x80];
+
+    if (t->address && TI_GET_DPL(t) == 3 && !TI_GET_IF(t) && (t->cs & 3) == 1)
+        set_gate(g, t->address, t->cs, 0x8f | GATE_DPL(3)); /* a trap gate: IF stays on */
+    else
+        set_gate(g, trap_stubs[0x80], HYPERVISOR_CS, GATE_INTERRUPT);
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * entry.S: the door between rings. Every entry into ring 0 and every way back to a guest passes here.
+ *
+ * An interrupt, exception or `int $0x82` from ring 1 or 3 makes the processor load ss:esp from the TSS (ss0:esp0, which
+ * points into struct cpu_info at the top of this CPU's stack) and push the frame below. The stub adds what completes a
+ * struct cpu_user_regs, the public ABI's register set (xen/arch-x86/xen-x86_32.h):
+ *
+ *      top of stack
+ *      +---------------------------+
+ *      | cpu, current              |  struct cpu_info
+ *   64 | gs, fs                    |  not saved on entry: they stay in the processor until a vcpu switch
+ *   56 | ds, es                    |  saved by the stub when it came from a guest
+ *   48 | ss                        |  <- esp0. Pushed by the processor, when it came from ring 1 or 3 ...
+ *   44 | esp                       |
+ *   40 | eflags                    |  ... and these always
+ *   36 | cs                        |
+ *   32 | eip                       |
+ *   28 | vector << 16 | error code |  pushed by the processor for some exceptions, else by the stub
+ *   24 | eax                       |  pushed by the stub
+ *   20 | ebp, 16 edi, 12 esi       |
+ *    8 | edx, 4 ecx, 0 ebx         |  <- esp in C code: a struct cpu_user_regs *
+ *      +---------------------------+
+ *
+ * An exception in ring 0 itself pushes no ss:esp: its frame lies further down and ends at eflags.
+ *
+ * ds and es may hold anything in a guest, so they are loaded with our own on every entry. Nothing here uses fs or gs.
+ * Gates are interrupt gates: interrupts are off from the first instruction to the IRET.
+ *
+ * Read next: traps/traps.c (what becomes of an exception), hypercall/table.c.
+ */
+#include <ringlet/arch.h>
+#include <ringlet/asm-offsets.h>
+#include <ringlet/config.h>
+#include <ringlet/desc.h>
+
+/* If the instruction at `insn` faults in ring 0, go on at `fixup` (traps/extable.c). */
+#define EXTABLE(insn, fixup)            \
+        .pushsection .extable, "a";     \
+        .long insn, fixup;              \
+        .popsection
+
+        .macro PUSH_REGISTERS
+        pushl %eax
+        pushl %ebp
+        pushl %edi
+        pushl %esi
+        pushl %edx
+        pushl %ecx
+        pushl %ebx
+        .endm
+
+        .macro POP_REGISTERS
+        popl %ebx
+        popl %ecx
+        popl %edx
+        popl %esi
+        popl %edi
+        popl %ebp
+        popl %eax
+        .endm
+
+        /* Clobbers ecx. The processor checks nothing here: HYPERVISOR_DS is ours in every GDT (desc.h). */
+        .macro LOAD_OUR_SEGMENTS
+        movl $HYPERVISOR_DS, %ecx
+        movl %ecx, %ds
+        movl %ecx, %es
+        .endm
+
+        .text
+
+/*
+ * int $0x82 from ring 1: eax = number, ebx, ecx, edx, esi, edi, ebp = arguments. The gate's DPL is 1, so ring 3 gets
+ * #GP instead. The C function gets copies of the arguments on the stack in its own order (asmlinkage); only eax is
+ * changed for the guest.
+ */
+        .align 16
+        .globl hypercall_entry
+hypercall_entry:
+        pushl $(HYPERCALL_VECTOR << 16)
+        PUSH_REGISTERS
+        movl %es, UREGS_es(%esp)
+        movl %ds, UREGS_ds(%esp)
+        pushl %ebp
+        pushl %edi
+        pushl %esi
+        pushl %edx
+        pushl %ecx
+        pushl %ebx
+        LOAD_OUR_SEGMENTS
+        cld
+        cmpl $NR_HYPERCALLS, %eax
+        jae 1f
+        call *hypercall_table(, %eax, 4)
+        addl $24, %esp
+        movl %eax, UREGS_eax(%esp)
+        jmp return_to_guest
+1:      addl $24, %esp
+        movl $-38, UREGS_eax(%esp)      /* -ENOSYS */
+
+/*
+ * The way out. esp points at guest_regs. Anything that came up goes first: softirqs (which may switch to another vcpu and
+ * never come back here), then pending events, which put an upcall frame on the guest's stack.
+ */
+        .globl return_to_guest
+return_to_guest:
+        movl CPUINFO_cpu(%esp), %eax
+        cmpl $0, CPU_softirq_pending(%eax)
+        jne run_softirqs
+        movl CPUINFO_current(%esp), %eax
+        movl VCPU_info(%eax), %eax
+        cmpb $0, VCPUINFO_mask(%eax)
+        jne restore_guest
+        cmpb $0, VCPUINFO_pending(%eax)
+        jne upcall
+
+        /*
+         * Loading ds or es faults if the guest's descriptor is gone; IRET faults if cs, ss or eip cannot be returned to.
+         * The exception table turns each into the guest's failsafe callback.
+         */
+restore_guest:
+load_ds: movl UREGS_ds(%esp), %ds
+load_es: movl UREGS_es(%esp), %es
+        POP_REGISTERS
+        addl $4, %esp
+        .globl iret_to_guest
+iret_to_guest:
+        iret
+        EXTABLE(load_ds, bad_data_segment)
+        EXTABLE(load_es, bad_data_segment)
+        EXTABLE(iret_to_guest, bad_iret)
+
+run_softirqs:
+        call do_softirq
+        jmp return_to_guest
+
+upcall:
+        call deliver_pending_events
+        jmp restore_guest
+
+        /*
+         * The fault came in ring 0 on this same stack, below eip; all general registers are the guest's again and esp
+         * points at eip. Rebuild the frame as it was and let C decide.
+         */
+bad_iret:
+        subl $4, %esp
+        PUSH_REGISTERS
+bad_data_segment:
+        LOAD_OUR_SEGMENTS
+        movl %gs, %ecx
+        pushl %ecx
+        movl %fs, %ecx
+        pushl %ecx
+        movzwl 8 + UREGS_es(%esp), %ecx
+        pushl %ecx
+        movzwl 12 + UREGS_ds(%esp), %ecx
+        pushl %ecx
+        call deliver_failsafe
+        addl $16, %esp
+        jmp return_to_guest
+
+/*
+ * All other vectors. The processor pushes an error code for vectors 8, 10-14 and 17 (SDM vol. 3, table 6-1); the stub
+ * pushes a zero for the others, so that every frame has the same shape.
+ */
+        .align 16
+common_trap:
+        PUSH_REGISTERS
+        testb $3, UREGS_cs(%esp)
+        jz trap_in_ring0
+        movl %es, UREGS_es(%esp)
+        movl %ds, UREGS_ds(%esp)
+        LOAD_OUR_SEGMENTS
+        cld
+        pushl %esp
+        call do_trap
+        addl $4, %esp
+        jmp return_to_guest
+
+        /*
+         * ds and es may still be the guest's when the IRET above faults: load ours all the same. The interrupted code is
+         * hypervisor code (or that IRET, which goes on at its fixup): no events, no softirqs, straight back.
+         */
+trap_in_ring0:
+        LOAD_OUR_SEGMENTS
+        cld
+        pushl %esp
+        call do_trap
+        addl $4, %esp
+        POP_REGISTERS
+        addl $4, %esp
+        iret
+
+        .macro STUB vector
+        .align 8
+trap_stub_\vector:
+        .if \vector == 8 || (\vector >= 10 && \vector <= 14) || \vector == 17
+        movw $\vector, 2(%esp)          /* the upper half of the error code's slot is unused */
+        .else
+        pushl $(\vector << 16)
+        .endif
+        jmp common_trap
+        .pushsection .rodata
+        .long trap_stub_\vector
+        .popsection
+        .endm
+
+        /* One stub and one table entry a vector; arch/i386/desc.c fills the IDT from the table. */
+        .pushsection .rodata
+        .align 4
+        .globl trap_stubs
+trap_stubs:
+        .popsection
+        .altmacro
+        .set vector_number, 0
+        .rept 256
+        STUB %vector_number
+        .set vector_number, vector_number + 1
+        .endr
+        .noaltmacro
+
+/* Forget whatever this CPU's stack holds and go back to the guest that current names. */
+        .globl run_current_vcpu
+run_current_vcpu:
+        andl $~(STACK_SIZE - 1), %esp
+        addl $(STACK_SIZE - CPUINFO_SIZE), %esp
+        jmp return_to_guest
+
+/* void reset_stack_and_call(void (*fn)(void)): the same, into a function that does not return. eax = fn. */
+        .globl reset_stack_and_call
+reset_stack_and_call:
+        andl $~(STACK_SIZE - 1), %esp
+        addl $(STACK_SIZE - CPUINFO_SIZE), %esp
+        call *%eax
+        ud2

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * paging.c: the hypervisor's own part of every address space, and the few ways to change it.
+ *
+ * head.S made the idle page tables (idle_l3, idle_l2). paging_init() completes their last 84 directory entries, from
+ * HYPERVISOR_START up, once and for all: they never change again, so the copies in every guest's top L2 stay true. What does
+ * change (map cache, descriptor tables, global maps) changes in the L1 pages below them.
+ *
+ * Read next: mapcache.c, tlb.c.
+ */
+#include <ringlet/arch.h>
+#include <ringlet/domain.h>
+
+#define SUPERPAGE_SIZE (1u << SUPERPAGE_SHIFT)
+
+extern pte_t idle_l2[4 * L2_ENTRIES], idle_l3[L3_ENTRIES];
+
+uint64_t nx_bit, global_bit;
+
+static pte_t window_l1[MAX_CPUS][L1_ENTRIES] __aligned(PAGE_SIZE);
+static pte_t globalmap_l1[GLOBALMAP_PAGES] __aligned(PAGE_SIZE);
+static pte_t fixmap_l1[2 * L1_ENTRIES] __aligned(PAGE_SIZE);
+/* Read as null descriptors wherever a guest has no GDT page: loading such a selector is a plain #GP to it. */
+static const uint8_t zero_page[PAGE_SIZE] __aligned(PAGE_SIZE);
+
+static void point_l2_at(uint32_t va, const pte_t *l1, unsigned pages)
+{
+    for (unsigned i = 0; i < pages; i++)
+        idle_l2[(va >> SUPERPAGE_SHIFT) + i] =
+            make_pte(direct_mfn(l1) + i, PTE_P | PTE_RW | PTE_A | PTE_D);
+}
+
+/*
+ * Set up what later code relies on: NX and global bits, the L1 pages of the windows, global and fixed maps. Boot CPU, before
+ * desc_init_cpu(). The directory entries of M2P and frame table are added by paging_map_table().
+ */
+void paging_init(void)
+{
+    nx_bit = cpu_features.nx ? PTE_NX : 0;
+    global_bit = cpu_features.pge ? PTE_G : 0;
+    for (unsigned i = 0; i < MAX_CPUS; i++) {
+        point_l2_at(WINDOW_START(i), window_l1[i], 1);
+        cpus[i].window = window_l1[i];
+        memset(cpus[i].map_tag, 0xff, sizeof(cpus[i].map_tag));
+    }
+    point_l2_at(GLOBALMAP_START, globalmap_l1, GLOBALMAP_PAGES / L1_ENTRIES);
+    point_l2_at(FIXMAP_START, fixmap_l1, 2);
+    for (uint32_t va = DIRECTMAP_START; va < GLOBALMAP_START; va += SUPERPAGE_SIZE)
+        idle_l2[va >> SUPERPAGE_SHIFT] |= global_bit;
+    write_cr3(read_cr3());
+}
+
+/*
+ * Map `size` bytes of 2 MiB-aligned machine memory at `va` with large pages: boot only, for the M2P and the frame table.
+ * `writable` false is the guests' alias of the M2P: still a supervisor page, ring 1 reads it, ring 3 cannot.
+ */
+void paging_map_table(uint32_t va, maddr_t ma, uint32_t size, bool writable)
+{
+    uint64_t flags = PTE_P | PTE_A | PTE_PSE | global_bit | nx_bit | (writable ? PTE_RW | PTE_D : 0);
+
+    for (uint32_t off = 0; off < size; off += SUPERPAGE_SIZE)
+        idle_l2[(va + off) >> SUPERPAGE_SHIFT] = (ma + off) | flags;
+}
+
+/* Machine address of the 2 MiB that paging_map_table() put at `va`; 0: nothing. */
+maddr_t paging_table_maddr(uint32_t va)
+{
+    pte_t e = idle_l2[va >> SUPERPAGE_SHIFT];
+
+    return (e & PTE_P) ? e & PTE_ADDR : 0;
+}
+
+/* Map one page of device registers at a fixed address, uncached. Boot only. */
+void paging_map_fixed(uint32_t va, maddr_t ma, uint64_t flags)
+{
+    ASSERT(va >= FIXMAP_START);
+    fixmap_l1[(va - FIXMAP_START) >> PAGE_SHIFT] = (ma & PTE_ADDR) | PTE_HYPERVISOR | nx_bit | global_bit | flags;
+    invlpg(va);
+}
+
+/* Once the initial domain is built, nothing below HYPERVISOR_START is ours: a stray pointer shall fault. */
+void paging_drop_identity_map(void)
+{
+    memset(idle_l2, 0, (HYPERVISOR_START >> SUPERPAGE_SHIFT) * sizeof(pte_t));
+    tlb_flush_local();
+}
+
+/* Write the hypervisor's directory entries into a top L2 that is being validated. */
+void hypervisor_l2_fill(pte_t *l2)
+{
+    memcpy(&l2[L2_FIRST_HYPERVISOR_SLOT], &idle_l2[3 * L2_ENTRIES + L2_FIRST_HYPERVISOR_SLOT],
+           (L2_ENTRIES - L2_FIRST_HYPERVISOR_SLOT) * sizeof(pte_t));
+}
+
+/*
+ * Run on the address space whose validated L3 has these entries. The processor reads the four entries when CR3 is loaded and
+ * refuses reserved bits (1, 2, 5-8) that the ABI lets a guest set, so it is given this CPU's own copy with just
+ * the frame and P; that also lets the guest's L3 lie above 4 GiB, where CR3 cannot reach. Flushes the TLB.
+ */
+void install_guest_l3(const pte_t *l3)
+{
+    struct cpu *c = this_cpu;
+
+    for (unsigned i = 0; i < L3_ENTRIES; i++)
+        c->l3[i] = (l3[i] & PTE_P) ? (l3[i] & (PTE_ADDR | PTE_P)) : 0;
+    tlb_switch_root(direct_maddr(c->l3));
+}
+
+void install_idle_l3(void)
+{
+    tlb_switch_root(direct_maddr(idle_l3));
+}
+
+/* Show the frames of a guest's GDT in this CPU's window; pages from n up read as zeros. */
+void map_gdt_window(const mfn_t *frames, unsigned n)
+{
+    struct cpu *c = this_cpu;
+    pte_t none = make_pte(direct_mfn(zero_page), PTE_P | PTE_A | nx_bit);
+
+    for (unsigned i = 0; i < GUEST_GDT_PAGES; i++) {
+        pte_t e = i < n ? make_pte(frames[i], PTE_HYPERVISOR | nx_bit) : none;
+
+        if (c->window[WINDOW_GDT_SLOT + i] != e) {
+            pte_write(&c->window[WINDOW_GDT_SLOT + i], e);
+            invlpg(GDT_WINDOW(c->id) + i * PAGE_SIZE);
+        }
+    }
+}
+
+/* Show one page of the running guest's LDT. */
+void map_ldt_page(unsigned page, mfn_t mfn)
+{
+    struct cpu *c = this_cpu;
+
+    ASSERT(page < GUEST_LDT_PAGES);
+    pte_write(&c->window[WINDOW_LDT_SLOT + page], make_pte(mfn, PTE_HYPERVISOR | nx_bit));
+}
+
+/* Hide all LDT pages: the next use of a selector in them faults (mm/descriptor_tables.c). */
+void unmap_ldt_window(void)
+{
+    struct cpu *c = this_cpu;
+
+    for (unsigned i = 0; i < GUEST_LDT_PAGES; i++) {
+        if (c->window[WINDOW_LDT_SLOT + i]) {
+            pte_write(&c->window[WINDOW_LDT_SLOT + i], 0);
+            invlpg(LDT_WINDOW(c->id) + i * PAGE_SIZE);
+        }
+    }
+}
+
+/* globalmap_lock guards globalmap_l1: which slots of the global maps are taken. */
+static spinlock_t globalmap_lock = SPINLOCK_INIT(RANK_HEAP);
+
+/* Map a frame at an address valid on every CPU until unmap_global(). NULL when all slots are taken. */
+void *map_global(mfn_t mfn)
+{
+    void *va = NULL;
+
+    if (mfn < DIRECTMAP_SIZE >> PAGE_SHIFT)
+        return direct_map((maddr_t)mfn << PAGE_SHIFT);
+    spin_lock(&globalmap_lock);
+    for (unsigned i = 0; i < GLOBALMAP_PAGES && !va; i++) {
+        if (!globalmap_l1[i]) {
+            pte_write(&globalmap_l1[i], make_pte(mfn, PTE_HYPERVISOR | nx_bit | global_bit));
+            va = (void *)(GLOBALMAP_START + i * PAGE_SIZE);
+        }
+    }
+    spin_unlock(&globalmap_lock);
+    return va;
+}
+
+void unmap_global(const void *va)
+{
+    uint32_t addr = (uintptr_t)va & ~(PAGE_SIZE - 1);
+
+    if (addr < GLOBALMAP_START)
+        return;
+    spin_lock(&globalmap_lock);
+    pte_write(&globalmap_l1[(addr - GLOBALMAP_START) >> PAGE_SHIFT], 0);
+    tlb_flush_one_mask(~0u, addr);
+    spin_unlock(&globalmap_lock);
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * switch.c: from one vcpu to another on this CPU.
+ *
+ * There is one stack a CPU and none a vcpu: what a guest was doing is its registers in cpu_info.guest_regs and nothing
+ * else, because hypervisor code never stops halfway. So a switch copies registers out and in, loads what the processor
+ * keeps behind our back (page tables, descriptor tables, TSS, fs and gs, debug registers), and leaves by the door.
+ *
+ * FPU and SSE registers are loaded late: the processor's CR0.TS makes the first FPU instruction fault (#NM), and
+ * fpu_restore() then loads the vcpu's. They are saved when a vcpu that used them is switched out, so another CPU
+ * never has to ask for them.
+ */
+#include <ringlet/arch.h>
+#include <ringlet/mm.h>
+#include <ringlet/sched.h>
+#include <ringlet/traps.h>
+
+/* The registers of a vcpu, wherever they are now. The vcpu must be current or not running. */
+struct cpu_user_regs *vcpu_regs(struct vcpu *v)
+{
+    return v == current ? guest_regs() : &v->regs;
+}
+
+/* fs and gs stay loaded while a guest runs; fetch them for a dump or a copy of the context. */
+void sync_vcpu_regs(struct vcpu *v)
+{
+    struct cpu_user_regs *regs = vcpu_regs(v);
+
+    if (v != current)
+        return;
+    __asm__ volatile("movw %%fs, %0\n\tmovw %%gs, %1" : "=m"(regs->fs), "=m"(regs->gs));
+}
+
+/* Save the FPU registers if they hold some vcpu's state, and make the next use fault. */
+void fpu_save_owner(void)
+{
+    struct cpu *c = this_cpu;
+
+    if (c->fpu_owner) {
+        clts();
+        __asm__ volatile("fxsave %0" : "=m"(c->fpu_owner->fpu));
+        c->fpu_owner = NULL;
+    }
+    stts();
+}
+
+/* Give the FPU to v, which is current, after it faulted on it. SDM vol. 1, 10.5 (FXSAVE area). */
+void fpu_restore(struct vcpu *v)
+{
+    struct cpu *c = this_cpu;
+    const uint32_t mxcsr_default = 0x1f80;
+
+    clts();
+    if (c->fpu_owner == v)
+        return;
+    ASSERT(!c->fpu_owner);
+    if (v->fpu_initialised) {
+        __asm__ volatile("fxrstor %0" : : "m"(v->fpu));
+    } else {
+        __asm__ volatile("fninit");
+        if (cpu_features.sse)
+            __asm__ volatile("ldmxcsr %0" : : "m"(mxcsr_default));
+        v->fpu_initialised = true;
+    }
+    c->fpu_owner = v;
+}
+
+/* v's state in the registers, if any, is not wanted any more. */
+void fpu_forget(struct vcpu *v)
+{
+    for (unsigned i = 0; i < nr_cpus; i++) {
+        if (cpus[i].fpu_owner == v)
+            cpus[i].fpu_owner = NULL;
+    }
+}
+
+/*
+ * fs and gs of a guest may name anything; a descriptor that has gone bad since makes the load fault. Then the selector
+ * becomes null and the guest hears of it by its failsafe callback. true: both loaded.
+ */
+static bool load_guest_fs_gs(const struct cpu_user_regs *regs)
+{
+    uint32_t bad = 0;
+
+    __asm__ volatile("1: movl %1, %%fs\n"
+                     "2: movl %2, %%gs\n"
+                     "3:\n\t"
+                     ".pushsection .text.fixup, \"ax\"\n"
+                     "4: movl %4, %%fs\n\torl $1, %0\n\tjmp 2b\n"
+                     "5: movl %4, %%gs\n\torl $2, %0\n\tjmp 3b\n\t"
+                     ".popsection\n\t"
+                     ".pushsection .extable, \"a\"\n\t"
+                     ".long 1b, 4b, 2b, 5b\n\t"
+                     ".popsection"
+                     : "+&r"(bad)
+                     : "r"((uint32_t)regs->fs), "r"((uint32_t)regs->gs), "m"(*regs), "r"(0));
+    return !bad;
+}
+
+static void load_guest_state(struct vcpu *v)
+{
+    struct cpu *c = this_cpu;
+    struct cpu_user_regs *regs = guest_regs();
+
+    *regs = v->regs;
+    c->tss.ss1 = v->kernel_ss;
+    c->tss.esp1 = v->kernel_sp;
+    map_gdt_window(v->gdt_frames, DIV_ROUND_UP(v->gdt_entries, 512));
+    load_guest_ldt(v);
+    set_int80_gate(v);
+    load_debug_registers(v);
+    v->domain->dirty_cpus |= 1u << c->id;
+    reload_l3(v);
+    vcpu_switched_in(v);
+    if (!load_guest_fs_gs(regs)) {
+        uint32_t fs = regs->fs, gs = regs->gs;
+
+        sync_vcpu_regs(v);
+        deliver_failsafe(regs->ds, regs->es, fs, gs);
+    }
+}
+
+static void save_guest_state(struct vcpu *v)
+{
+    struct cpu *c = this_cpu;
+
+    sync_vcpu_regs(v);
+    v->regs = *guest_regs();
+    fpu_save_owner();
+    unmap_ldt_window();
+    unload_debug_registers(v);
+    v->domain->dirty_cpus &= ~(1u << c->id);
+}
+
+/*
+ * Switch this CPU from `from`, which is current, to `to`. Called by the scheduler with no lock held; does not return. When
+ * the domain changes, loading CR3 drops every translation of the old one, so its CPU bit can be cleared.
+ */
+noreturn void context_switch(struct vcpu *from, struct vcpu *to)
+{
+    if (from != this_cpu->idle)
+        save_guest_state(from);
+    get_cpu_info()->vcpu = to;
+    if (to == this_cpu->idle) {
+        __asm__ volatile("movl %0, %%fs\n\tmovl %0, %%gs" : : "r"(0));
+        map_gdt_window(NULL, 0);
+        install_idle_l3();
+        reset_stack_and_call(idle_loop);
+    }
+    load_guest_state(to);
+    run_current_vcpu();
+}
+
+/* Nothing to run: wait for an interrupt with the processor halted. STI takes effect after HLT, so no wake-up is lost. */
+noreturn void idle_loop(void)
+{
+    for (;;) {
+        if (!this_cpu->softirq_pending)
+            __asm__ volatile("sti\n\thlt\n\tcli" ::: "memory");
+        do_softirq();
+    }
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * multicall.c: HYPERVISOR_multicall: several hypercalls for one crossing into ring 0 (xen/xen.h).
+ *
+ *  1. Each entry's result is written back to it. The multicall itself fails only where an entry cannot be read or written.
+ *  2. An entry that gives way is written back with its new arguments, and the multicall continues from it.
+ *  3. `iret` is carried out and ends the multicall: what follows would run in the context returned to.
+ *  4. A multicall within a multicall is refused: -EINVAL.
+ */
+#include <ringlet/domain.h>
+#include <ringlet/guest_access.h>
+#include <ringlet/hypercall.h>
+#include <ringlet/sched.h>
+
+#define PREEMPT_EVERY 16
+
+static int run_entry(struct multicall_entry *e, struct multicall_entry *guest)
+{
+    struct cpu *c = this_cpu;
+    uint32_t result;
+
+    if (!get_guest_words4(e, guest) || !get_guest_words4(&e->args[2], &guest->args[2]))
+        return -EFAULT;
+    c->multicall_continued = false;
+    result = call_hypercall(e->op, (const uint32_t *)e->args);
+    if (unlikely(c->multicall_continued))
+        return copy_to_guest(guest, e, sizeof(*e)) ? -EFAULT : -ERESTART;
+    return raw_copy_words_to_guest(&guest->result, &result, sizeof(result)) ? -EFAULT : 0;
+}
+
+asmlinkage long do_multicall(void *guest_calls, uint32_t nr)
+{
+    struct cpu *c = this_cpu;
+    struct multicall_entry *calls = guest_calls, entry;
+    long rc = 0;
+    uint32_t i;
+
+    if (c->multicall)
+        return -EINVAL;
+    if (nr > HYPERVISOR_START / sizeof(entry) || !guest_range_ok(calls, nr * sizeof(entry)))
+        return -EFAULT;
+    c->multicall = &entry;
+    for (i = 0; i < nr && !rc; i++) {
+        if (i % PREEMPT_EVERY == PREEMPT_EVERY - 1 && preempt_needed()) {
+            rc = -ERESTART;
+            break;
+        }
+        rc = run_entry(&entry, &calls[i]);
+        if (rc)
+            break;
+        if (entry.op == __HYPERVISOR_iret) {
+            c->multicall = NULL;
+            return c->iret_eax;
+        }
+        if (current->domain->crashed)
+            break;
+    }
+    c->multicall = NULL;
+    if (rc == -ERESTART)
+        return hypercall_continue(__HYPERVISOR_multicall, 2, &calls[i], nr - i);
+    return rc;
+}

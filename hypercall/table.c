@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table.c: the hypercall table, in the order of the ABI's numbers (xen/xen.h), and the page of stubs guests call.
+ *
+ * entry.S calls hypercall_table[eax] with the six argument registers on the stack. A hole answers -ENOSYS.
+ */
+#include <ringlet/domain.h>
+#include <ringlet/hypercall.h>
+
+/* The table holds functions of many types; all are asmlinkage, take up to six words and return a long. */
+typedef asmlinkage long (*hypercall_fn)(uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t);
+
+static asmlinkage long do_ni_hypercall(void)
+{
+    return -ENOSYS;
+}
+
+#define ENTRY(name) [__HYPERVISOR_##name] = (hypercall_fn)(void (*)(void))do_##name
+
+/* Every hole first, then the entries over it: that the initialisers overlap is the point. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+extern const hypercall_fn hypercall_table[NR_HYPERCALLS];
+const hypercall_fn hypercall_table[NR_HYPERCALLS] = {
+    [0 ... NR_HYPERCALLS - 1] = (hypercall_fn)(void (*)(void))do_ni_hypercall,
+    ENTRY(set_trap_table),
+    ENTRY(mmu_update),
+    ENTRY(set_gdt),
+    ENTRY(stack_switch),
+    ENTRY(set_callbacks),
+    ENTRY(fpu_taskswitch),
+    ENTRY(sched_op_compat),
+    ENTRY(platform_op),
+    ENTRY(set_debugreg),
+    ENTRY(get_debugreg),
+    ENTRY(update_descriptor),
+    ENTRY(memory_op),
+    ENTRY(multicall),
+    ENTRY(update_va_mapping),
+    ENTRY(set_timer_op),
+    ENTRY(event_channel_op_compat),
+    ENTRY(xen_version),
+    ENTRY(console_io),
+    ENTRY(physdev_op_compat),
+    ENTRY(grant_table_op),
+    ENTRY(vm_assist),
+    ENTRY(update_va_mapping_otherdomain),
+    ENTRY(iret),
+    ENTRY(vcpu_op),
+    ENTRY(mmuext_op),
+    ENTRY(nmi_op),
+    ENTRY(sched_op),
+    ENTRY(callback_op),
+    ENTRY(event_channel_op),
+    ENTRY(physdev_op),
+    ENTRY(sysctl),
+    ENTRY(domctl),
+};
+#pragma GCC diagnostic pop
+
+/* Carry out one hypercall from C (an entry of a multicall). */
+asmlinkage long call_hypercall(unsigned op, const uint32_t args[6])
+{
+    if (op >= NR_HYPERCALLS)
+        return -ENOSYS;
+    return hypercall_table[op](args[0], args[1], args[2], args[3], args[4], args[5]);
+}
+
+#define STUB_SIZE 32
+#define STUBS (PAGE_SIZE / STUB_SIZE)
+
+/*
+ * Fill a page with one stub a hypercall, 32 bytes apart: mov $n, %eax; int $0x82; ret. That of iret saves eax first, for the
+ * hypercall to restore, and does not return. The rest of each stub is INT3.
+ */
+void write_hypercall_page(void *page)
+{
+    uint8_t *stub = page;
+
+    memset(page, 0xcc, PAGE_SIZE);
+    for (uint32_t i = 0; i < STUBS; i++, stub += STUB_SIZE) {
+        uint8_t *p = stub;
+
+        if (i == __HYPERVISOR_iret)
+            *p++ = 0x50; /* push %eax */
+        *p++ = 0xb8; /* mov $i, %eax */
+        memcpy(p, &i, sizeof(i));
+        p += sizeof(i);
+        *p++ = 0xcd; /* int $0x82 */
+        *p++ = HYPERCALL_VECTOR;
+        if (i != __HYPERVISOR_iret)
+            *p = 0xc3; /* ret */
+    }
+}

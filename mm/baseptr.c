@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * baseptr.c: the root of a vcpu's address space.
+ */
+#include <ringlet/hypercall.h>
+#include <ringlet/mm.h>
+
+/* Run on v's tables; v is current, or becoming so. */
+void reload_l3(struct vcpu *v)
+{
+    const pte_t *l3 = map_frame(v->l3_frame);
+
+    install_guest_l3(l3);
+    unmap_frame(l3);
+}
+
+/* An entry of this L3 changed: every CPU that runs on it must reload its copy. */
+void reload_l3_users(mfn_t l3)
+{
+    if (current->l3_frame == l3)
+        reload_l3(current);
+}
+
+/* Finish what an earlier hypercall of v had to leave half undone. 0, or -ERESTART: still not done. */
+int finish_old_table(struct vcpu *v)
+{
+    int rc;
+
+    if (likely(v->old_table == INVALID_MFN))
+        return 0;
+    rc = put_frame_and_type_preemptible(mfn_frame(v->old_table));
+    if (!rc)
+        v->old_table = INVALID_MFN;
+    return rc;
+}
+
+/*
+ * Make `mfn` the root of v's page tables (v is current). -EINVAL: no frame of the domain, or no good L3. -ERESTART: call
+ * again. The caller holds the domain's mm_lock and has finished v->old_table.
+ */
+int new_guest_cr3(struct vcpu *v, mfn_t mfn)
+{
+    mfn_t old = v->l3_frame;
+    int rc;
+
+    ASSERT(v->old_table == INVALID_MFN);
+    if (mfn == old) {
+        tlb_flush_local();
+        return 0;
+    }
+    if (mfn >= max_frame)
+        return -EINVAL;
+    rc = get_frame_and_type_preemptible(mfn_frame(mfn), v->domain, FT_L3);
+    if (rc)
+        return rc;
+    v->l3_frame = mfn;
+    reload_l3(v);
+    if (old != INVALID_MFN && put_frame_and_type_preemptible(mfn_frame(old)))
+        v->old_table = old;
+    return 0;
+}
+
+/* v will not run again: give up its root. 0, or -ERESTART to be called again. */
+int drop_guest_cr3(struct vcpu *v)
+{
+    int rc = finish_old_table(v);
+
+    if (rc || v->l3_frame == INVALID_MFN)
+        return rc;
+    v->old_table = v->l3_frame;
+    v->l3_frame = INVALID_MFN;
+    return finish_old_table(v);
+}

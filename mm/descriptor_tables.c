@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * descriptor_tables.c: a guest's GDT and LDT: whole frames of type FT_SEG, each entry checked (traps/descriptor.c), mapped
+ * read-only at most by the guest, so that a descriptor changes only through update_descriptor.
+ *
+ * The GDT's frames are shown in the running CPU's window by each switch. The LDT's are shown when first used: the
+ * processor faults on the window, and fault_in_ldt_page() takes the reference then, as in Xen.
+ */
+#include <ringlet/guest_access.h>
+#include <ringlet/hypercall.h>
+#include <ringlet/mm.h>
+
+#define MAX_LDT_ENTRIES 8192
+
+/* All 512 descriptors of the page are ones a guest may have; some are adjusted in place. 0 or -EINVAL. */
+int validate_descriptor_page(struct frame *f)
+{
+    struct desc *table = map_frame(frame_mfn(f));
+    int rc = 0;
+
+    for (unsigned i = 0; i < PAGE_SIZE / sizeof(*table) && !rc; i++) {
+        if (!check_descriptor(&table[i]))
+            rc = -EINVAL;
+    }
+    unmap_frame(table);
+    return rc;
+}
+
+static void put_gdt_frames(const mfn_t *frames, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        put_frame_and_type(mfn_frame(frames[i]));
+}
+
+/*
+ * Make `entries` descriptors in these frames v's GDT. -EINVAL: too many entries, a frame that is not the domain's, or
+ * one in use as something else, or with a descriptor that is not allowed; nothing has changed then.
+ */
+int set_gdt(struct vcpu *v, const mfn_t *frames, unsigned entries)
+{
+    unsigned n = DIV_ROUND_UP(entries, 512);
+    int rc = 0;
+
+    if (entries > FIRST_RESERVED_GDT_ENTRY)
+        return -EINVAL;
+    for (unsigned i = 0; i < n; i++) {
+        if (frames[i] < max_frame)
+            rc = get_frame_and_type(mfn_frame(frames[i]), v->domain, FT_SEG);
+        if (rc || frames[i] >= max_frame) {
+            put_gdt_frames(frames, i);
+            return -EINVAL;
+        }
+    }
+    put_gdt_frames(v->gdt_frames, DIV_ROUND_UP(v->gdt_entries, 512));
+    memcpy(v->gdt_frames, frames, n * sizeof(*frames));
+    v->gdt_entries = entries;
+    if (v == current)
+        map_gdt_window(v->gdt_frames, n);
+    return 0;
+}
+
+/* v is not running, or ends: give its GDT frames up. */
+void destroy_gdt(struct vcpu *v)
+{
+    if (v == current)
+        map_gdt_window(NULL, 0);
+    put_gdt_frames(v->gdt_frames, DIV_ROUND_UP(v->gdt_entries, 512));
+    v->gdt_entries = 0;
+}
+
+/* HYPERVISOR_set_gdt: a list of frames, and how many descriptors they hold in all. */
+asmlinkage long do_set_gdt(const uint32_t *guest_frames, uint32_t entries)
+{
+    struct vcpu *v = current;
+    mfn_t frames[GUEST_GDT_PAGES];
+    int rc;
+
+    if (entries > FIRST_RESERVED_GDT_ENTRY)
+        return -EINVAL;
+    if (copy_from_guest(frames, guest_frames, DIV_ROUND_UP(entries, 512) * sizeof(mfn_t)))
+        return -EFAULT;
+    spin_lock(&v->domain->mm_lock);
+    rc = set_gdt(v, frames, entries);
+    spin_unlock(&v->domain->mm_lock);
+    return rc;
+}
+
+/* Forget the LDT pages mapped so far, keeping base and size: they fault in again when used. v is current or not running. */
+void invalidate_ldt(struct vcpu *v)
+{
+    if (v == current)
+        unmap_ldt_window();
+    for (unsigned i = 0; i < GUEST_LDT_PAGES; i++) {
+        if (v->ldt_frames[i] != INVALID_MFN) {
+            put_frame_and_type(mfn_frame(v->ldt_frames[i]));
+            v->ldt_frames[i] = INVALID_MFN;
+        }
+    }
+}
+
+/* Load this CPU's LDT register for v: a system descriptor of type 2 over this CPU's LDT window (SDM vol. 3, 3.5.1). */
+void load_guest_ldt(struct vcpu *v)
+{
+    struct cpu *c = this_cpu;
+    struct desc *d = &c->gdt[(LDT_SELECTOR - FIRST_RESERVED_SELECTOR) >> 3];
+    uint32_t base = LDT_WINDOW(c->id), limit = v->ldt_entries * 8 - 1;
+
+    if (!v->ldt_entries) {
+        __asm__ volatile("lldt %w0" : : "r"(0));
+        return;
+    }
+    for (unsigned i = 0; i < GUEST_LDT_PAGES; i++) {
+        if (v->ldt_frames[i] != INVALID_MFN)
+            map_ldt_page(i, v->ldt_frames[i]);
+    }
+    d->a = base << 16 | (limit & 0xffff);
+    d->b = (base & 0xff000000) | DESC_P | 2 << 8 | (base >> 16 & 0xff);
+    __asm__ volatile("lldt %w0" : : "r"(LDT_SELECTOR));
+}
+
+/* MMUEXT_SET_LDT. The base must be page-aligned and the guest's own; -EINVAL otherwise. v is current or not running. */
+int set_ldt(struct vcpu *v, uint32_t base, uint32_t entries)
+{
+    if (entries > MAX_LDT_ENTRIES || (base & (PAGE_SIZE - 1)) ||
+        !guest_range_ok((void *)(uintptr_t)base, entries * sizeof(struct desc)))
+        return -EINVAL;
+    if (v->ldt_base == base && v->ldt_entries == entries)
+        return 0;
+    invalidate_ldt(v);
+    v->ldt_base = base;
+    v->ldt_entries = entries;
+    if (v == current)
+        load_guest_ldt(v);
+    return 0;
+}
+
+/*
+ * The processor faulted at `offset` in the LDT window while loading a selector: map the frame that the guest's own tables
+ * show at that place of its LDT, if it can be a descriptor page. false: the fault is the guest's to hear of.
+ */
+bool fault_in_ldt_page(uint32_t offset)
+{
+    struct vcpu *v = current;
+    unsigned page = offset >> PAGE_SHIFT;
+    uint64_t mfn;
+    pte_t e;
+    bool ok = false;
+
+    if (page >= DIV_ROUND_UP(v->ldt_entries, 512) || v->ldt_frames[page] != INVALID_MFN)
+        return false;
+    spin_lock(&v->domain->mm_lock);
+    e = guest_l1_entry(v, v->ldt_base + page * PAGE_SIZE);
+    mfn = pte_frame64(e);
+    if ((e & PTE_P) && mfn < max_frame && !get_frame_and_type(mfn_frame(mfn), v->domain, FT_SEG)) {
+        v->ldt_frames[page] = mfn;
+        map_ldt_page(page, mfn);
+        ok = true;
+    }
+    spin_unlock(&v->domain->mm_lock);
+    return ok;
+}
+
+/*
+ * HYPERVISOR_update_descriptor: write one descriptor at a machine address. The frame is a descriptor table, or one that could be
+ * written anyway. -EINVAL: misaligned, not the domain's frame, a table of another kind, or a descriptor not allowed.
+ */
+asmlinkage long do_update_descriptor(uint32_t pa_lo, uint32_t pa_hi, uint32_t desc_lo, uint32_t desc_hi)
+{
+    struct domain *d = current->domain;
+    uint64_t pa = (uint64_t)pa_hi << 32 | pa_lo, mfn = pa >> PAGE_SHIFT;
+    struct desc desc = { desc_lo, desc_hi };
+    struct frame *f;
+    uint8_t *va;
+    int rc;
+
+    if ((pa & 7) || mfn >= max_frame || !get_frame(mfn_frame(mfn), d))
+        return -EINVAL;
+    f = mfn_frame(mfn);
+    spin_lock(&d->mm_lock);
+    rc = check_descriptor(&desc) ? get_type(f, frame_type(f) == FT_SEG ? FT_SEG : FT_WRITABLE) : -EINVAL;
+    if (!rc) {
+        va = map_frame(mfn);
+        pte_write((uint64_t *)(va + (pa & (PAGE_SIZE - 1))), (uint64_t)desc.b << 32 | desc.a);
+        unmap_frame(va);
+        put_type(f);
+    }
+    spin_unlock(&d->mm_lock);
+    put_frame(f);
+    return rc;
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * entries.c: what one page-table entry may say, and the references it holds while it stands.
+ *
+ *   L1 entry   writable: a general and a FT_WRITABLE reference to the frame; read-only: a general one
+ *   L2 entry   a general and a FT_L1 reference to the page table; naming another L2 (linear map, read-only): a general one and
+ *              one of its L2 type; naming its own table: none
+ *   L3 entry   a general and a FT_L2 reference to the page directory, in slot 3 FT_L2 | FT_TOP
+ *
+ * Frames that are no memory (device registers) have no counts: only domains with hardware access may map them.
+ * An entry is checked and its references taken before it is written; the old entry's references go after.
+ */
+#include <ringlet/arch.h>
+#include <ringlet/hypercall.h>
+#include <ringlet/mm.h>
+
+/* Bits a guest may set, besides the frame. What the ABI leaves to the guest: P, RW, US, A, D and three free bits. */
+#define FREE_BITS (PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_AVAIL)
+#define CACHE_BITS (PTE_PWT | PTE_PCD | PTE_PAT)
+
+static inline bool has_hardware(const struct domain *d)
+{
+    return d->iomem_all;
+}
+
+static inline uint64_t l1_allowed(const struct domain *d)
+{
+    return FREE_BITS | nx_bit | PTE_ADDR | (has_hardware(d) ? CACHE_BITS : 0);
+}
+
+/* Memory has a frame-table entry and an owner other than OWNER_IO; that never changes for a frame. */
+static inline bool frame_is_memory(uint64_t mfn)
+{
+    return mfn < max_frame && frame_table[mfn].owner != OWNER_IO;
+}
+
+/*
+ * Both references of a writable mapping in one compare-and-swap: the usual case, a frame of d's that is writable already
+ * or was last. False: take the long way.
+ */
+static inline bool get_writable_fast(struct frame *f, const struct domain *d)
+{
+    uint64_t x = f->refs;
+    uint32_t type = x >> 32;
+
+    if ((type & (FT_TYPE | FT_VALIDATED)) != (FT_WRITABLE | FT_VALIDATED) || (type & FT_COUNT) == FT_COUNT)
+        return false;
+    if (f->owner != d->slot || !(x & FC_COUNT) || (x & FC_COUNT) == FC_COUNT)
+        return false;
+    return __sync_bool_compare_and_swap(&f->refs, x, x + 0x100000001ull);
+}
+
+/* Check the entry and take its references. See mm.h. */
+int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *owner)
+{
+    uint64_t mfn = pte_frame64(e);
+    struct frame *f;
+
+    if (!(e & PTE_P))
+        return 0;
+    if (unlikely(e & ~l1_allowed(pt_owner)))
+        return -EINVAL;
+    if (unlikely(!frame_is_memory(mfn))) {
+        if (!has_hardware(pt_owner) || (e & PTE_ADDR & ~cpu_features.address_mask))
+            return -EINVAL;
+        return 0;
+    }
+    f = &frame_table[mfn];
+    if (!(e & PTE_RW))
+        return get_frame(f, owner) ? 0 : -EINVAL;
+    if (likely(get_writable_fast(f, owner)))
+        return 0;
+    return get_frame_and_type(f, owner, FT_WRITABLE);
+}
+
+/* The entry is gone from a table of pt_owner's: drop its references, and note that translations of it may live on. */
+void put_l1_entry(pte_t e, struct domain *pt_owner)
+{
+    uint64_t mfn = pte_frame64(e), x;
+    struct frame *f;
+
+    if (!(e & PTE_P) || !frame_is_memory(mfn))
+        return;
+    f = &frame_table[mfn];
+    if (likely(f->owner == pt_owner->slot))
+        pt_owner->tlb_stale = tlb_clock;
+    else
+        frame_owner(f)->tlb_stale = tlb_clock;
+    if (!(e & PTE_RW)) {
+        put_frame(f);
+        return;
+    }
+    x = f->refs;
+    if (likely((x & FC_COUNT) > 1) && __sync_bool_compare_and_swap(&f->refs, x, x - 0x100000001ull)) {
+        ASSERT((x >> 32) & FT_COUNT);
+        return;
+    }
+    put_frame_and_type(f);
+}
+
+/* Replace a live entry, keeping the Accessed and Dirty bits the processor may be setting right now if asked. */
+static inline void write_entry(pte_t *p, pte_t old, pte_t e, bool preserve_ad)
+{
+    if (!preserve_ad) {
+        pte_write(p, e);
+        return;
+    }
+    for (;;) {
+        pte_t seen = pte_cmpxchg(p, old, e | (old & (PTE_A | PTE_D)));
+
+        if (seen == old)
+            return;
+        old = seen;
+    }
+}
+
+/*
+ * Write `e` into an entry of a validated L1 of pt_owner's. Its mm_lock is held. 0, or -EINVAL with nothing changed.
+ */
+int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *owner, bool preserve_ad)
+{
+    pte_t old = *pl1;
+    int rc;
+
+    if (!(e & PTE_P)) {
+        write_entry(pl1, old, e, false);
+        put_l1_entry(old, pt_owner);
+        return 0;
+    }
+    /* The same frame, just as writable: the references stay as they are. */
+    if (!((old ^ e) & (PTE_ADDR | PTE_P | PTE_RW))) {
+        if (e & ~l1_allowed(pt_owner))
+            return -EINVAL;
+        write_entry(pl1, old, e, preserve_ad);
+        pt_owner->tlb_stale = tlb_clock;
+        return 0;
+    }
+    rc = get_l1_entry(e, pt_owner, owner);
+    if (rc)
+        return rc;
+    write_entry(pl1, old, e, preserve_ad);
+    put_l1_entry(old, pt_owner);
+    return 0;
+}
+
+/*
+ * A linear map: `table` (an L2) names another L2 as if it were an L1, so that the guest can read its page tables through
+ * linear addresses. Safe only read-only, and only one level deep (F8).
+ */
+static int get_linear_l2(pte_t e, struct frame *table, struct frame *f)
+{
+    uint32_t x;
+
+    if (e & PTE_RW)
+        return -EINVAL;
+    if (f == table)
+        return 0;
+    if ((table->type_info & FT_LINKED) || !get_frame(f, frame_owner(table)))
+        return -EINVAL;
+    x = f->type_info;
+    do {
+        if ((x & FT_TYPE) != FT_L2 || !(x & FT_VALIDATED) || (x & FT_LINKER) || (x & FT_COUNT) == FT_COUNT) {
+            put_frame(f);
+            return -EINVAL;
+        }
+    } while (!__atomic_compare_exchange_n(&f->type_info, &x, (x + 1) | FT_LINKED, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST));
+    __atomic_fetch_or(&table->type_info, FT_LINKER, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+/* Check an entry of the L2 `table` and take its references. Large pages are refused: -EINVAL. */
+int get_l2_entry(pte_t e, struct frame *table)
+{
+    uint64_t mfn = pte_frame64(e);
+    struct frame *f;
+
+    if (!(e & PTE_P))
+        return 0;
+    if ((e & ~(FREE_BITS | nx_bit | PTE_ADDR)) || !frame_is_memory(mfn))
+        return -EINVAL;
+    f = &frame_table[mfn];
+    if (frame_type(f) == FT_L2 && (f->type_info & FT_COUNT))
+        return get_linear_l2(e, table, f);
+    return get_frame_and_type(f, frame_owner(table), FT_L1);
+}
+
+void put_l2_entry(pte_t e, struct frame *table)
+{
+    struct frame *f;
+
+    if (!(e & PTE_P))
+        return;
+    f = mfn_frame(pte_mfn(e));
+    frame_owner(table)->tlb_stale = tlb_clock;
+    if (f != table)
+        put_frame_and_type(f);
+}
+
+/* Write an entry of a validated L2. -EPERM for the hypervisor's slots, -EINVAL, or -ERESTART: nothing changed. */
+int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, bool preserve_ad)
+{
+    unsigned slot = ((uintptr_t)pl2 & (PAGE_SIZE - 1)) / sizeof(pte_t);
+    pte_t old = *pl2;
+    int rc;
+
+    if ((table->type_info & FT_TOP) && slot >= L2_FIRST_HYPERVISOR_SLOT)
+        return -EPERM;
+    if ((e & PTE_P) && !((old ^ e) & (PTE_ADDR | PTE_P | PTE_RW))) {
+        if (e & ~(FREE_BITS | nx_bit | PTE_ADDR))
+            return -EINVAL;
+        write_entry(pl2, old, e, preserve_ad);
+        return 0;
+    }
+    rc = get_l2_entry(e, table);
+    if (rc)
+        return rc;
+    write_entry(pl2, old, e, preserve_ad && (e & PTE_P));
+    put_l2_entry(old, table);
+    return 0;
+}
+
+/* Check entry `slot` of the L3 `table` and take its references, preemptibly. */
+int get_l3_entry(pte_t e, struct frame *table, unsigned slot)
+{
+    uint64_t mfn = pte_frame64(e);
+    uint32_t type = slot == 3 ? FT_L2 | FT_TOP : FT_L2;
+    struct frame *f;
+    int rc;
+
+    if (!(e & PTE_P))
+        return 0;
+    if ((e & ~(FREE_BITS | PTE_ADDR)) || !frame_is_memory(mfn))
+        return -EINVAL;
+    f = &frame_table[mfn];
+    rc = get_frame_and_type_preemptible(f, frame_owner(table), type);
+    if (!rc && slot == 3 && (f->type_info & FT_COUNT) != 1) {
+        /* Another L3 has it in its slot 3 already. That holds the type, so this cannot be the last reference. */
+        put_frame_and_type(f);
+        rc = -EINVAL;
+    }
+    return rc;
+}
+
+/* Preemptible: 0, or -ERESTART with the reference still held. */
+int put_l3_entry(pte_t e, bool preemptible)
+{
+    if (!(e & PTE_P))
+        return 0;
+    if (preemptible)
+        return put_frame_and_type_preemptible(mfn_frame(pte_mfn(e)));
+    put_frame_and_type(mfn_frame(pte_mfn(e)));
+    return 0;
+}
+
+/*
+ * Write an entry of a validated L3, on behalf of `v`. Slot 3 is fixed while the L3 is in use, slots beyond do not exist:
+ * -EINVAL. The old directory may take long to undo: it is left in v->old_table, which the caller finishes.
+ */
+int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v)
+{
+    unsigned slot = ((uintptr_t)pl3 & (PAGE_SIZE - 1)) / sizeof(pte_t);
+    pte_t old = *pl3;
+    int rc;
+
+    ASSERT(v->old_table == INVALID_MFN);
+    if (slot >= 3)
+        return -EINVAL;
+    if ((e & PTE_P) && !((old ^ e) & (PTE_ADDR | PTE_P))) {
+        if (e & ~(FREE_BITS | PTE_ADDR))
+            return -EINVAL;
+        pte_write(pl3, e);
+        return 0;
+    }
+    rc = get_l3_entry(e, table, slot);
+    if (rc)
+        return rc;
+    pte_write(pl3, e);
+    reload_l3_users(frame_mfn(table));
+    frame_owner(table)->tlb_stale = tlb_clock;
+    if (put_l3_entry(old, true))
+        v->old_table = pte_mfn(old);
+    return 0;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu_update.c: HYPERVISOR_mmu_update, the guest's way to write its page tables (xen/xen.h).
+ *
+ *  1. Each request names a machine address and a value; the address's low two bits are the command.
+ *  2. MMU_NORMAL_PT_UPDATE and MMU_PT_UPDATE_PRESERVE_AD write one page-table entry. What the frame is used as decides how the
+ *     value is checked; a frame in no use as a table is just written.
+ *  3. MMU_MACHPHYS_UPDATE sets the M2P entry of a frame.
+ *  4. `foreigndom` bits 0-15 name the domain whose frames are mapped, bits 16-31, less one, the domain whose tables are
+ *     written (0: the caller). Another domain needs a privileged caller; one's own number is an error.
+ *  5. Requests are done in order until one fails; *done tells how many were. Nothing of a failed one has happened.
+ *
+ * Most of the cost of a Linux fork is here, and most batches write one table over and over: the table's frame stays
+ * referenced and mapped from one request to the next.
+ *
+ * Read next: entries.c.
+ */
+#include <ringlet/guest_access.h>
+#include <ringlet/hypercall.h>
+#include <ringlet/mm.h>
+#include <ringlet/sched.h>
+
+/* In `count`: this call continues an earlier one, whose requests done so far are in *done. */
+#define CONTINUED 0x80000000u
+#define PREEMPT_EVERY 64
+
+struct table_map {
+    struct frame *frame; /* referenced; NULL: none */
+    uint8_t *va;
+};
+
+static void table_unmap(struct table_map *t)
+{
+    if (t->frame) {
+        unmap_frame(t->va);
+        put_frame(t->frame);
+        t->frame = NULL;
+    }
+}
+
+static int table_map(struct table_map *t, uint64_t mfn, struct domain *pt_owner)
+{
+    if (t->frame && frame_mfn(t->frame) == mfn)
+        return 0;
+    table_unmap(t);
+    if (mfn >= max_frame || !get_frame(mfn_frame(mfn), pt_owner))
+        return -EINVAL;
+    t->frame = mfn_frame(mfn);
+    t->va = map_frame(mfn);
+    return 0;
+}
+
+/* The frame is no page table: an ordinary write of 8 bytes, as a writable mapping would allow. */
+static int write_plain(struct frame *f, pte_t *p, pte_t val)
+{
+    int rc = get_type(f, FT_WRITABLE);
+
+    if (rc)
+        return rc;
+    pte_write(p, val);
+    put_type(f);
+    return 0;
+}
+
+static int update_entry(struct table_map *t, uint64_t ptr, pte_t val, struct domain *pt_owner, struct domain *owner)
+{
+    bool preserve_ad = (ptr & 3) == MMU_PT_UPDATE_PRESERVE_AD;
+    pte_t *p = (pte_t *)(t->va + (ptr & (PAGE_SIZE - sizeof(pte_t))));
+    uint32_t x = t->frame->type_info;
+
+    if (!(x & FT_COUNT) || (x & FT_TYPE) == FT_WRITABLE || (x & FT_TYPE) == FT_NONE)
+        return write_plain(t->frame, p, val);
+    if (!(x & FT_VALIDATED))
+        return -EINVAL;
+    switch (x & FT_TYPE) {
+    case FT_L1:
+        return mod_l1_entry(p, val, pt_owner, owner, preserve_ad);
+    case FT_L2:
+        return mod_l2_entry(p, val, t->frame, preserve_ad);
+    case FT_L3:
+        return mod_l3_entry(p, val, t->frame, current);
+    default:
+        return -EINVAL; /* descriptor tables are written by update_descriptor */
+    }
+}
+
+static int update_machphys(uint64_t ptr, uint64_t val, struct domain *owner)
+{
+    uint64_t mfn = ptr >> PAGE_SHIFT;
+
+    if (mfn >= max_frame || !get_frame(mfn_frame(mfn), owner))
+        return -EINVAL;
+    m2p[mfn] = val;
+    put_frame(mfn_frame(mfn));
+    return 0;
+}
+
+static int one_update(const struct mmu_update *req, struct table_map *t, struct domain *pt_owner,
+                      struct domain *owner)
+{
+    int rc;
+
+    switch (req->ptr & 3) {
+    case MMU_NORMAL_PT_UPDATE:
+    case MMU_PT_UPDATE_PRESERVE_AD:
+        rc = finish_old_table(current);
+        if (!rc)
+            rc = table_map(t, req->ptr >> PAGE_SHIFT, pt_owner);
+        return rc ? rc : update_entry(t, req->ptr, req->val, pt_owner, owner);
+    case MMU_MACHPHYS_UPDATE:
+        return update_machphys(req->ptr, req->val, owner);
+    default:
+        return -ENOSYS;
+    }
+}
+
+/*
+ * The domain a request's foreign part names, with a reference: 0 in *out's place of failure is -ESRCH (no such domain, or the
+ * caller's own number) or -EPERM (not privileged).
+ */
+int get_foreign_domain(domid_t id, struct domain **out)
+{
+    if (id == DOMID_SELF) {
+        *out = current->domain;
+        get_domain(*out);
+        return 0;
+    }
+    if (id == current->domain->id)
+        return -ESRCH;
+    if (id == DOMID_IO) {
+        if (!current->domain->iomem_all)
+            return -EPERM;
+        *out = &io_domain;
+        get_domain(*out);
+        return 0;
+    }
+    if (!current->domain->privileged)
+        return -EPERM;
+    *out = find_domain(id);
+    return *out ? 0 : -ESRCH;
+}
+
+static int get_update_domains(uint32_t foreigndom, struct domain **pt_owner, struct domain **owner)
+{
+    uint32_t pt = foreigndom >> 16;
+    int rc = get_foreign_domain(pt ? pt - 1 : DOMID_SELF, pt_owner);
+
+    if (rc)
+        return rc;
+    rc = get_foreign_domain(foreigndom & 0xffff, owner);
+    if (rc)
+        put_domain(*pt_owner);
+    return rc;
+}
+
+/*
+ * Do requests [0, count); *done counts them. -ERESTART: preempted before request *done. A table that the last request let go
+ * is undone before the guest hears of success: it may reuse the frame at once.
+ */
+static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *done, struct domain *pt_owner,
+                      struct domain *owner)
+{
+    struct table_map t = { NULL, NULL };
+    struct mmu_update req;
+    int rc = 0;
+
+    spin_lock(&pt_owner->mm_lock);
+    for (*done = 0; *done < count; (*done)++) {
+        if (*done % PREEMPT_EVERY == PREEMPT_EVERY - 1 && preempt_needed()) {
+            rc = -ERESTART;
+            break;
+        }
+        if (unlikely(!get_guest_words4(&req, &reqs[*done]))) {
+            rc = -EFAULT;
+            break;
+        }
+        rc = one_update(&req, &t, pt_owner, owner);
+        if (rc)
+            break;
+    }
+    table_unmap(&t);
+    if (!rc)
+        rc = finish_old_table(current);
+    spin_unlock(&pt_owner->mm_lock);
+    return rc;
+}
+
+/* Tell the guest how many requests were done, those of earlier parts of a continued call included. */
+int report_done(uint32_t *guest_done, uint32_t done, bool continued)
+{
+    uint32_t before = 0;
+
+    if (!guest_done)
+        return 0;
+    if (continued && copy_from_guest(&before, guest_done, sizeof(before)))
+        return -EFAULT;
+    done += before;
+    return copy_to_guest(guest_done, &done, sizeof(done)) ? -EFAULT : 0;
+}
+
+asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_done, uint32_t foreigndom)
+{
+    const struct mmu_update *reqs = guest_reqs;
+    bool continued = count & CONTINUED;
+    struct domain *pt_owner, *owner;
+    uint32_t done = 0;
+    int rc;
+
+    count &= ~CONTINUED;
+    if (count > HYPERVISOR_START / sizeof(*reqs) || !guest_range_ok(reqs, count * sizeof(*reqs)))
+        return -EFAULT;
+    rc = get_update_domains(foreigndom, &pt_owner, &owner);
+    if (rc)
+        return rc;
+    rc = do_updates(reqs, count, &done, pt_owner, owner);
+    put_domain(owner);
+    put_domain(pt_owner);
+
+    if (report_done(guest_done, done, continued))
+        return -EFAULT;
+    if (rc == -ERESTART)
+        return hypercall_continue(__HYPERVISOR_mmu_update, 4, &reqs[done], (count - done) | CONTINUED, guest_done,
+                                  foreigndom);
+    return rc;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmuext.c: HYPERVISOR_mmuext_op: pins, roots, flushes, LDTs (xen/xen.h).
+ *
+ *  1. MMUEXT_PIN_Ln_TABLE checks a table and keeps it checked though nothing uses it: one general and one type reference and
+ *     FT_PINNED. Pinning twice is -EINVAL. MMUEXT_UNPIN_TABLE undoes it.
+ *  2. MMUEXT_NEW_BASEPTR makes an L3 the root of the calling vcpu's address space.
+ *  3. Flushes: this vcpu's CPU, those of a bitmap of vcpus, or all the domain ran on.
+ *  4. MMUEXT_SET_LDT: a page-aligned linear address and a number of entries, at most 8192.
+ *  5. MMUEXT_CLEAR_PAGE and COPY_PAGE work on frames of the domain `foreigndom` that may be written.
+ *  6. Operations are done in order until one fails; *done counts them. Long ones continue where they were.
+ */
+#include <ringlet/guest_access.h>
+#include <ringlet/hypercall.h>
+#include <ringlet/mm.h>
+#include <ringlet/sched.h>
+
+#define CONTINUED 0x80000000u
+
+static int pin_table(uint32_t mfn, uint32_t type, struct domain *owner)
+{
+    struct frame *f;
+    uint32_t x;
+    int rc;
+
+    if (mfn >= max_frame)
+        return -EINVAL;
+    f = mfn_frame(mfn);
+    rc = get_frame_and_type_preemptible(f, owner, type);
+    if (rc)
+        return rc;
+    x = __atomic_fetch_or(&f->type_info, FT_PINNED, __ATOMIC_SEQ_CST);
+    if (x & FT_PINNED) {
+        put_frame_and_type(f); /* the pin holds another: not the last */
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int unpin_table(uint32_t mfn, struct domain *owner)
+{
+    struct vcpu *v = current;
+    struct frame *f;
+    uint32_t x;
+
+    if (mfn >= max_frame || !get_frame(mfn_frame(mfn), owner))
+        return -EINVAL;
+    f = mfn_frame(mfn);
+    x = __atomic_fetch_and(&f->type_info, ~FT_PINNED, __ATOMIC_SEQ_CST);
+    put_frame(f);
+    if (!(x & FT_PINNED))
+        return -EINVAL;
+    v->old_table = mfn; /* it owns the pin's references now */
+    finish_old_table(v);
+    return 0;
+}
+
+/* A frame of d's that may be written now, referenced so. NULL: not so. */
+static struct frame *get_writable(uint32_t mfn, struct domain *d)
+{
+    if (mfn >= max_frame || get_frame_and_type(mfn_frame(mfn), d, FT_WRITABLE))
+        return NULL;
+    return mfn_frame(mfn);
+}
+
+static int clear_page(uint32_t mfn, struct domain *owner)
+{
+    struct frame *f = get_writable(mfn, owner);
+
+    if (!f)
+        return -EINVAL;
+    clear_frame(mfn);
+    put_frame_and_type(f);
+    return 0;
+}
+
+static int copy_page(uint32_t dst, uint32_t src, struct domain *owner)
+{
+    struct frame *to;
+
+    if (src >= max_frame || !get_frame(mfn_frame(src), owner))
+        return -EINVAL;
+    to = get_writable(dst, owner);
+    if (to) {
+        copy_frame(dst, src);
+        put_frame_and_type(to);
+    }
+    put_frame(mfn_frame(src));
+    return to ? 0 : -EINVAL;
+}
+
+static int flush_multi(const struct mmuext_op *op, struct domain *d)
+{
+    uint32_t mask;
+    int rc = vcpu_bitmap_to_cpus(d, op->arg2.vcpumask.p, &mask);
+
+    if (rc)
+        return rc;
+    if (op->cmd == MMUEXT_TLB_FLUSH_MULTI)
+        tlb_flush_mask(mask);
+    else
+        tlb_flush_one_mask(mask, op->arg1.linear_addr);
+    return 0;
+}
+
+static int pin_op(const struct mmuext_op *op, struct domain *owner)
+{
+    switch (op->cmd) {
+    case MMUEXT_PIN_L1_TABLE:
+        return pin_table(op->arg1.mfn, FT_L1, owner);
+    case MMUEXT_PIN_L2_TABLE:
+        return pin_table(op->arg1.mfn, FT_L2, owner);
+    case MMUEXT_PIN_L3_TABLE:
+        return pin_table(op->arg1.mfn, FT_L3, owner);
+    default:
+        return unpin_table(op->arg1.mfn, owner);
+    }
+}
+
+/* Flushing the caches is for those who drive devices; for others it would only slow everybody down. */
+static int flush_cache(struct domain *d)
+{
+    if (!d->iomem_all)
+        return -EACCES;
+    __asm__ volatile("wbinvd" ::: "memory");
+    return 0;
+}
+
+/* One operation, but those that name frames of `owner` only where that makes sense. mm_lock of `owner` is held. */
+static int one_op(const struct mmuext_op *op, struct domain *owner)
+{
+    struct vcpu *v = current;
+    struct domain *d = v->domain;
+
+    if (op->cmd >= MMUEXT_NEW_BASEPTR && op->cmd <= MMUEXT_SET_LDT && owner != d)
+        return -EPERM;
+    switch (op->cmd) {
+    case MMUEXT_PIN_L1_TABLE:
+    case MMUEXT_PIN_L2_TABLE:
+    case MMUEXT_PIN_L3_TABLE:
+    case MMUEXT_UNPIN_TABLE:
+        return pin_op(op, owner);
+    case MMUEXT_PIN_L4_TABLE:
+        return -EINVAL;
+    case MMUEXT_NEW_BASEPTR:
+        return new_guest_cr3(v, op->arg1.mfn);
+    case MMUEXT_TLB_FLUSH_LOCAL:
+        tlb_flush_local();
+        return 0;
+    case MMUEXT_INVLPG_LOCAL:
+        tlb_flush_one_local(op->arg1.linear_addr);
+        return 0;
+    case MMUEXT_TLB_FLUSH_MULTI:
+    case MMUEXT_INVLPG_MULTI:
+        return flush_multi(op, d);
+    case MMUEXT_TLB_FLUSH_ALL:
+        tlb_flush_domain(d);
+        return 0;
+    case MMUEXT_INVLPG_ALL:
+        tlb_flush_one_mask(d->dirty_cpus, op->arg1.linear_addr);
+        return 0;
+    case MMUEXT_FLUSH_CACHE:
+    case MMUEXT_FLUSH_CACHE_GLOBAL:
+        return flush_cache(d);
+    case MMUEXT_SET_LDT:
+        return set_ldt(v, op->arg1.linear_addr, op->arg2.nr_ents);
+    case MMUEXT_CLEAR_PAGE:
+        return clear_page(op->arg1.mfn, owner);
+    case MMUEXT_COPY_PAGE:
+        return copy_page(op->arg1.mfn, op->arg2.src_mfn, owner);
+    case MMUEXT_MARK_SUPER:
+    case MMUEXT_UNMARK_SUPER:
+        return -EOPNOTSUPP;
+    default:
+        return -ENOSYS;
+    }
+}
+
+static int do_ops(const struct mmuext_op *ops, uint32_t count, uint32_t *done, struct domain *owner)
+{
+    struct mmuext_op op;
+    int rc = 0;
+
+    spin_lock(&owner->mm_lock);
+    for (*done = 0; *done < count; (*done)++) {
+        rc = finish_old_table(current);
+        if (!rc && *done % 8 == 7 && preempt_needed())
+            rc = -ERESTART;
+        if (!rc && copy_from_guest(&op, &ops[*done], sizeof(op)))
+            rc = -EFAULT;
+        if (!rc)
+            rc = one_op(&op, owner);
+        if (rc)
+            break;
+    }
+    if (!rc)
+        rc = finish_old_table(current);
+    spin_unlock(&owner->mm_lock);
+    return rc;
+}
+
+asmlinkage long do_mmuext_op(void *guest_ops, uint32_t count, uint32_t *guest_done, uint32_t foreigndom)
+{
+    const struct mmuext_op *ops = guest_ops;
+    bool continued = count & CONTINUED;
+    struct domain *owner;
+    uint32_t done = 0;
+    int rc;
+
+    count &= ~CONTINUED;
+    if (count > HYPERVISOR_START / sizeof(*ops) || !guest_range_ok(ops, count * sizeof(*ops)))
+        return -EFAULT;
+    rc = get_foreign_domain(foreigndom, &owner);
+    if (rc)
+        return rc;
+    rc = do_ops(ops, count, &done, owner);
+    put_domain(owner);
+
+    if (report_done(guest_done, done, continued))
+        return -EFAULT;
+    if (rc == -ERESTART)
+        return hypercall_continue(__HYPERVISOR_mmuext_op, 4, &ops[done], (count - done) | CONTINUED, guest_done,
+                                  foreigndom);
+    return rc;
+}

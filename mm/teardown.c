@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * teardown.c: take back the memory of a domain that ends.
+ *
+ * Its vcpus do not run any more. First everything that holds references from outside its page tables goes: roots, descriptor
+ * tables, grants. Then, frame by frame, pins and interrupted validations are undone, after which no frame is a page table
+ * any more and so none is mapped by another. Last, the allocation references go: a frame nobody else maps is scrubbed and
+ * freed by that; one that another domain still maps follows when that map goes, and the domain's structure with it.
+ *
+ * Called again and again while it returns -ERESTART; the phase and a cursor tell how far it came.
+ */
+#include <ringlet/grant.h>
+#include <ringlet/hypercall.h>
+#include <ringlet/mm.h>
+#include <ringlet/sched.h>
+
+enum phase { PHASE_VCPUS, PHASE_GRANTS, PHASE_TYPES, PHASE_FRAMES, PHASE_DONE };
+
+static int release_vcpus(struct domain *d)
+{
+    struct vcpu *v;
+    int rc;
+
+    for_each_vcpu(d, v) {
+        rc = drop_guest_cr3(v);
+        if (rc)
+            return rc;
+        destroy_gdt(v);
+        invalidate_ldt(v);
+        v->ldt_entries = 0;
+        vcpu_unmap_info(v);
+    }
+    return 0;
+}
+
+/* Undo the pin, and an interrupted validation, of one frame. */
+static int release_type(struct domain *d, struct frame *f)
+{
+    uint32_t x = f->type_info;
+    int rc;
+
+    if (x & FT_PARTIAL) {
+        /* As if it had been validated that far and were now let go: the frame's own references are taken over. */
+        __atomic_fetch_and(&f->type_info, ~FT_PARTIAL, __ATOMIC_SEQ_CST);
+        d->teardown_table = frame_mfn(f);
+    } else if (x & FT_PINNED) {
+        __atomic_fetch_and(&f->type_info, ~FT_PINNED, __ATOMIC_SEQ_CST);
+        d->teardown_table = frame_mfn(f);
+    }
+    if (d->teardown_table == INVALID_MFN)
+        return 0;
+    rc = put_frame_and_type_preemptible(mfn_frame(d->teardown_table));
+    if (!rc)
+        d->teardown_table = INVALID_MFN;
+    return rc;
+}
+
+/* No frame leaves the list in this phase (each still has its allocation reference), so the cursor stays good. */
+static int release_types(struct domain *d)
+{
+    unsigned n = 0;
+    int rc;
+
+    if (d->teardown_table != INVALID_MFN) {
+        rc = put_frame_and_type_preemptible(mfn_frame(d->teardown_table));
+        if (rc)
+            return rc;
+        d->teardown_table = INVALID_MFN;
+    }
+    while (d->teardown_cursor) {
+        struct frame *f = mfn_frame(d->teardown_cursor);
+
+        rc = release_type(d, f);
+        if (rc)
+            return rc;
+        d->teardown_cursor = f->next;
+        if (++n % 64 == 0 && preempt_needed())
+            return -ERESTART;
+    }
+    return 0;
+}
+
+/* Frames that others still map stay in the list without FC_ALLOCATED and are passed over. */
+static int release_frames(struct domain *d)
+{
+    mfn_t mfn = d->page_list, next;
+    unsigned n = 0;
+
+    for (; mfn; mfn = next) {
+        struct frame *f = mfn_frame(mfn);
+
+        next = f->next;
+        if (!(__atomic_fetch_and(&f->count_info, ~FC_ALLOCATED, __ATOMIC_SEQ_CST) & FC_ALLOCATED))
+            continue;
+        put_frame(f);
+        if (++n % 16 == 0 && preempt_needed())
+            return -ERESTART;
+    }
+    return 0;
+}
+
+/* 0 when all is done, -ERESTART to be called again. The domain is dying and none of its vcpus runs. */
+int relinquish_memory(struct domain *d)
+{
+    int rc = 0;
+
+    switch (d->teardown_phase) {
+    case PHASE_VCPUS:
+        rc = release_vcpus(d);
+        if (rc)
+            return rc;
+        d->teardown_phase = PHASE_GRANTS;
+        /* fall through */
+    case PHASE_GRANTS:
+        grant_table_release_mappings(d);
+        d->teardown_cursor = d->page_list;
+        d->teardown_phase = PHASE_TYPES;
+        /* fall through */
+    case PHASE_TYPES:
+        rc = release_types(d);
+        if (rc)
+            return rc;
+        d->teardown_phase = PHASE_FRAMES;
+        /* fall through */
+    case PHASE_FRAMES:
+        rc = release_frames(d);
+        if (rc)
+            return rc;
+        d->teardown_phase = PHASE_DONE;
+    }
+    return 0;
+}

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * types.c: the machine that moves frames between types. See frame.h for the invariants F1 to F8.
+ *
+ * A reference is taken with compare-and-swap on the frame's own words, so two CPUs or two domains may race for a frame
+ * without a lock; one wins. Types that need checking (page tables) are checked by the one who takes the first
+ * type reference, under the mm_lock of the domain that owns the table.
+ *
+ * Long work gives way: validating or undoing an L2 or L3 returns -ERESTART between entries when preempt_needed() says so.
+ * An interrupted validation waits in the frame (FT_PARTIAL) for whoever asks for the type again; an interrupted undoing
+ * is owned by the caller, who keeps it in its vcpu's old_table.
+ *
+ * Read next: entries.c (what one entry of each level needs).
+ */
+#include <ringlet/hypercall.h>
+#include <ringlet/mm.h>
+#include <ringlet/sched.h>
+
+static bool is_page_table(uint32_t type)
+{
+    return (type & FT_TYPE) >= FT_L1 && (type & FT_TYPE) <= FT_L3;
+}
+
+/* --- General references ------------------------------------------------------------------------------------------ */
+
+/*
+ * Take a reference if d owns the frame. False: free, another's, or the count is full. The owner is looked at again once
+ * the reference is held, for only then can it no longer change.
+ */
+bool get_frame(struct frame *f, const struct domain *d)
+{
+    uint32_t x = f->count_info;
+
+    do {
+        if (unlikely(!(x & FC_COUNT) || (x & FC_COUNT) == FC_COUNT || f->owner != d->slot))
+            return false;
+    } while (!__atomic_compare_exchange_n(&f->count_info, &x, x + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    if (likely(f->owner == d->slot))
+        return true;
+    put_frame(f);
+    return false;
+}
+
+/* Drop a reference; the last one frees the frame. */
+void put_frame(struct frame *f)
+{
+    uint32_t x = __atomic_sub_fetch(&f->count_info, 1, __ATOMIC_SEQ_CST);
+
+    ASSERT((x & FC_COUNT) != FC_COUNT);
+    if (unlikely(!(x & FC_COUNT)))
+        frame_release(f);
+}
+
+/* --- Tables: validate and undo all entries ------------------------------------------------------------------------- */
+
+static unsigned table_entries(uint32_t type)
+{
+    if ((type & FT_TYPE) == FT_L3)
+        return L3_ENTRIES;
+    return (type & FT_TOP) ? L2_FIRST_HYPERVISOR_SLOT : L2_ENTRIES;
+}
+
+/* Drop the references of entry i. Only an L3's entry can take long: -ERESTART then, with the entry's reference kept. */
+static int undo_entry(struct frame *f, uint32_t type, const pte_t *table, unsigned i, bool preemptible)
+{
+    struct domain *d = frame_owner(f);
+
+    switch (type & FT_TYPE) {
+    case FT_L1:
+        put_l1_entry(table[i], d);
+        return 0;
+    case FT_L2:
+        put_l2_entry(table[i], f);
+        return 0;
+    default:
+        return put_l3_entry(table[i], preemptible);
+    }
+}
+
+/* Undo entries nr_done - 1 down to 0. -ERESTART: stopped, f->nr_done tells where. */
+static int undo_table(struct frame *f, uint32_t type, bool preemptible)
+{
+    pte_t *table = map_frame(frame_mfn(f));
+    unsigned i = f->nr_done;
+    int rc = 0;
+
+    while (i > 0) {
+        rc = undo_entry(f, type, table, i - 1, preemptible);
+        if (rc)
+            break;
+        i--;
+        if (preemptible && (type & FT_TYPE) != FT_L1 && i % 8 == 0 && i > 0 && preempt_needed()) {
+            rc = -ERESTART;
+            break;
+        }
+    }
+    f->nr_done = i;
+    unmap_frame(table);
+    return rc;
+}
+
+static int get_entry(struct frame *f, uint32_t type, pte_t e, unsigned i)
+{
+    struct domain *d = frame_owner(f);
+
+    switch (type & FT_TYPE) {
+    case FT_L1:
+        return get_l1_entry(e, d, d);
+    case FT_L2:
+        return get_l2_entry(e, f);
+    default:
+        return get_l3_entry(e, f, i);
+    }
+}
+
+/*
+ * An L3 is good only as a whole: slot 3 present, its L2 named by no other L3 (its hypervisor entries belong to one address
+ * space in this ABI), and below 4 GiB unless the guest can name it in CR3 (VMASST_TYPE_pae_extended_cr3).
+ */
+static int check_l3(struct frame *f, const pte_t *table)
+{
+    if (frame_mfn(f) >= 0x100000 && !frame_owner(f)->l3_above_4g)
+        return -EINVAL;
+    if (!(table[3] & PTE_P))
+        return -EINVAL;
+    return 0;
+}
+
+/*
+ * Check entries from nr_done up and take their references. 0: all good. -ERESTART: interrupted, f->nr_done tells where.
+ * Another error: an entry is bad; all references are dropped again.
+ */
+static int validate_table(struct frame *f, uint32_t type, bool preemptible)
+{
+    pte_t *table = map_frame(frame_mfn(f));
+    unsigned i, n = table_entries(type);
+    int rc = 0;
+
+    if ((type & FT_TYPE) == FT_L3)
+        rc = check_l3(f, table);
+    for (i = f->nr_done; i < n && !rc; i++) {
+        if (!(table[i] & PTE_P))
+            continue;
+        rc = get_entry(f, type, table[i], i);
+        if (rc)
+            break;
+        if (preemptible && (type & FT_TYPE) != FT_L1 && i % 8 == 7 && preempt_needed())
+            rc = -ERESTART;
+    }
+    f->nr_done = i;
+    if (!rc && (type & FT_TOP))
+        hypervisor_l2_fill(table);
+    unmap_frame(table);
+    if (rc && rc != -ERESTART) {
+        int undone = undo_table(f, type, false);
+
+        ASSERT(!undone);
+    }
+    return rc;
+}
+
+/* --- Type references ----------------------------------------------------------------------------------------------- */
+
+/*
+ * The frame's type count is zero: make it `type` with a count of one. A frame that was something else may still be reachable by
+ * translations of its old life, so stale ones are flushed before the new one begins.
+ */
+static int first_type_reference(struct frame *f, uint32_t x, uint32_t type)
+{
+    uint32_t nx = type | 1;
+    struct domain *owner = frame_owner(f);
+
+    if (!is_page_table(type) && type != FT_SEG)
+        nx |= FT_VALIDATED;
+    if (!__atomic_compare_exchange_n(&f->type_info, &x, nx, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        return -ERESTART;
+    if ((x & FT_TYPE) != (type & FT_TYPE) && owner)
+        tlb_flush_if_stale(owner);
+    return 0;
+}
+
+/* Set or clear flags while others may change the count. */
+static void change_type_flags(struct frame *f, uint32_t clear, uint32_t set)
+{
+    uint32_t x = f->type_info;
+
+    while (!__atomic_compare_exchange_n(&f->type_info, &x, (x & ~clear) | set, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST))
+        ;
+}
+
+static int validate_frame(struct frame *f, uint32_t type, bool preemptible)
+{
+    int rc;
+
+    if (type == FT_SEG)
+        rc = validate_descriptor_page(f);
+    else
+        rc = validate_table(f, type, preemptible);
+
+    if (!rc) {
+        change_type_flags(f, 0, FT_VALIDATED);
+    } else if (rc == -ERESTART) {
+        change_type_flags(f, 0, FT_PARTIAL);
+    } else {
+        /* Back to no type: nothing refers to this frame as one. */
+        __atomic_store_n(&f->type_info, FT_NONE, __ATOMIC_SEQ_CST);
+    }
+    return rc;
+}
+
+static int get_type_common(struct frame *f, uint32_t type, bool preemptible)
+{
+    uint32_t x;
+
+    for (;;) {
+        x = f->type_info;
+        if (!(x & FT_COUNT)) {
+            if (type == FT_WRITABLE && (x & FT_TYPE) == FT_WRITABLE) {
+                if (__atomic_compare_exchange_n(&f->type_info, &x, x + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+                    return 0;
+                continue;
+            }
+            if (first_type_reference(f, x, type))
+                continue;
+            if (type == FT_WRITABLE)
+                return 0;
+            f->nr_done = 0;
+            return validate_frame(f, type, preemptible);
+        }
+        if ((x & FT_TYPE_AND_TOP) != type || (x & FT_COUNT) == FT_COUNT)
+            return -EINVAL;
+        if (x & FT_VALIDATED) {
+            if (__atomic_compare_exchange_n(&f->type_info, &x, x + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+                return 0;
+        } else if (x & FT_PARTIAL) {
+            /* Take over the interrupted validation, its type reference and its general one. */
+            if (!__atomic_compare_exchange_n(&f->type_info, &x, x & ~FT_PARTIAL, false, __ATOMIC_SEQ_CST,
+                                             __ATOMIC_SEQ_CST))
+                continue;
+            put_frame(f);
+            return validate_frame(f, type, preemptible);
+        } else {
+            return -ERESTART; /* being validated or undone by another vcpu */
+        }
+    }
+}
+
+/*
+ * Take a type reference to a frame on which the caller holds a general one. 0; -EINVAL: in use as something else, or
+ * not good as that; -ERESTART: try again later. The preemptible form may return -ERESTART with work half done, and
+ * then the frame keeps the caller's general reference (F6).
+ */
+int get_type(struct frame *f, uint32_t type)
+{
+    return get_type_common(f, type, false);
+}
+
+int get_type_preemptible(struct frame *f, uint32_t type)
+{
+    return get_type_common(f, type, true);
+}
+
+static int put_type_common(struct frame *f, bool preemptible)
+{
+    uint32_t x, nx;
+    int rc;
+
+    do {
+        x = f->type_info;
+        nx = x - 1;
+        ASSERT(x & FT_COUNT);
+        /* The last reference to a page table: undo it first, and let nobody else have it meanwhile. */
+        if (!(nx & FT_COUNT) && is_page_table(x))
+            nx = x & ~FT_VALIDATED;
+    } while (!__atomic_compare_exchange_n(&f->type_info, &x, nx, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+
+    if ((nx & FT_COUNT) && !((x & FT_COUNT) == 1 && is_page_table(x)))
+        return 0;
+    if (!is_page_table(x)) {
+        if ((x & FT_TYPE) == FT_SEG)
+            change_type_flags(f, FT_VALIDATED, 0);
+        return 0;
+    }
+    ASSERT(!(x & (FT_PINNED | FT_PARTIAL)));
+    if (x & FT_VALIDATED)
+        f->nr_done = table_entries(x);
+    rc = undo_table(f, x, preemptible);
+    if (rc)
+        return rc;
+    frame_owner(f)->tlb_stale = tlb_clock;
+    __atomic_store_n(&f->type_info, x & FT_TYPE, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+/* Drop a type reference; the last one of a table drops what its entries hold. */
+void put_type(struct frame *f)
+{
+    int rc = put_type_common(f, false);
+
+    ASSERT(!rc);
+}
+
+/* The same, but -ERESTART when it takes long: the caller still owns the reference and calls again. */
+int put_type_preemptible(struct frame *f)
+{
+    return put_type_common(f, true);
+}
+
+int get_frame_and_type(struct frame *f, struct domain *d, uint32_t type)
+{
+    int rc;
+
+    if (!get_frame(f, d))
+        return -EINVAL;
+    rc = get_type(f, type);
+    if (rc)
+        put_frame(f);
+    return rc;
+}
+
+/*
+ * General and type reference at once, preemptibly. -ERESTART comes in two kinds, and the caller need not tell them apart: when
+ * the validation was interrupted here the frame keeps the references (F6); when another vcpu works on it there are none.
+ */
+int get_frame_and_type_preemptible(struct frame *f, struct domain *d, uint32_t type)
+{
+    int rc;
+
+    if (!get_frame(f, d))
+        return -EINVAL;
+    rc = get_type_preemptible(f, type);
+    if (rc && !(rc == -ERESTART && (f->type_info & FT_PARTIAL)))
+        put_frame(f);
+    return rc;
+}
+
+void put_frame_and_type(struct frame *f)
+{
+    put_type(f);
+    put_frame(f);
+}
+
+int put_frame_and_type_preemptible(struct frame *f)
+{
+    int rc = put_type_preemptible(f);
+
+    if (!rc)
+        put_frame(f);
+    return rc;
+}

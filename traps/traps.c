@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * traps.c: what becomes of each exception and interrupt. entry.S calls do_trap() for every vector but the hypercall's.
+ *
+ * Three questions decide. Is it an interrupt of the machine? Then it is ours. Did it come from ring 0? Then it is a bug of ours,
+ * unless the exception table expected it. Otherwise it is the guest's: some faults stand for something we do on its
+ * behalf (a privileged instruction, a write to a page table); all others are bounced to it.
+ *
+ * Read next: bounce.c, emulate.c.
+ */
+#include <ringlet/arch.h>
+#include <ringlet/console.h>
+#include <ringlet/desc.h>
+#include <ringlet/domain.h>
+#include <ringlet/mm.h>
+#include <ringlet/time.h>
+#include <ringlet/traps.h>
+
+/* Page-fault error code: SDM vol. 3, figure 4-12. */
+#define PF_PRESENT 0x1
+#define PF_WRITE 0x2
+/* Error codes of segment faults: SDM vol. 3, figure 6-7. */
+#define ERROR_EXT 0x1
+#define ERROR_IDT 0x2
+
+static void interrupt(unsigned vector)
+{
+    if (vector == TIMER_VECTOR)
+        timer_interrupt();
+    else if (vector >= PIC_VECTOR_BASE && vector < PIC_VECTOR_BASE + 16)
+        pic_interrupt(vector - PIC_VECTOR_BASE);
+}
+
+/*
+ * A fault in ring 0. Loading a selector of a guest's LDT may need the page shown first; other expected faults have a fixup.
+ */
+static void hypervisor_fault(struct cpu_user_regs *regs)
+{
+    uint32_t fixup, cr2 = read_cr2(), ldt = LDT_WINDOW(this_cpu->id);
+
+    if (regs->entry_vector == TRAP_page_fault && cr2 - ldt < GUEST_LDT_PAGES * PAGE_SIZE &&
+        fault_in_ldt_page(cr2 - ldt))
+        return;
+    fixup = search_exception_table(regs->eip);
+    if (!fixup)
+        fatal_trap(regs, "unexpected fault in the hypervisor");
+    regs->eip = fixup;
+}
+
+/*
+ * A guest's watchpoint can be hit by our own accesses to its memory. It is the guest's breakpoint, but not its
+ * instruction: note it in DR6 and go on.
+ */
+static void debug_in_ring0(struct cpu_user_regs *regs)
+{
+    uint32_t dr6;
+
+    __asm__ volatile("movl %%dr6, %0" : "=r"(dr6));
+    if (!(dr6 & 0xf))
+        fatal_trap(regs, "debug exception in the hypervisor");
+    current->debugreg[6] |= dr6 & 0xf;
+    regs->eflags |= EFLAGS_RF;
+}
+
+static void ring0_trap(struct cpu_user_regs *regs)
+{
+    switch (regs->entry_vector) {
+    case TRAP_debug:
+        debug_in_ring0(regs);
+        break;
+    case TRAP_nmi:
+        log_message(LOG_WARNING, "NMI at %04x:%08x\n", regs->cs, regs->eip);
+        break;
+    case TRAP_machine_check:
+        fatal_trap(regs, "machine check");
+    default:
+        hypervisor_fault(regs);
+    }
+}
+
+/* #PF from a guest. */
+static void guest_page_fault(struct cpu_user_regs *regs)
+{
+    uint32_t cr2 = read_cr2(), ldt = LDT_WINDOW(this_cpu->id);
+    const struct vcpu *v = current;
+
+    if (likely(cr2 < HYPERVISOR_START)) {
+        if ((regs->error_code & (PF_PRESENT | PF_WRITE)) == (PF_PRESENT | PF_WRITE) && regs_ring(regs) == 1 &&
+            (v->domain->vm_assist & (1u << VMASST_TYPE_writable_pagetables)) && emulate_pagetable_write(cr2, regs))
+            return;
+    } else if (cr2 - ldt < GUEST_LDT_PAGES * PAGE_SIZE) {
+        /* The processor was reading a descriptor: show the page, or tell the guest at which of its own addresses. */
+        if (fault_in_ldt_page(cr2 - ldt))
+            return;
+        cr2 = v->ldt_base + (cr2 - ldt);
+    }
+    inject_page_fault(cr2, regs->error_code);
+}
+
+/*
+ * #GP from a guest. With the IDT bit, it was `int n` through a gate the ring may not use: all of ours. Its own trap table decides
+ * whether it may. An error code of 0 is often a privileged instruction.
+ */
+static void guest_general_protection(struct cpu_user_regs *regs)
+{
+    struct vcpu *v = current;
+    unsigned error = regs->error_code;
+
+    if ((error & (ERROR_IDT | ERROR_EXT)) == ERROR_IDT) {
+        const struct trap_info *t = &v->traps[(error >> 3) & 0xff];
+
+        if (t->address && TI_GET_DPL(t) >= regs_ring(regs)) {
+            regs->eip += 2; /* CD nn */
+            inject_software_interrupt(error >> 3 & 0xff);
+            return;
+        }
+    } else if (!error) {
+        if (emulate_privileged(regs))
+            return;
+        if ((v->domain->vm_assist & (1u << VMASST_TYPE_4gb_segments)) && emulate_4gb_segment(regs))
+            return;
+    }
+    inject_exception(TRAP_gp_fault, error);
+}
+
+/* #NM: the FPU's registers are somebody else's, or the guest itself set (virtual) CR0.TS and wants to know. */
+static void guest_no_device(void)
+{
+    struct vcpu *v = current;
+
+    fpu_restore(v);
+    if (v->cr0_ts) {
+        v->cr0_ts = 0;
+        inject_exception(TRAP_no_device, NO_ERROR_CODE);
+    }
+}
+
+static void guest_debug(struct cpu_user_regs *regs)
+{
+    struct vcpu *v = current;
+    uint32_t dr6;
+
+    (void)regs;
+    __asm__ volatile("movl %%dr6, %0" : "=r"(dr6));
+    __asm__ volatile("movl %0, %%dr6" : : "r"(0xffff0ff0));
+    v->debugreg[6] = dr6;
+    inject_exception(TRAP_debug, NO_ERROR_CODE);
+}
+
+static void guest_trap(struct cpu_user_regs *regs)
+{
+    switch (regs->entry_vector) {
+    case TRAP_page_fault:
+        guest_page_fault(regs);
+        break;
+    case TRAP_gp_fault:
+        guest_general_protection(regs);
+        break;
+    case TRAP_no_device:
+        guest_no_device();
+        break;
+    case TRAP_invalid_op:
+        if (!emulate_forced_cpuid(regs))
+            inject_exception(TRAP_invalid_op, NO_ERROR_CODE);
+        break;
+    case TRAP_debug:
+        guest_debug(regs);
+        break;
+    case TRAP_nmi:
+        log_message(LOG_WARNING, "NMI while a guest ran\n");
+        break;
+    case TRAP_machine_check:
+        fatal_trap(regs, "machine check");
+    case TRAP_invalid_tss:
+    case TRAP_no_segment:
+    case TRAP_stack_error:
+    case TRAP_alignment_check:
+        inject_exception(regs->entry_vector, regs->error_code);
+        break;
+    default:
+        inject_exception(regs->entry_vector, NO_ERROR_CODE);
+    }
+}
+
+/* Every vector but the hypercall's. `regs` is the frame entry.S drew. Interrupts are off. */
+asmlinkage void do_trap(struct cpu_user_regs *regs)
+{
+    if (regs->entry_vector >= 32)
+        interrupt(regs->entry_vector);
+    else if (regs_from_guest(regs))
+        guest_trap(regs);
+    else
+        ring0_trap(regs);
+}
