@@ -64,7 +64,7 @@ $(GUEST_OUT)/lib/offsets.h: $(GUEST_LIB)/offsets.c $(wildcard $(GUEST_LIB)/inclu
 		sed -n 's/^.*->\([A-Z_0-9]*\) \$$*\([-0-9]*\).*/#define \1 \2/p' >$@.new
 	@mv $@.new $@
 
-$(GUEST_OUT)/lib/%.o: $(GUEST_LIB)/% | $(GUEST_READY)
+$(GUEST_OUT)/lib/%.o: $(GUEST_LIB)/% pv-guest/guest.mk | $(GUEST_READY)
 	@mkdir -p $(@D)
 	@echo '  CC   $<'
 	$Q$(GUEST_COMPILE) -c -o $@ $<
@@ -77,12 +77,12 @@ $(GUEST_OUT)/lib/libpv.a: $(GUEST_LIB_OBJECTS)
 # --- a guest: $(1) its name, $(2) its folder ------------------------------------------------------
 
 define GUEST_RULES
-$(GUEST_OUT)/$(1)/start.o: $(GUEST_LIB)/start.S | $(GUEST_READY)
+$(GUEST_OUT)/$(1)/start.o: $(GUEST_LIB)/start.S pv-guest/guest.mk | $(GUEST_READY)
 	@mkdir -p $$(@D)
 	@echo '  CC   $$< ($(1))'
 	$Q$$(GUEST_COMPILE) -DGUEST_NAME='"$(1)"' -c -o $$@ $$<
 
-$(GUEST_OUT)/$(1)/%.o: % | $(GUEST_READY)
+$(GUEST_OUT)/$(1)/%.o: % pv-guest/guest.mk | $(GUEST_READY)
 	@mkdir -p $$(@D)
 	@echo '  CC   $$< ($(1))'
 	$Q$$(GUEST_COMPILE) -I$(2) $(GUEST_CFLAGS_$(1)) -c -o $$@ $$<
@@ -96,8 +96,7 @@ $(GUEST_OUT)/$(1).elf: $(GUEST_OUT)/$(1)/start.o $$(patsubst %,$(GUEST_OUT)/$(1)
 	$Qnm -n $$@ | sed -n 's/^\([0-9a-f]*\) [a-zA-Z] /0x\1 /p' >$(GUEST_OUT)/$(1).sym
 
 all-guests: $(GUEST_OUT)/$(1).elf
--include $$(wildcard $(GUEST_OUT)/$(1)/*.d $(GUEST_OUT)/$(1)/$(2)/*.d)
 endef
 
 $(foreach dir,$(GUEST_DIRS),$(eval $(call GUEST_RULES,$(notdir $(dir)),$(dir))))
--include $(wildcard $(GUEST_OUT)/lib/*.d)
+-include $(shell find $(GUEST_OUT) -name '*.d' 2>/dev/null)

@@ -5,7 +5,9 @@
  * An event is a bit in the shared page: pending, gated by a mask bit of its port and by the mask
  * byte of the vcpu. When a bit gets through, the hypervisor sets the vcpu's mask and calls the
  * upcall handler, which looks for set bits and calls the port's function. Functions run with
- * events off and return soon; they may send, mask, and bind, but not wait.
+ * events off and return soon; they may send, mask, and bind, but not wait. They interrupt the rest
+ * of the guest anywhere, in the middle of malloc or printf too, so they use neither unless the
+ * guest has events off wherever it matters.
  *
  * Next: lib/event.c, lib/trap_entry.S (the upcall).
  */
