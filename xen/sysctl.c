@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sysctl.c: the hypercall sysctl (xen/sysctl.h), by which the control domain asks about the machine and the hypervisor as
+ * a whole. As with domctl, a table leads to one function each; what is not in it is -ENOSYS.
+ *
+ * Read next: domctl.c.
+ */
+#include <ringlet/console.h>
+#include <ringlet/domctl.h>
+#include <ringlet/guest_access.h>
+#include <ringlet/hypercall.h>
+#include <xen/sysctl.h>
+
+_Static_assert(sizeof(((struct xen_sysctl *)NULL)->u) == 128,
+               "the request's layout is part of the ABI");
+
+#define PIECE 128
+
+/*
+ * readconsole: past output of the console, from the oldest kept, or from `index` when `incremental` is set (an index that is
+ * too old becomes the oldest). The index behind the last character is returned; with `clear`, what was read is forgotten.
+ */
+static int sysctl_readconsole(struct xen_sysctl *op)
+{
+    struct xen_sysctl_readconsole *r = &op->u.readconsole;
+    uint32_t index = r->incremental ? r->index : console_output_oldest();
+    uint32_t done = 0;
+    char piece[PIECE];
+    size_t n;
+
+    while (done < r->count &&
+           (n = console_output_read(&index, piece, MIN(r->count - done, sizeof(piece))))) {
+        if (copy_to_guest(r->buffer.p + done, piece, n))
+            return -EFAULT;
+        done += n;
+    }
+    if (r->clear)
+        console_output_forget(index);
+    r->index = index;
+    r->count = done;
+    return 0;
+}
+
+/* sched_id: a number none of Xen's schedulers has, so that no tool takes ours for one of them. */
+static int sysctl_sched_id(struct xen_sysctl *op)
+{
+    op->u.sched_id.sched_id = 0;
+    return 0;
+}
+
+/* physinfo: one node, one thread a core, one core a socket: what the scheduler assumes, too. */
+static int sysctl_physinfo(struct xen_sysctl *op)
+{
+    struct xen_sysctl_physinfo *p = &op->u.physinfo;
+
+    memset(p, 0, sizeof(*p));
+    p->threads_per_core = 1;
+    p->cores_per_socket = 1;
+    p->nr_cpus = nr_cpus;
+    p->max_cpu_id = nr_cpus - 1;
+    p->nr_nodes = 1;
+    p->cpu_khz = tsc_khz();
+    p->capabilities = XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_gnttab_v1 |
+                      XEN_SYSCTL_PHYSCAP_gnttab_v2;
+    p->total_pages = total_frame_count();
+    p->free_pages = free_frame_count();
+    p->max_mfn = max_frame - 1;
+    return 0;
+}
+
+/* getdomaininfolist: up to max_domains descriptions, in order of id, from first_domain on. */
+static int sysctl_getdomaininfolist(struct xen_sysctl *op)
+{
+    struct xen_sysctl_getdomaininfolist *l = &op->u.getdomaininfolist;
+    struct xen_domctl_getdomaininfo info;
+    uint32_t n = 0;
+    int rc = 0;
+
+    spin_lock(&domlist_lock);
+    for (struct domain *d = domain_list; d && n < l->max_domains && !rc; d = d->next) {
+        if (d->id < l->first_domain)
+            continue;
+        get_domain_info(d, &info);
+        if (copy_to_guest(l->buffer.p + n, &info, sizeof(info)))
+            rc = -EFAULT;
+        else
+            n++;
+    }
+    spin_unlock(&domlist_lock);
+    l->num_domains = n;
+    return rc;
+}
+
+/* debug_keys: as if typed on the console while the hypervisor has it. */
+static int sysctl_debug_keys(struct xen_sysctl *op)
+{
+    char key;
+
+    for (uint32_t i = 0; i < op->u.debug_keys.nr_keys; i++) {
+        if (copy_from_guest(&key, op->u.debug_keys.keys.p + i, 1))
+            return -EFAULT;
+        key_handle(key);
+    }
+    return 0;
+}
+
+/* getcpuinfo: how long each processor was idle. */
+static int sysctl_getcpuinfo(struct xen_sysctl *op)
+{
+    struct xen_sysctl_getcpuinfo *g = &op->u.getcpuinfo;
+    uint32_t n = MIN(g->max_cpus, nr_cpus);
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct xen_sysctl_cpuinfo info = {.idletime = cpus[i].idle_ns};
+
+        if (copy_to_guest(g->info.p + i, &info, sizeof(info)))
+            return -EFAULT;
+    }
+    g->nr_cpus = n;
+    return 0;
+}
+
+/* availheap: free memory. Parts of it by address width are not counted: -EINVAL. */
+static int sysctl_availheap(struct xen_sysctl *op)
+{
+    struct xen_sysctl_availheap *a = &op->u.availheap;
+
+    if (a->min_bitwidth || a->max_bitwidth || a->node > 0)
+        return -EINVAL;
+    a->avail_bytes = (uint64_t)free_frame_count() << PAGE_SHIFT;
+    return 0;
+}
+
+/* cputopoinfo: each processor is a core in a socket of its own. A NULL array asks for their number. */
+static int sysctl_cputopoinfo(struct xen_sysctl *op)
+{
+    struct xen_sysctl_cputopoinfo *t = &op->u.cputopoinfo;
+    uint32_t n = t->cputopo.p ? MIN(t->num_cpus, nr_cpus) : nr_cpus;
+
+    for (uint32_t i = 0; t->cputopo.p && i < n; i++) {
+        struct xen_sysctl_cputopo info = {.core = 0, .socket = i, .node = 0};
+
+        if (copy_to_guest(t->cputopo.p + i, &info, sizeof(info)))
+            return -EFAULT;
+    }
+    t->num_cpus = n;
+    return 0;
+}
+
+/* numainfo: all memory is node 0, at distance 10 from itself, as ACPI's SLIT puts it. NULL arrays ask for the number. */
+static int sysctl_numainfo(struct xen_sysctl *op)
+{
+    struct xen_sysctl_numainfo *t = &op->u.numainfo;
+    struct xen_sysctl_meminfo memory = {
+        .memsize = (uint64_t)max_frame << PAGE_SHIFT,
+        .memfree = (uint64_t)free_frame_count() << PAGE_SHIFT,
+    };
+    uint32_t distance = 10;
+    bool wanted = t->meminfo.p || t->distance.p;
+
+    if (wanted && !t->num_nodes)
+        return 0;
+    if (t->meminfo.p && copy_to_guest(t->meminfo.p, &memory, sizeof(memory)))
+        return -EFAULT;
+    if (t->distance.p && copy_to_guest(t->distance.p, &distance, sizeof(distance)))
+        return -EFAULT;
+    t->num_nodes = 1;
+    return 0;
+}
+
+static int (*const commands[])(struct xen_sysctl *op) = {
+    [XEN_SYSCTL_readconsole] = sysctl_readconsole,
+    [XEN_SYSCTL_physinfo] = sysctl_physinfo,
+    [XEN_SYSCTL_sched_id] = sysctl_sched_id,
+    [XEN_SYSCTL_getdomaininfolist] = sysctl_getdomaininfolist,
+    [XEN_SYSCTL_debug_keys] = sysctl_debug_keys,
+    [XEN_SYSCTL_getcpuinfo] = sysctl_getcpuinfo,
+    [XEN_SYSCTL_availheap] = sysctl_availheap,
+    [XEN_SYSCTL_cputopoinfo] = sysctl_cputopoinfo,
+    [XEN_SYSCTL_numainfo] = sysctl_numainfo,
+};
+
+/*
+ * Rules for every command: the interface version of our headers (-EACCES), a privileged caller (-EPERM), a command that
+ * exists here (-ENOSYS). The request is copied back when it succeeded.
+ */
+asmlinkage long do_sysctl(void *guest_sysctl)
+{
+    struct xen_sysctl op;
+    long rc;
+
+    if (copy_from_guest(&op, guest_sysctl, sizeof(op)))
+        return -EFAULT;
+    if (op.interface_version != XEN_SYSCTL_INTERFACE_VERSION)
+        return -EACCES;
+    if (!current->domain->privileged)
+        return -EPERM;
+    if (op.cmd >= ARRAY_SIZE(commands) || !commands[op.cmd])
+        return -ENOSYS;
+    rc = commands[op.cmd](&op);
+    if (!rc && copy_to_guest(guest_sysctl, &op, sizeof(op)))
+        rc = -EFAULT;
+    return rc;
+}
