@@ -123,9 +123,8 @@ void retire_insn(struct cpu_user_regs *regs, uint32_t length, uint32_t breakpoin
  * CR4 as the guest sees it after writing `value`: the bits it may set, where the processor has them (all have TSD and DE
  * since the Pentium), and those the hypervisor set.
  */
-uint32_t guest_cr4_visible(const struct vcpu *v, uint32_t value)
+uint32_t guest_cr4_visible(uint32_t value)
 {
-    (void)v;
     return (value & CR4_GUEST) | (read_cr4() & CR4_VISIBLE);
 }
 
@@ -151,39 +150,48 @@ static bool read_cr(struct vcpu *v, unsigned nr, uint32_t *value)
         *value = xen_pfn_to_cr3(v->l3_frame);
         return true;
     case 4:
-        *value = guest_cr4_visible(v, v->cr4);
+        *value = guest_cr4_visible(v->cr4);
         return true;
     default:
         return false;
     }
 }
 
+/* A new root may take long to validate: then the guest executes the same MOV again, others having had their turn. */
+static enum emulation write_guest_cr3(struct vcpu *v, uint32_t value)
+{
+    int rc;
+
+    spin_lock(&v->domain->mm_lock);
+    rc = finish_old_table(v);
+    if (!rc)
+        rc = new_guest_cr3(v, xen_cr3_to_pfn(value));
+    spin_unlock(&v->domain->mm_lock);
+    if (rc == -ERESTART)
+        return EMULATION_HANDLED;
+    return rc ? EMULATION_REFUSED : EMULATION_DONE;
+}
+
 /* CR0 offers TS alone: a write that would change any other bit is refused. CR3 is folded (xen/arch-x86/xen-x86_32.h). */
-static bool write_cr(struct vcpu *v, unsigned nr, uint32_t value)
+static enum emulation write_cr(struct vcpu *v, unsigned nr, uint32_t value)
 {
     switch (nr) {
     case 0:
         if ((value ^ read_cr0()) & ~CR0_TS)
-            return false;
+            return EMULATION_REFUSED;
         do_fpu_taskswitch(!!(value & CR0_TS));
-        return true;
+        return EMULATION_DONE;
     case 2:
         v->info->arch.cr2 = value;
-        return true;
-    case 3: {
-        int rc;
-
-        spin_lock(&v->domain->mm_lock);
-        rc = new_guest_cr3(v, xen_cr3_to_pfn(value));
-        spin_unlock(&v->domain->mm_lock);
-        return rc == 0;
-    }
+        return EMULATION_DONE;
+    case 3:
+        return write_guest_cr3(v, value);
     case 4:
-        v->cr4 = guest_cr4_visible(v, value);
+        v->cr4 = guest_cr4_visible(value);
         load_guest_cr4(v);
-        return true;
+        return EMULATION_DONE;
     default:
-        return false;
+        return EMULATION_REFUSED;
     }
 }
 
@@ -260,7 +268,7 @@ static enum emulation emulate_0f(struct vcpu *v, struct cpu_user_regs *regs, con
             *operand = value;
         return debugreg_result(rc);
     case 0x22: /* MOV CRn, r32 */
-        return done_if(write_cr(v, in->reg, *operand));
+        return write_cr(v, in->reg, *operand);
     case 0x23: /* MOV DRn, r32 */
         return debugreg_result(set_debugreg(v, in->reg, *operand));
     case 0x30:

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ptwr.c: writable page tables. A guest writes an entry of its own L1 with a plain MOV, and it works.
+ *
+ * A page table is mapped read-only in its guest, so the MOV faults. A guest that asked for it
+ * (VMASST_TYPE_writable_pagetables) gets the write carried out here: the instruction is fetched and decoded, the entry's new
+ * value is computed as the instruction would have, and then goes through mod_l1_entry(), the door every other update
+ * goes through. The guest's own mapping stays read-only throughout, so nothing unchecked is ever in a page table.
+ *
+ * Entries are 64 bits and a 32-bit guest mostly writes them by halves. Each half-write makes a whole entry, which must be
+ * acceptable by itself, with one exception (P1).
+ *
+ * P1  When a MOV of the upper half makes a present entry that is not acceptable, it is written as not present: the guest
+ *     is on its way from one present entry to another and began at the wrong end, the lower half with the present bit follows.
+ *
+ * Read next: mm/entries.c (what an entry may say), traps/decode.c.
+ */
+#include <ringlet/emulate.h>
+#include <ringlet/mm.h>
+#include <ringlet/traps.h>
+
+/* Page-fault error code: present, write; not user, not reserved bits, no fetch. SDM vol. 3, 4.7. */
+#define KERNEL_WRITE_PROTECTED 3
+#define PF_MASK 0x1f
+
+#define FLAG_CF 0x001u
+#define FLAG_PF 0x004u
+#define FLAG_AF 0x010u
+#define FLAG_ZF 0x040u
+#define FLAG_SF 0x080u
+#define FLAG_OF 0x800u
+#define FLAGS_ARITHMETIC (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
+
+/* ALU operations as opcode bits 5:3, and ModRM.reg of opcodes 80 to 83, number them. */
+enum { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
+
+/* An instruction's outcome, computed from the operand's old value; nothing of it is visible until committed. */
+struct outcome {
+    uint64_t value; /* the operand afterwards */
+    bool plain;     /* a MOV: the old value plays no part (P1) */
+    uint8_t reg;    /* register to change, REG_NONE: none */
+    uint32_t reg_value;
+    bool edx_eax; /* CMPXCHG8B failed: both take the operand */
+    uint32_t eflags;
+};
+
+/* Result and flags of an ALU operation on `size` bytes. SDM vol. 1, 3.4.3.1. */
+static uint32_t alu(unsigned op, uint32_t a, uint32_t b, unsigned size, uint32_t *eflags)
+{
+    uint32_t mask = 0xffffffffu >> (32 - 8 * size), sign = (mask >> 1) + 1, r, flags = 0;
+    uint32_t carry = (op == ALU_ADC || op == ALU_SBB) && (*eflags & FLAG_CF);
+
+    switch (op) {
+    case ALU_ADD:
+    case ALU_ADC:
+        r = (a + b + carry) & mask;
+        flags = ((uint64_t)a + b + carry > mask ? FLAG_CF : 0) | ((a ^ r) & (b ^ r) & sign ? FLAG_OF : 0) |
+                ((a ^ b ^ r) & FLAG_AF);
+        break;
+    case ALU_SUB:
+    case ALU_SBB:
+    case ALU_CMP:
+        r = (a - b - carry) & mask;
+        flags = (a < (uint64_t)b + carry ? FLAG_CF : 0) | ((a ^ b) & (a ^ r) & sign ? FLAG_OF : 0) |
+                ((a ^ b ^ r) & FLAG_AF);
+        break;
+    case ALU_OR:
+        r = a | b;
+        break;
+    case ALU_AND:
+        r = a & b;
+        break;
+    default:
+        r = a ^ b;
+    }
+    flags |= (r ? 0 : FLAG_ZF) | (r & sign ? FLAG_SF : 0) | (__builtin_parity(r & 0xff) ? 0 : FLAG_PF);
+    *eflags = (*eflags & ~FLAGS_ARITHMETIC) | flags;
+    return r;
+}
+
+/* BTS, BTR, BTC (ModRM.reg 5, 6, 7 of opcode 0F BA): one bit of the operand, its old value to CF. */
+static void change_bit(struct outcome *o, uint32_t old, unsigned op, unsigned bit)
+{
+    uint32_t mask = 1u << bit;
+
+    o->eflags = (o->eflags & ~FLAG_CF) | (old & mask ? FLAG_CF : 0);
+    o->value = op == 5 ? old | mask : op == 6 ? old & ~mask : old ^ mask;
+}
+
+static void compare_exchange(struct outcome *o, const struct cpu_user_regs *regs, const struct insn *in, uint32_t old)
+{
+    uint32_t accumulator = insn_read_register(regs, REG_EAX, in->size);
+
+    alu(ALU_CMP, accumulator, old, in->size, &o->eflags);
+    if (accumulator == old) {
+        o->value = insn_read_register(regs, in->reg, in->size);
+    } else {
+        o->value = old;
+        o->reg = REG_EAX;
+        o->reg_value = old;
+    }
+}
+
+static void compare_exchange_8(struct outcome *o, const struct cpu_user_regs *regs, uint64_t old)
+{
+    bool equal = old == ((uint64_t)regs->edx << 32 | regs->eax);
+
+    o->value = equal ? (uint64_t)regs->ecx << 32 | regs->ebx : old;
+    o->edx_eax = !equal;
+    o->eflags = (o->eflags & ~FLAG_ZF) | (equal ? FLAG_ZF : 0);
+}
+
+static bool compute_0f(struct outcome *o, const struct cpu_user_regs *regs, const struct insn *in, uint64_t old)
+{
+    unsigned bits = in->size * 8 - 1;
+
+    switch (in->opcode) {
+    case 0xab: /* BTS, BTR, BTC: opcode bits 5:3 are ModRM.reg of 0F BA */
+    case 0xb3:
+    case 0xbb:
+        change_bit(o, old, (in->opcode >> 3) & 7, insn_read_register(regs, in->reg, 4) & bits);
+        return true;
+    case 0xba:
+        change_bit(o, old, in->reg, in->immediate & bits);
+        return in->reg >= 5;
+    case 0xb0:
+    case 0xb1:
+        compare_exchange(o, regs, in, old);
+        return true;
+    case 0xc7:
+        compare_exchange_8(o, regs, old);
+        return in->reg == 1;
+    default:
+        return false;
+    }
+}
+
+static bool compute_alu(struct outcome *o, const struct insn *in, unsigned op, uint32_t old, uint32_t operand)
+{
+    uint32_t mask = 0xffffffffu >> (32 - 8 * in->size);
+
+    if (op == ALU_CMP)
+        return false;
+    o->value = alu(op, old, operand & mask, in->size, &o->eflags);
+    return true;
+}
+
+static bool compute_store(struct outcome *o, uint32_t value)
+{
+    o->plain = true;
+    o->value = value;
+    return true;
+}
+
+/* What the instruction makes of the operand's old value. false: not an instruction for page tables. */
+static bool compute(struct outcome *o, const struct cpu_user_regs *regs, const struct insn *in, uint64_t old)
+{
+    *o = (struct outcome){ .reg = REG_NONE, .eflags = regs->eflags };
+    if (in->map == MAP_0F)
+        return compute_0f(o, regs, in, old);
+    switch (in->opcode) {
+    case 0x88:
+    case 0x89:
+        return !in->lock && compute_store(o, insn_read_register(regs, in->reg, in->size));
+    case 0xa2:
+    case 0xa3:
+        return !in->lock && compute_store(o, insn_read_register(regs, REG_EAX, in->size));
+    case 0xc6:
+    case 0xc7:
+        return !in->lock && in->reg == 0 && compute_store(o, in->immediate);
+    case 0x86:
+    case 0x87:
+        o->value = insn_read_register(regs, in->reg, in->size);
+        o->reg = in->reg;
+        o->reg_value = old;
+        return true;
+    case 0x80:
+    case 0x81:
+    case 0x83:
+        return compute_alu(o, in, in->reg, old, in->immediate);
+    default:
+        if ((in->opcode & 0xc6) || in->opcode >= 0x38)
+            return false;
+        /* 00, 01, 08, 09, ... 30, 31: ALU operation to memory */
+        return compute_alu(o, in, in->opcode >> 3, old, insn_read_register(regs, in->reg, in->size));
+    }
+}
+
+/* The frame that `address` shows read-only, if it is an L1 of d's in use; else INVALID_MFN. mm_lock is held. */
+static mfn_t page_table_at(const struct vcpu *v, uint32_t address)
+{
+    pte_t e = guest_l1_entry(v, address);
+    uint64_t mfn = pte_frame64(e);
+    const struct frame *f;
+
+    if ((e & (PTE_P | PTE_RW)) != PTE_P || mfn >= max_frame)
+        return INVALID_MFN;
+    f = mfn_frame(mfn);
+    if ((f->type_info & (FT_TYPE | FT_VALIDATED)) != (FT_L1 | FT_VALIDATED) || !(f->type_info & FT_COUNT) ||
+        f->owner != v->domain->slot)
+        return INVALID_MFN;
+    return mfn;
+}
+
+/* Carry the instruction out on the entry `pl1`, whose bytes from `offset` on are its operand. */
+static bool update_entry(struct cpu_user_regs *regs, const struct insn *in, pte_t *pl1, unsigned offset)
+{
+    struct domain *d = current->domain;
+    uint64_t mask = ~0ull >> (64 - 8 * in->size), old = *pl1;
+    unsigned shift = 8 * offset;
+    struct outcome o;
+    pte_t new;
+    int rc;
+
+    if (!compute(&o, regs, in, (old >> shift) & mask))
+        return false;
+    new = (old & ~(mask << shift)) | (o.value & mask) << shift;
+    rc = mod_l1_entry(pl1, new, d, d, false);
+    if (rc && o.plain && in->size == 4 && offset == 4 && (new & PTE_P)) /* P1 */
+        rc = mod_l1_entry(pl1, new & ~PTE_P, d, d, false);
+    if (rc)
+        return false;
+    if (o.reg != REG_NONE)
+        insn_write_register(regs, o.reg, in->size, o.reg_value);
+    if (o.edx_eax) {
+        regs->eax = (uint32_t)old;
+        regs->edx = old >> 32;
+    }
+    regs->eflags = o.eflags;
+    return true;
+}
+
+/* Is `address` the first byte of what the instruction writes, within one entry? */
+static bool writes_entry_at(const struct cpu_user_regs *regs, const struct insn *in, uint32_t address)
+{
+    struct segment s;
+    uint32_t linear;
+
+    return in->memory && (in->access & ACCESS_WRITE) && in->size && (address & 7) + in->size <= 8 &&
+           read_segment(segment_selector(regs, in->segment), &s) &&
+           (s.high & (DESC_CODE | DESC_RW)) == DESC_RW &&
+           segment_linear(&s, insn_offset(in, regs), in->size, &linear) && linear == address;
+}
+
+/*
+ * A page fault of the running vcpu at `address`, whose error code is in regs. true: it was a write to one of its page tables,
+ * and is done (or its code page was gone, and that #PF injected). false: the fault is the guest's.
+ */
+bool emulate_pagetable_write(uint32_t address, struct cpu_user_regs *regs)
+{
+    struct vcpu *v = current;
+    enum emulation fetched;
+    bool done = false;
+    struct insn in;
+    mfn_t table;
+    pte_t *l1;
+
+    if (!(v->domain->vm_assist & (1u << VMASST_TYPE_writable_pagetables)) || !in_guest_kernel(regs) ||
+        (regs->error_code & PF_MASK) != KERNEL_WRITE_PROTECTED)
+        return false;
+    fetched = fetch_insn(regs, &in);
+    if (fetched != EMULATION_DONE)
+        return fetched == EMULATION_HANDLED;
+    if (!writes_entry_at(regs, &in, address))
+        return false;
+    spin_lock(&v->domain->mm_lock);
+    table = page_table_at(v, address);
+    if (table != INVALID_MFN) {
+        l1 = map_frame(table);
+        done = update_entry(regs, &in, l1 + (address & (PAGE_SIZE - 1)) / sizeof(*l1), address & 7);
+        unmap_frame(l1);
+    }
+    spin_unlock(&v->domain->mm_lock);
+    if (done)
+        retire_insn(regs, in.length, 0);
+    return done;
+}

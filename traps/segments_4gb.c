@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * segments_4gb.c: VMASST_TYPE_4gb_segments: a segment of 4 GiB for guests that are given less.
+ *
+ * glibc keeps thread-local data below the address that %gs's base holds, and reads it as %gs:-8 and the like: with a limit
+ * of 4 GiB, base + 0xfffffff8 wraps around to just below base. Our limits end before the hypervisor (traps/descriptor.c),
+ * so such an access is a #GP. No single descriptor can grant both what lies above base and what lies below it without
+ * everything in between, so they are granted in turn:
+ *
+ *      expand-up, limit cut at GUEST_SEGMENT_END        offsets 0 .. END - base - 1          (base and above)
+ *      expand-down, limit raised to 4 GiB - base        offsets 4 GiB - base .. 4 GiB - 1    (below base)
+ *
+ * On a #GP or #SS for an offset that only the other form has, the descriptor is turned into that form in the guest's table,
+ * the segment register is loaded again, and the instruction starts over. The guest may ask to hear of it, because it is
+ * slow (VMASST_TYPE_4gb_segments_notify): then trap 15 is delivered, with the number of prefix bytes as error code.
+ *
+ * Why no flip can open the hypervisor: both limits come from widest_limit(), by whose comment either form keeps rule D2 of
+ * traps/descriptor.c for every base, and nothing but the expand-down bit and the limit is changed. Why no flip widens what
+ * the guest meant to be narrow: only a limit that already is the widest of its form is touched, as it is when a 4 GiB
+ * one was cut. DPL, present, writable and accessed bits stay.
+ *
+ * Read next: traps/descriptor.c. Emulators without limit checks never come here; Bochs and processors do.
+ */
+#include <ringlet/domain.h>
+#include <ringlet/emulate.h>
+#include <ringlet/traps.h>
+
+/* Load a segment register; `ok` becomes 0 if that faults. */
+#define LOAD_SEGMENT(register, selector, ok)                      \
+    __asm__ volatile("1: movl %1, %%" register "\n"               \
+                     "2:\n\t"                                     \
+                     ".pushsection .text.fixup, \"ax\"\n"         \
+                     "3: xorl %0, %0\n\tjmp 2b\n\t"              \
+                     ".popsection\n\t"                            \
+                     ".pushsection .extable, \"a\"\n\t"          \
+                     ".long 1b, 3b\n\t"                           \
+                     ".popsection"                                \
+                     : "+&r"(ok)                                  \
+                     : "r"((uint32_t)(selector)))
+
+/*
+ * Have the processor read the changed descriptor. It still holds the guest's fs and gs; the others are loaded again on the
+ * way out. false: the load faulted.
+ */
+static bool reload_segment(unsigned segment, uint16_t selector)
+{
+    uint32_t ok = 1;
+
+    if (segment == SEG_FS)
+        LOAD_SEGMENT("fs", selector, ok);
+    else if (segment == SEG_GS)
+        LOAD_SEGMENT("gs", selector, ok);
+    return ok;
+}
+
+/* Does the form with this limit have `offset`? */
+static bool form_reaches(bool expand_down, uint32_t limit, uint32_t offset)
+{
+    bool within = offset >> PAGE_SHIFT <= limit;
+
+    return expand_down ? !within : within;
+}
+
+/*
+ * The other form of a descriptor. false: it is not one of the two above (system or code segment, byte-granular, 16-bit,
+ * a limit of the guest's own choice), or it is not the form that keeps `offset` out of reach.
+ */
+static bool flip(struct desc *d, uint32_t offset)
+{
+    const uint32_t fixed = DESC_P | DESC_S | DESC_CODE | DESC_G | DESC_DB;
+    uint32_t base = d->a >> 16 | (d->b & 0xff) << 16 | (d->b & 0xff000000);
+    uint32_t limit = (d->a & 0xffff) | (d->b & 0xf0000), widest, other;
+    bool down = d->b & DESC_EXPAND_DOWN;
+
+    if ((d->b & fixed) != (fixed & ~DESC_CODE))
+        return false;
+    if (!widest_limit(base, down, &widest) || limit != widest || !widest_limit(base, !down, &other))
+        return false;
+    if (form_reaches(down, limit, offset) || !form_reaches(!down, other, offset))
+        return false;
+    d->a = (d->a & 0xffff0000) | (other & 0xffff);
+    d->b = ((d->b & ~0xf0000u) | (other & 0xf0000)) ^ DESC_EXPAND_DOWN;
+    return true;
+}
+
+/* One atomic write, and only if no other vcpu had the entry changed meanwhile. */
+static bool replace_descriptor(struct desc *entry, struct desc old, struct desc new)
+{
+    uint64_t expected = (uint64_t)old.b << 32 | old.a;
+
+    return __sync_bool_compare_and_swap((uint64_t *)entry, expected, (uint64_t)new.b << 32 | new.a);
+}
+
+/* Tell the guest, if it wants to know and has a handler. eip is at the instruction, which starts over after it. */
+static void notify(const struct insn *in)
+{
+    const struct vcpu *v = current;
+
+    if (v->domain->vm_assist & (1u << VMASST_TYPE_4gb_segments_notify) && v->traps[TRAP_spurious_int].address)
+        inject_exception(TRAP_spurious_int, in->prefix_length);
+}
+
+/*
+ * #GP or #SS with error code 0 in the running vcpu. true: the instruction can start over, or something else was
+ * injected; false: the fault is the guest's to hear of.
+ */
+bool emulate_4gb_segment(struct cpu_user_regs *regs)
+{
+    struct desc *entry, old, changed;
+    enum emulation fetched;
+    struct insn in;
+    uint16_t selector;
+
+    if (!(current->domain->vm_assist & (1u << VMASST_TYPE_4gb_segments)))
+        return false;
+    fetched = fetch_insn(regs, &in);
+    if (fetched != EMULATION_DONE)
+        return fetched == EMULATION_HANDLED;
+    if (!in.memory || !in.access)
+        return false;
+    selector = segment_selector(regs, in.segment);
+    /* The reserved entries are everybody's: they are not changed for one guest. */
+    if (!(selector & ~3) || (!(selector & 4) && selector >= FIRST_RESERVED_SELECTOR))
+        return false;
+    entry = guest_descriptor(selector);
+    if (!entry)
+        return false;
+    changed = old = *entry;
+    if (!flip(&changed, insn_offset(&in, regs)) || !replace_descriptor(entry, old, changed) ||
+        !reload_segment(in.segment, selector))
+        return false;
+    notify(&in);
+    return true;
+}
