@@ -99,28 +99,28 @@ static void set_assists(struct domain *d, uint32_t assists)
     d->l3_above_4g = assists & (1u << VMASST_TYPE_pae_extended_cr3);
 }
 
-/* Take the references of page tables, GDT and LDT. On an error none is held. mm_lock is held. */
+/*
+ * Take the references of GDT, LDT and page tables, in this order: what may take long comes last, so that it need never
+ * be undone here. On an error none is held. mm_lock is held.
+ */
 static int take_tables(struct vcpu *v, const struct vcpu_guest_context *c)
 {
     mfn_t l3 = xen_cr3_to_pfn(c->ctrlreg[3]), gdt[GUEST_GDT_PAGES];
-    unsigned n = DIV_ROUND_UP(c->gdt_ents, 512);
     int rc;
 
-    if (l3 >= max_frame)
-        return -EINVAL;
-    rc = get_frame_and_type_preemptible(mfn_frame(l3), v->domain, FT_L3);
-    if (rc)
-        return rc;
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < DIV_ROUND_UP(c->gdt_ents, 512); i++)
         gdt[i] = c->gdt_frames[i];
     rc = set_gdt(v, gdt, c->gdt_ents);
-    if (!rc) {
-        rc = set_ldt(v, c->ldt_base, c->ldt_ents);
-        if (rc)
-            destroy_gdt(v);
-    }
+    if (rc)
+        return rc;
+    rc = set_ldt(v, c->ldt_base, c->ldt_ents);
+    if (!rc && l3 >= max_frame)
+        rc = -EINVAL;
+    if (!rc)
+        rc = get_frame_and_type_preemptible(mfn_frame(l3), v->domain, FT_L3);
     if (rc) {
-        put_frame_and_type(mfn_frame(l3));
+        destroy_gdt(v);
+        set_ldt(v, 0, 0);
         return rc;
     }
     v->l3_frame = l3;
@@ -203,7 +203,7 @@ static void set_traps_and_callbacks(struct vcpu *v, const struct vcpu_guest_cont
 static void set_system_registers(struct vcpu *v, const struct vcpu_guest_context *c)
 {
     v->cr0_ts = c->ctrlreg[0] & CR0_TS;
-    v->cr4 = guest_cr4_visible(v, c->ctrlreg[4]);
+    v->cr4 = guest_cr4_visible(c->ctrlreg[4]);
     set_debugreg(v, 7, 0);
     for (unsigned i = 0; i < 8; i++)
         if (i != 4 && i != 5)

@@ -35,6 +35,8 @@ static long initialise(struct vcpu *v, const void *guest_arg)
     else
         rc = set_vcpu_context(v, c);
     xfree(c);
+    if (rc == -ERESTART)
+        rc = hypercall_continue(__HYPERVISOR_vcpu_op, 3, VCPUOP_initialise, v->id, guest_arg);
     return rc;
 }
 
