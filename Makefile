@@ -174,6 +174,11 @@ test: ## Install what is missing and run every test; ends with "N passed, N fail
 	@$(MAKE) --no-print-directory all
 	@tests/run
 
+bench: ## Count instructions of each operation, beside those of real Xen
+	@tools/install-deps run
+	@$(MAKE) --no-print-directory hypervisor $B/guests/bench.elf
+	@tools/bench
+
 SOURCES = $(shell find $(HV_DIRS) include pv-guest tests -name '*.[ch]' | sort)
 
 lint: check-headers ## Layout, static analysis, headers, length of functions, opening comments
@@ -198,4 +203,4 @@ help: ## This list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
 	  awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
-.PHONY: all hypervisor guests iso run bochs bochs-debug gdb test lint check-headers format clean help
+.PHONY: all hypervisor guests iso run bochs bochs-debug gdb test bench lint check-headers format clean help

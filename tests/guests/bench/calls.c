@@ -19,7 +19,7 @@
 
 static void null_call(void)
 {
-    expect(hv_xen_version(XENVER_version, NULL));
+    expect(call1(__HYPERVISOR_xen_version, XENVER_version));
 }
 
 static struct multicall_entry calls[16];
@@ -34,7 +34,7 @@ static void prepare_multicall(void)
 
 static void multicall(void)
 {
-    expect(hv_multicall(calls, 16));
+    expect(call2(__HYPERVISOR_multicall, HV_ARG(calls), 16));
 }
 
 static void finish_multicall(void)
@@ -45,13 +45,15 @@ static void finish_multicall(void)
 
 static void yield(void)
 {
-    expect(hv_sched_op(SCHEDOP_yield, NULL));
+    expect(call1(__HYPERVISOR_sched_op, SCHEDOP_yield));
 }
 
 /* An hour ahead: it never fires. */
 static void set_timer(void)
 {
-    expect(hv_set_timer_op(3600 * NS_PER_SEC));
+    uint64_t deadline = 3600 * NS_PER_SEC;
+
+    expect(call2(__HYPERVISOR_set_timer_op, (uint32_t)deadline, deadline >> 32));
 }
 
 static void cancel_timer(void)
@@ -61,8 +63,8 @@ static void cancel_timer(void)
 
 static void fpu_taskswitch(void)
 {
-    expect(hv_fpu_taskswitch(1));
-    expect(hv_fpu_taskswitch(0));
+    expect(call1(__HYPERVISOR_fpu_taskswitch, 1));
+    expect(call1(__HYPERVISOR_fpu_taskswitch, 0));
 }
 
 /* --- grants -------------------------------------------------------------------------------- */

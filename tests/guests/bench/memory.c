@@ -14,9 +14,9 @@
 
 #define MOST 128 /* entries in one mmu_update */
 
-static char *target;     /* MOST pages of unmapped addresses in the window, in one table */
+static char *target; /* MOST pages of unmapped addresses in the window, in one table */
 static void *frame_a, *frame_b;
-static pte_t entry[2];   /* maps of the two frames, put there in turn */
+static pte_t entry[2]; /* maps of the two frames, put there in turn */
 static unsigned int turn;
 
 static void prepare_entries(void)

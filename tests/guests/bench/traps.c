@@ -14,6 +14,7 @@
 #include <pv/page.h>
 #include <pv/start.h>
 #include <pv/trap.h>
+#include <xen/event_channel.h>
 #include <xen/physdev.h>
 
 #define SYSTEM_CALLS 100
@@ -127,7 +128,9 @@ static void prepare_event(void)
 
 static void send_event(void)
 {
-    expect(event_send(port));
+    struct evtchn_send send = {.port = port};
+
+    expect(call2(__HYPERVISOR_event_channel_op, EVTCHNOP_send, HV_ARG(&send)));
 }
 
 static void finish_event(void)
