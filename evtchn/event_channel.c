@@ -13,7 +13,7 @@
  *  E2  a port that is virq, and only such a port, is in a vcpu's virq_port[]; likewise pirq and pirq_port[].
  *  E3  a port's `vcpu` is the number of a vcpu that exists.
  *
- * Read next: ports.c, two_level.c, virq.c.
+ * Read next: ports.c, two_level.c, fifo.c, virq.c.
  */
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
@@ -283,13 +283,21 @@ int evtchn_close_all(struct domain *d)
 
 /*
  * EVTCHNOP_reset. Another domain's ports are closed only while a controller has it paused: it could not tell what
- * became of them.
+ * became of them. A domain that resets itself is back at the 2-level ABI. -ERESTART: call again.
  */
 int evtchn_reset(struct domain *d)
 {
+    int rc;
+
     if (d != current->domain && !d->controller_pause_count)
         return -EINVAL;
-    return evtchn_close_all(d);
+    rc = evtchn_close_all(d);
+    if (rc == 0 && d == current->domain) {
+        spin_lock(&d->evtchn_lock);
+        fifo_destroy(d);
+        spin_unlock(&d->evtchn_lock);
+    }
+    return rc;
 }
 
 static int reset(const struct evtchn_reset *op)
@@ -423,6 +431,56 @@ static int bind_vcpu(const struct evtchn_bind_vcpu *op)
     return rc;
 }
 
+/* ---- The FIFO ABI (fifo.c) ------------------------------------------------------------------------------ */
+
+/* EVTCHNOP_init_control: the first one switches the domain to the FIFO ABI. */
+static int init_control(struct evtchn_init_control *op)
+{
+    struct domain *d = current->domain;
+    struct vcpu *v = find_vcpu(d, op->vcpu);
+    int rc;
+
+    op->link_bits = EVTCHN_FIFO_LINK_BITS;
+    if (!v)
+        return -ENOENT;
+    spin_lock(&d->evtchn_lock);
+    rc = fifo_init_control(d, v, op->control_gfn, op->offset);
+    spin_unlock(&d->evtchn_lock);
+    return rc;
+}
+
+static int expand_array(const struct evtchn_expand_array *op)
+{
+    struct domain *d = current->domain;
+    int rc;
+
+    spin_lock(&d->evtchn_lock);
+    rc = d->evtchn.fifo ? fifo_expand_array(d, op->array_gfn) : -EOPNOTSUPP;
+    spin_unlock(&d->evtchn_lock);
+    return rc;
+}
+
+/* Takes effect when the port is put on a queue the next time. The 2-level ABI has no priorities: -ENOSYS. */
+static int set_priority(const struct evtchn_set_priority *op)
+{
+    struct domain *d = current->domain;
+    struct evtchn *e;
+    int rc = 0;
+
+    if (op->priority > EVTCHN_FIFO_PRIORITY_MIN)
+        return -EINVAL;
+    spin_lock(&d->evtchn_lock);
+    e = evtchn_lookup(d, op->port);
+    if (!e)
+        rc = -EINVAL;
+    else if (!d->evtchn.fifo)
+        rc = -ENOSYS;
+    else
+        e->priority = op->priority;
+    spin_unlock(&d->evtchn_lock);
+    return rc;
+}
+
 /* ---- The hypercalls ------------------------------------------------------------------------------------ */
 
 /* What is copied in for each operation, and whether it is copied back. Size 0: no such operation. */
@@ -441,6 +499,9 @@ static const struct {
     [EVTCHNOP_bind_vcpu] = {sizeof(struct evtchn_bind_vcpu), false},
     [EVTCHNOP_unmask] = {sizeof(struct evtchn_unmask), false},
     [EVTCHNOP_reset] = {sizeof(struct evtchn_reset), false},
+    [EVTCHNOP_init_control] = {sizeof(struct evtchn_init_control), true},
+    [EVTCHNOP_expand_array] = {sizeof(struct evtchn_expand_array), false},
+    [EVTCHNOP_set_priority] = {sizeof(struct evtchn_set_priority), false},
 };
 
 union operation {
@@ -455,6 +516,9 @@ union operation {
     struct evtchn_bind_vcpu bind_vcpu;
     struct evtchn_unmask unmask;
     struct evtchn_reset reset;
+    struct evtchn_init_control init_control;
+    struct evtchn_expand_array expand_array;
+    struct evtchn_set_priority set_priority;
 };
 
 static int operate(int cmd, union operation *op)
@@ -482,6 +546,12 @@ static int operate(int cmd, union operation *op)
         return unmask(&op->unmask);
     case EVTCHNOP_reset:
         return reset(&op->reset);
+    case EVTCHNOP_init_control:
+        return init_control(&op->init_control);
+    case EVTCHNOP_expand_array:
+        return expand_array(&op->expand_array);
+    case EVTCHNOP_set_priority:
+        return set_priority(&op->set_priority);
     default:
         return -ENOSYS;
     }

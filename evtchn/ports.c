@@ -5,7 +5,7 @@
  * Ports come in buckets, allocated as the lowest free port moves up, and kept until the domain ends: so a port number that
  * was valid once stays safe to look up. Port 0 is reserved: 0 means "no port" everywhere in the ABI.
  *
- * Read next: event_channel.c (the operations), two_level.c (how the guest learns of an event).
+ * Read next: event_channel.c (the operations), two_level.c and fifo.c (how the guest learns of an event).
  */
 #include <ringlet/hypercall.h>
 #include <ringlet/ports.h>
@@ -36,6 +36,12 @@ static int add_bucket(struct domain *d)
     return 0;
 }
 
+/* A port that is free but still linked into a queue of the FIFO ABI waits until the guest has taken it off. */
+static bool reusable(const struct domain *d, evtchn_port_t port)
+{
+    return evtchn_at(d, port)->state == EVTCHN_FREE && !(d->evtchn.fifo && fifo_is_linked(d, port));
+}
+
 /*
  * The lowest port that is free, for a new channel. The caller sets its state. -EINVAL: the domain is dying; -ENOSPC: all
  * ports it may have are used; -ENOMEM.
@@ -48,11 +54,11 @@ int evtchn_alloc_port(struct domain *d)
 
     if (d->state != DOMAIN_ALIVE)
         return -EINVAL;
-    for (port = t->first_free; port < t->valid_ports; port++) {
-        if (evtchn_at(d, port)->state == EVTCHN_FREE)
-            break;
-    }
-    t->first_free = port;
+    while (t->first_free < t->valid_ports && evtchn_at(d, t->first_free)->state != EVTCHN_FREE)
+        t->first_free++;
+    port = t->first_free;
+    while (port < t->valid_ports && !reusable(d, port))
+        port++;
     if (port >= limit)
         return -ENOSPC;
     if (port == t->valid_ports && add_bucket(d))
@@ -66,7 +72,10 @@ void evtchn_free_port(struct domain *d, evtchn_port_t port)
 {
     struct evtchn *e = evtchn_at(d, port);
 
-    two_level_clear_pending(d, port);
+    if (d->evtchn.fifo)
+        fifo_clear_pending(d, port);
+    else
+        two_level_clear_pending(d, port);
     e->state = EVTCHN_FREE;
     e->vcpu = 0;
     e->priority = EVTCHN_FIFO_PRIORITY_DEFAULT;
@@ -76,17 +85,28 @@ void evtchn_free_port(struct domain *d, evtchn_port_t port)
 
 void evtchn_set_pending(struct domain *d, evtchn_port_t port)
 {
-    two_level_set_pending(d, d->vcpus[evtchn_at(d, port)->vcpu], port);
+    if (d->evtchn.fifo)
+        fifo_set_pending(d, port);
+    else
+        two_level_set_pending(d, d->vcpus[evtchn_at(d, port)->vcpu], port);
 }
 
 bool evtchn_is_pending(const struct domain *d, evtchn_port_t port)
 {
-    return two_level_is_pending(d, port);
+    return d->evtchn.fifo ? fifo_is_pending(d, port) : two_level_is_pending(d, port);
+}
+
+static bool is_masked(const struct domain *d, evtchn_port_t port)
+{
+    return d->evtchn.fifo ? fifo_is_masked(d, port) : two_level_is_masked(d, port);
 }
 
 void evtchn_unmask(struct domain *d, evtchn_port_t port)
 {
-    two_level_unmask(d, d->vcpus[evtchn_at(d, port)->vcpu], port);
+    if (d->evtchn.fifo)
+        fifo_unmask(d, port);
+    else
+        two_level_unmask(d, d->vcpus[evtchn_at(d, port)->vcpu], port);
 }
 
 bool evtchn_port_valid(struct domain *d, evtchn_port_t port)
@@ -150,6 +170,7 @@ void evtchn_destroy(struct domain *d)
         return;
     while (evtchn_close_all(d))
         ;
+    fifo_destroy(d);
     for (unsigned i = 0; i < t->valid_ports / EVTCHN_BUCKET; i++)
         xfree(t->buckets[i]);
     xfree(t->buckets);
@@ -174,6 +195,6 @@ void evtchn_dump(struct domain *d)
             printk(" d%u:%u", e->u.interdomain.remote, e->u.interdomain.port);
         else
             printk(" %u", e->u.virq);
-        printk("%s%s\n", evtchn_is_pending(d, port) ? " pending" : "", two_level_is_masked(d, port) ? " masked" : "");
+        printk("%s%s\n", evtchn_is_pending(d, port) ? " pending" : "", is_masked(d, port) ? " masked" : "");
     }
 }

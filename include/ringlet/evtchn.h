@@ -26,12 +26,13 @@ enum evtchn_state {
 };
 
 struct evtchn {
-    uint8_t state; /* enum evtchn_state */
-    uint8_t vcpu;  /* vcpu that is notified */
-    /* FIFO ABI only, see evtchn/fifo.c */
-    uint8_t priority;
-    uint8_t last_priority, last_vcpu; /* the queue it was last put on */
-    bool pending;                     /* came while the guest had no event word for it */
+    uint8_t state : 4;    /* enum evtchn_state */
+    uint8_t priority : 4; /* FIFO ABI: 0, highest, to 15 */
+    uint8_t vcpu;         /* vcpu that is notified */
+    /* FIFO ABI only; fifo_lock. See evtchn/fifo.c */
+    uint8_t last_priority; /* the queue it was last put on: of this priority ... */
+    uint8_t last_vcpu : 7; /* ... and this vcpu */
+    uint8_t pending : 1;   /* came while the guest had no event word for it */
     union {
         struct {
             domid_t remote;
@@ -44,6 +45,8 @@ struct evtchn {
         uint32_t pirq;
     } u;
 };
+_Static_assert(sizeof(struct evtchn) == 12, "two buckets to a page");
+_Static_assert(XEN_LEGACY_MAX_VCPUS <= 128, "last_vcpu has seven bits");
 
 /* Ports come in buckets, allocated when first used. The 2-level ABI of x86_32 has 32 x 32 ports, FIFO 2^17. */
 #define EVTCHN_BUCKET 128

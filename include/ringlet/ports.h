@@ -44,4 +44,15 @@ bool two_level_is_pending(const struct domain *d, evtchn_port_t port);
 bool two_level_is_masked(const struct domain *d, evtchn_port_t port);
 void two_level_unmask(struct domain *d, struct vcpu *v, evtchn_port_t port);
 
+/* evtchn/fifo.c. evtchn_lock is held, but for fifo_set_pending(), which takes fifo_lock itself. */
+int fifo_init_control(struct domain *d, struct vcpu *v, uint64_t mfn, uint32_t offset);
+int fifo_expand_array(struct domain *d, uint64_t mfn);
+void fifo_destroy(struct domain *d);
+void fifo_set_pending(struct domain *d, evtchn_port_t port);
+void fifo_clear_pending(struct domain *d, evtchn_port_t port);
+bool fifo_is_pending(const struct domain *d, evtchn_port_t port);
+bool fifo_is_masked(const struct domain *d, evtchn_port_t port);
+bool fifo_is_linked(const struct domain *d, evtchn_port_t port);
+void fifo_unmask(struct domain *d, evtchn_port_t port);
+
 #endif
