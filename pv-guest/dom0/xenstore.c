@@ -222,7 +222,8 @@ static const char *reply_with(struct request *r, const void *data, size_t size)
 {
     if (size > sizeof r->reply - r->reply_bytes)
         return "E2BIG";
-    memcpy(r->reply + r->reply_bytes, data, size);
+    if (size) /* data of an empty value is NULL, which memcpy may not be given */
+        memcpy(r->reply + r->reply_bytes, data, size);
     r->reply_bytes += size;
     return NULL;
 }

@@ -4,15 +4,18 @@
  *
  * The sanitizers see reads outside the file; this harness sees the rest: whatever is accepted must
  * satisfy the numbered promises of include/ringlet/elfload.h, because two domain builders copy
- * bytes and write pages by them without looking again.
+ * bytes and write pages by them without looking again. An accepted kernel then goes on to the
+ * control domain's builder, which plans a domain for it and writes the page tables.
  *
- * units: xen/elfload.c
+ * units: xen/elfload.c pv-guest/dom0/layout.c
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <ringlet/elfload.h>
+
+#include "../../pv-guest/dom0/build.h"
 
 #define CHECK(x) ((x) ? (void)0 : abort())
 
@@ -60,6 +63,24 @@ static void check_kernel(const struct elf_kernel *k)
     CHECK(memchr(k->xen_version, 0, sizeof k->xen_version));
 }
 
+/* Plans a domain of mib (1..256) MiB. */
+static void check_plan(const struct elf_kernel *k, uint32_t mib)
+{
+    static uint32_t p2m[256 * 256];
+    static uint64_t entries[512];
+    uint32_t pages = mib * 256;
+    struct layout l;
+
+    if (layout_plan(&l, k->virt_base, k->kernel_end, 5000, pages))
+        return;
+    CHECK(l.ramdisk >= k->kernel_end && l.p2m > l.ramdisk && l.start_info > l.p2m);
+    CHECK(l.store > l.start_info && l.console > l.store && l.tables > l.console);
+    CHECK(l.stack == l.tables + l.n_tables * 4096 && l.stack < l.mapped_end);
+    CHECK(l.mapped_end <= ELF_HV_START && (l.stack - l.base) / 4096 < pages);
+    for (uint32_t i = 0; i < l.n_tables; i++)
+        layout_table(&l, i, p2m, pages, entries);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct elf_kernel k;
@@ -71,5 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     check_segments(&k, data, size);
     check_kernel(&k);
+    check_plan(&k, 4);
+    check_plan(&k, 1 + data[size - 1]);
     return 0;
 }
