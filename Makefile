@@ -187,11 +187,17 @@ lint: check-headers ## Layout, static analysis, headers, length of functions, op
 	tools/check-style
 	tools/cppcheck $B
 
-check-headers: $(OFFSETS) ## Every header of the hypervisor compiles alone
-	@for header in $(HV_H:include/%=%); do \
-	  echo "#include <$$header>" | $(HV_CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -fsyntax-only -x c - || \
+GUEST_H = $(sort $(wildcard $(GUEST_LIB)/include/pv/*.h pv-guest/*/*.h tests/guests/*/*.h))
+
+check-headers: $(OFFSETS) $(GUEST_READY) ## Every header compiles alone
+	@for header in $(HV_H); do \
+	  $(HV_CC) $(HV_CPPFLAGS) $(HV_CFLAGS) -fsyntax-only -x c -include $$header /dev/null || \
 	  { echo "check-headers: $$header does not compile alone"; exit 1; }; done
-	@echo 'check-headers: $(words $(HV_H)) headers compile alone'
+	@for header in $(GUEST_H); do \
+	  $(GUEST_CROSS)gcc $(GUEST_CPPFLAGS) $(GUEST_CFLAGS) -Iinclude -fsyntax-only -x c \
+	  -include $$header /dev/null || \
+	  { echo "check-headers: $$header does not compile alone"; exit 1; }; done
+	@echo 'check-headers: $(words $(HV_H) $(GUEST_H)) headers compile alone'
 
 format: ## Lay out every source file as .clang-format says
 	clang-format -i $(SOURCES)
