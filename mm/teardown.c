@@ -112,7 +112,10 @@ int relinquish_memory(struct domain *d)
         d->teardown_phase = PHASE_GRANTS;
         /* fall through */
     case PHASE_GRANTS:
-        grant_table_release_mappings(d);
+        grant_table_close(d);
+        rc = grant_table_release_mappings(d);
+        if (rc)
+            return rc;
         d->teardown_cursor = d->page_list;
         d->teardown_phase = PHASE_TYPES;
         /* fall through */
