@@ -79,7 +79,7 @@ static int configure(struct domain *d, const struct xen_domctl_createdomain *c)
 /*
  * createdomain
  *  1. domain 0 or an id from DOMID_FIRST_RESERVED up asks for any free id; another one must be free: -EEXIST.
- *  2. Only PV domains, 1 to MAX_VCPUS vcpus, without an IOMMU or tracing: -EINVAL. Limits above ours: -EINVAL.
+ *  2. Only PV domains, 1 to MAX_VCPUS vcpus, without an IOMMU or tracing: -EINVAL. Limits above ours are cut.
  *  3. The domain starts paused, with no memory and no vcpus; its id is returned in the request.
  */
 int domctl_createdomain(struct domain *unused, struct xen_domctl *op)
