@@ -55,8 +55,8 @@ static long query_reservation(unsigned op, const void *guest_arg)
         rc = d->max_pages;
         break;
     default:
-        /* The guest itself keeps this number, one above its highest pfn. */
-        rc = (long)d->shared_info->arch.max_pfn - 1;
+        /* The guest itself keeps this number, one above its highest pfn. A dying one has no shared_info any more. */
+        rc = d->state == DOMAIN_ALIVE ? (long)d->shared_info->arch.max_pfn - 1 : -ESRCH;
         break;
     }
     put_domain(d);
