@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cmdline.c: the boot command line: words separated by blanks, each NAME or NAME=VALUE, the names being Xen's, so
- * that a boot entry written for Xen works here. Words of Xen that have no meaning here, and words nobody knows, are
- * reported and ignored. The loader's own first word (QEMU puts the file name there, GRUB 2 does not) is the
- * caller's affair.
+ * cmdline.c: the boot command line: words separated by blanks, each NAME or NAME=VALUE, the names
+ * being Xen's, so that a boot entry written for Xen works here. Words of Xen that have no meaning
+ * here, and words nobody knows, are reported and ignored. The loader's own first word (QEMU puts
+ * the file name there, GRUB 2 does not) is the caller's affair.
  *
  * Parsed once, at boot, before the console exists: what is said here is shown when it does.
  *
@@ -49,7 +49,9 @@ static bool parse_console(const char *value)
     return options.console_serial || options.console_vga || !strcmp(value, "none");
 }
 
-/* com1=BAUD[/CLOCK][,DPS[,PORT[,IRQ...]]]. Only 8n1 exists here; `auto` keeps what the default is. */
+/*
+ * com1=BAUD[/CLOCK][,DPS[,PORT[,IRQ...]]]. Only 8n1 exists here; `auto` keeps what the default is.
+ */
 static bool parse_com1(const char *value)
 {
     const char *end;
@@ -123,7 +125,10 @@ static bool parse_guest_loglvl(const char *value)
     return parse_levels(value, &options.guest_loglvl_unrationed, &options.guest_loglvl);
 }
 
-/* dom0_mem=SIZE, also min:SIZE and max:SIZE, several with commas. Only the plain size sets how much is given. */
+/*
+ * dom0_mem=SIZE, also min:SIZE and max:SIZE, several with commas. Only the plain size sets how much
+ * is given.
+ */
 static bool parse_dom0_mem(const char *value)
 {
     for (;;) {
@@ -197,7 +202,10 @@ static void parse_word(const char *text)
     printk("Command line: unknown word \"%s\" ignored\n", text);
 }
 
-/* Read the whole command line into `options`. It is kept for XENVER_commandline; what does not fit is cut. */
+/*
+ * Read the whole command line into `options`. It is kept for XENVER_commandline; what does not fit
+ * is cut.
+ */
 void __init cmdline_parse(const char *s)
 {
     char word[128];

@@ -2,14 +2,15 @@
 /*
  * console.c: one console for the hypervisor and the initial domain.
  *
- * Output goes to the devices `console=` names and into a ring in memory, which sysctl readconsole and the first
- * moments of boot use: what is said before the devices are known is shown when they are. The hypervisor's own lines
- * carry the prefix "(XEN) ", which is what Xen's users and their scripts look for; the initial domain's output goes
- * out as it is. Devices are polled (serial.c), so a message is out when printk returns, whatever happens next:
- * what Xen calls sync_console is the only way here.
+ * Output goes to the devices `console=` names and into a ring in memory, which sysctl readconsole
+ * and the first moments of boot use: what is said before the devices are known is shown when they
+ * are. The hypervisor's own lines carry the prefix "(XEN) ", which is what Xen's users and their
+ * scripts look for; the initial domain's output goes out as it is. Devices are polled (serial.c),
+ * so a message is out when printk returns, whatever happens next: what Xen calls sync_console is
+ * the only way here.
  *
- * Input comes from the serial line. It belongs to the initial domain once that exists, and to the hypervisor's keys
- * (keys.c) before, or after Ctrl-A was typed three times.
+ * Input comes from the serial line. It belongs to the initial domain once that exists, and to the
+ * hypervisor's keys (keys.c) before, or after Ctrl-A was typed three times.
  *
  * Read next: cmdline.c, keys.c, console_io.c (the initial domain's side).
  */
@@ -19,7 +20,10 @@
 #define PREFIX "(XEN) "
 #define SWITCH_KEY 0x01 /* Ctrl-A */
 
-/* Sizes are powers of two; indexes run freely and wrap at 2^32, so producer - consumer is what is in a ring. */
+/*
+ * Sizes are powers of two; indexes run freely and wrap at 2^32, so producer - consumer is what is
+ * in a ring.
+ */
 #define OUTPUT_RING 16384u
 #define INPUT_RING 256u
 
@@ -39,7 +43,10 @@ static uint32_t guest_input_start, guest_input_end;
 static bool input_to_hypervisor;
 static unsigned switch_keys; /* how many of the last characters were SWITCH_KEY */
 
-/* The hypervisor is about to stop: a lock held by whoever was interrupted must not keep the reason from being seen. */
+/*
+ * The hypervisor is about to stop: a lock held by whoever was interrupted must not keep the reason
+ * from being seen.
+ */
 static bool locks_ignored;
 
 static void lock_console(void)
@@ -100,8 +107,8 @@ void console_message(const char *s, size_t n)
 }
 
 /*
- * Copy up to n characters of past output, from *index on, and move *index behind them. An index that the ring has
- * forgotten, or never had, becomes the oldest one. Returns how many were copied.
+ * Copy up to n characters of past output, from *index on, and move *index behind them. An index
+ * that the ring has forgotten, or never had, becomes the oldest one. Returns how many were copied.
  */
 size_t console_output_read(uint32_t *index, char *buf, size_t n)
 {
@@ -131,7 +138,10 @@ void console_output_forget(uint32_t index)
     unlock_console();
 }
 
-/* From the UART's interrupt: take what has arrived. What to do with it is decided with nothing interrupted. */
+/*
+ * From the UART's interrupt: take what has arrived. What to do with it is decided with nothing
+ * interrupted.
+ */
 void console_input_interrupt(void)
 {
     int c;
@@ -156,7 +166,10 @@ static bool next_typed(char *c)
     return any;
 }
 
-/* Give one character to whoever has the input. The domain's ring loses what does not fit, as a UART would. */
+/*
+ * Give one character to whoever has the input. The domain's ring loses what does not fit, as a UART
+ * would.
+ */
 static void input_char(char c)
 {
     if (input_to_hypervisor || !initial_domain) {
@@ -224,7 +237,6 @@ void __init console_init_early(const char *cmdline)
 /* Boot, once interrupts and softirqs work: input. */
 void __init console_init(void)
 {
-    keys_init();
     softirq_register(SOFTIRQ_CONSOLE, handle_typed);
     if (options.console_serial)
         serial_irq_enable();

@@ -2,9 +2,10 @@
 /*
  * console_io.c: the console hypercall (xen/xen.h, HYPERVISOR_console_io).
  *
- * The initial domain writes to the machine's console as it is, and reads what is typed there. Other domains have consoles
- * of their own, carried by the control domain; what they write here, usually before that works, is gathered into
- * lines, cleaned of control characters, and printed as log messages of the hypervisor: "(d3) text".
+ * The initial domain writes to the machine's console as it is, and reads what is typed there. Other
+ * domains have consoles of their own, carried by the control domain; what they write here, usually
+ * before that works, is gathered into lines, cleaned of control characters, and printed as log
+ * messages of the hypervisor: "(d3) text".
  *
  * Read next: console.c.
  */
@@ -19,15 +20,17 @@
 /* Guards `line` and `line_length` of every domain. */
 static spinlock_t line_lock = SPINLOCK_INIT(RANK_LINE);
 
-/* Characters other than these would let a guest forge the hypervisor's lines or drive the terminal. */
+/*
+ * Characters other than these would let a guest forge the hypervisor's lines or drive the terminal.
+ */
 static bool printable(char c)
 {
     return (c >= ' ' && c <= '~') || c == '\t';
 }
 
 /*
- * Take the characters of an unprivileged domain up to the end of a line or of the piece; print the line when it is
- * whole or the buffer full. Returns how many characters were taken.
+ * Take the characters of an unprivileged domain up to the end of a line or of the piece; print the
+ * line when it is whole or the buffer full. Returns how many characters were taken.
  */
 static unsigned gather_line(struct domain *d, const char *s, unsigned n)
 {
@@ -51,7 +54,8 @@ static unsigned gather_line(struct domain *d, const char *s, unsigned n)
 
 /*
  * CONSOLEIO_write
- *  1. `count` bytes are read from `buffer`; zero is no error. A bad address gives -EFAULT; pieces before it are out.
+ *  1. `count` bytes are read from `buffer`; zero is no error. A bad address gives -EFAULT; pieces
+ *     before it are out.
  *  2. The call gives way to others between pieces and goes on with the rest.
  */
 static long console_io_write(char *buffer, uint32_t count)
@@ -76,8 +80,10 @@ static long console_io_write(char *buffer, uint32_t count)
 
 /*
  * CONSOLEIO_read, for the initial domain
- *  1. Returns how many bytes were typed and copied: at most `count`, at once, zero when there are none.
- *  2. -E2BIG for a count that could not be told from an error. On -EFAULT what was taken so far is lost.
+ *  1. Returns how many bytes were typed and copied: at most `count`, at once, zero when there are
+ *     none.
+ *  2. -E2BIG for a count that could not be told from an error. On -EFAULT what was taken so far is
+ *     lost.
  */
 static long console_io_read(char *buffer, uint32_t count)
 {

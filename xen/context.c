@@ -2,10 +2,11 @@
 /*
  * context.c: the public vcpu_guest_context (xen/arch-x86/xen.h) into a vcpu and out of it.
  *
- * One structure holds all a guest's processor has: registers, page tables, descriptor tables, trap table, callbacks. It
- * starts a domain's first vcpu (domctl setvcpucontext, and the initial domain's builder), further ones (VCPUOP_initialise)
- * and serves debuggers. All of it is the caller's invention, so everything is checked before anything is changed; what
- * can fail later (references on page and descriptor tables) is taken first and given back on failure.
+ * One structure holds all a guest's processor has: registers, page tables, descriptor tables, trap
+ * table, callbacks. It starts a domain's first vcpu (domctl setvcpucontext, and the initial
+ * domain's builder), further ones (VCPUOP_initialise) and serves debuggers. All of it is the
+ * caller's invention, so everything is checked before anything is changed; what can fail later
+ * (references on page and descriptor tables) is taken first and given back on failure.
  *
  * Read next: mm/baseptr.c, mm/descriptor_tables.c.
  */
@@ -21,7 +22,10 @@ _Static_assert(sizeof(((struct vcpu *)NULL)->fpu) ==
                    sizeof(((struct vcpu_guest_context *)NULL)->fpu_ctxt),
                "both are one FXSAVE area");
 
-/* FXSAVE area: MXCSR stands at byte 24 (SDM vol. 1, 10.5.1). Loading a reserved bit would fault, in ring 0. */
+/*
+ * FXSAVE area: MXCSR stands at byte 24 (SDM vol. 1, 10.5.1). Loading a reserved bit would fault, in
+ * ring 0.
+ */
 #define FXSAVE_MXCSR 24
 #define MXCSR_VALID 0x0000ffbfu
 
@@ -29,9 +33,9 @@ _Static_assert(sizeof(((struct vcpu *)NULL)->fpu) ==
 #define EFLAGS_STATUS 0x000008d5u /* CF, PF, AF, ZF, SF, OF */
 
 /*
- * The flags a guest may run with. Its IOPL is virtual, so the real one stays 0 (or CLI, STI and ports would work); IF
- * stays set, for the hypervisor's interrupts (the guest masks events, not interrupts); no virtual-8086 mode, and
- * no NT, which would make IRET switch tasks.
+ * The flags a guest may run with. Its IOPL is virtual, so the real one stays 0 (or CLI, STI and
+ * ports would work); IF stays set, for the hypervisor's interrupts (the guest masks events, not
+ * interrupts); no virtual-8086 mode, and no NT, which would make IRET switch tasks.
  */
 uint32_t sanitise_eflags(uint32_t eflags)
 {
@@ -39,7 +43,10 @@ uint32_t sanitise_eflags(uint32_t eflags)
     return eflags | EFLAGS_IF | EFLAGS_FIXED;
 }
 
-/* A selector field of the ABI that is 32 bits wide, made one that a guest may have. false: the hypervisor's. */
+/*
+ * A selector field of the ABI that is 32 bits wide, made one that a guest may have. false: the
+ * hypervisor's.
+ */
 static bool code_selector_ok(uint32_t field, uint16_t *sel)
 {
     *sel = (uint16_t)field;
@@ -57,8 +64,8 @@ static bool trap_table_ok(const struct vcpu_guest_context *c)
 }
 
 /*
- * A vcpu that has been started keeps its page and descriptor tables: they belong to what it is doing, and the guest
- * changes them by hypercalls. 0, or -EOPNOTSUPP.
+ * A vcpu that has been started keeps its page and descriptor tables: they belong to what it is
+ * doing, and the guest changes them by hypercalls. 0, or -EOPNOTSUPP.
  */
 static int check_same_tables(const struct vcpu *v, const struct vcpu_guest_context *c)
 {
@@ -92,7 +99,10 @@ static int check_context(const struct vcpu *v, const struct vcpu_guest_context *
     return v->initialised ? check_same_tables(v, c) : 0;
 }
 
-/* The domain's assists come with the context of vcpu 0, and one of them decides where an L3 may lie. */
+/*
+ * The domain's assists come with the context of vcpu 0, and one of them decides where an L3 may
+ * lie.
+ */
 static void set_assists(struct domain *d, uint32_t assists)
 {
     d->vm_assist = assists;
@@ -100,8 +110,8 @@ static void set_assists(struct domain *d, uint32_t assists)
 }
 
 /*
- * Take the references of GDT, LDT and page tables, in this order: what may take long comes last, so that it need never
- * be undone here. On an error none is held. mm_lock is held.
+ * Take the references of GDT, LDT and page tables, in this order: what may take long comes last, so
+ * that it need never be undone here. On an error none is held. mm_lock is held.
  */
 static int take_tables(struct vcpu *v, const struct vcpu_guest_context *c)
 {
@@ -162,8 +172,9 @@ static void set_fpu(struct vcpu *v, const struct vcpu_guest_context *c)
 }
 
 /*
- * General registers. Of the selectors only cs decides how privileged the guest is, and RPL 0 is never left there; a
- * bad selector makes the IRET into the guest fault, which the guest hears of by its failsafe callback.
+ * General registers. Of the selectors only cs decides how privileged the guest is, and RPL 0 is
+ * never left there; a bad selector makes the IRET into the guest fault, which the guest hears of by
+ * its failsafe callback.
  */
 static void set_registers(struct vcpu *v, const struct vcpu_guest_context *c)
 {
@@ -197,8 +208,9 @@ static void set_traps_and_callbacks(struct vcpu *v, const struct vcpu_guest_cont
 }
 
 /*
- * Control and debug registers. Only TS is the guest's own in CR0; CR4 is what it may believe. Debug registers that
- * debugreg_values_ok() passed are taken one by one, DR7 last, when the addresses it enables stand.
+ * Control and debug registers. Only TS is the guest's own in CR0; CR4 is what it may believe. Debug
+ * registers that debugreg_values_ok() passed are taken one by one, DR7 last, when the addresses it
+ * enables stand.
  */
 static void set_system_registers(struct vcpu *v, const struct vcpu_guest_context *c)
 {
@@ -225,7 +237,8 @@ static void set_online(struct vcpu *v, bool online)
 /*
  * Give a vcpu a whole new state. It must not be running: not started yet, or its domain paused.
  *
- *  1. -EINVAL: a value no vcpu may have (see check_context), page or descriptor tables that are none, a dying domain.
+ *  1. -EINVAL: a value no vcpu may have (see check_context), page or descriptor tables that are
+ *     none, a dying domain.
  *  2. -EOPNOTSUPP: the vcpu has run before, and its page or descriptor tables would change.
  *  3. -ERESTART: validating the page tables takes longer; call again with the same context.
  *  4. On any error nothing has changed, but for validation done so far.

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * domctl.c: the hypercall domctl (xen/domctl.h), by which the control domain builds, runs, looks at and ends domains.
+ * domctl.c: the hypercall domctl (xen/domctl.h), by which the control domain builds, runs, looks at
+ * and ends domains.
  *
- * One request structure, one command, one domain. This file checks what all commands have in common and looks the rest up in
- * a table; the commands themselves are in domctl_domain.c, domctl_vcpu.c and domctl_access.c. A command that is not in the
- * table is answered with -ENOSYS; docs/abi-coverage.md lists them.
+ * One request structure, one command, one domain. This file checks what all commands have in common
+ * and looks the rest up in a table; the commands themselves are in domctl_domain.c, domctl_vcpu.c
+ * and domctl_access.c. A command that is not in the table is answered with -ENOSYS;
+ * docs/abi-coverage.md lists them.
  *
  * Read next: domctl_domain.c.
  */
@@ -84,10 +86,12 @@ static int perform(const struct command *c, struct xen_domctl *op)
 
 /*
  * Rules for every command
- *  1. interface_version is the one of the headers this was built with: -EACCES. The structures change with it.
+ *  1. interface_version is the one of the headers this was built with: -EACCES. The structures
+ *     change with it.
  *  2. Only privileged domains: -EPERM.
  *  3. A command that does not exist here gives -ENOSYS, a domain that does not exist -ESRCH.
- *  4. Long work is done in parts: the caller's request is issued again, unchanged, until it is finished.
+ *  4. Long work is done in parts: the caller's request is issued again, unchanged, until it is
+ *     finished.
  */
 asmlinkage long do_domctl(void *guest_domctl)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * domctl_access.c: control operations on a domain's frames, and on what of the machine it may touch (xen/domctl.h).
+ * domctl_access.c: control operations on a domain's frames, and on what of the machine it may touch
+ * (xen/domctl.h).
  *
  * Read next: hypercall/table.c (write_hypercall_page), traps/ioports.c (who asks the port bitmap).
  */
@@ -20,7 +21,8 @@ static struct frame *get_domain_frame(struct domain *d, uint64_t mfn)
 
 /*
  * hypercall_init: fills one frame of the domain with hypercall stubs.
- *  1. -EINVAL: not the domain's frame. -EPERM: in use as a page or descriptor table, which must not be overwritten.
+ *  1. -EINVAL: not the domain's frame. -EPERM: in use as a page or descriptor table, which must not
+ *     be overwritten.
  */
 int domctl_hypercall_init(struct domain *d, struct xen_domctl *op)
 {
@@ -89,8 +91,9 @@ int domctl_getpageframeinfo3(struct domain *d, struct xen_domctl *op)
 }
 
 /*
- * iomem_permission: a domain may map all of the machine's memory-mapped devices (the initial domain) or none: single
- * ranges are not kept. Taking away what is not there succeeds; anything else is -ENOSYS.
+ * iomem_permission: a domain may map all of the machine's memory-mapped devices (the initial
+ * domain) or none: single ranges are not kept. Taking away what is not there succeeds; anything
+ * else is -ENOSYS.
  */
 int domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
 {
@@ -137,7 +140,10 @@ int domctl_ioport_permission(struct domain *d, struct xen_domctl *op)
     return 0;
 }
 
-/* irq_permission: physical interrupts are the initial domain's alone. Taking away succeeds, for there is nothing. */
+/*
+ * irq_permission: physical interrupts are the initial domain's alone. Taking away succeeds, for
+ * there is nothing.
+ */
 int domctl_irq_permission(struct domain *d, struct xen_domctl *op)
 {
     (void)d;

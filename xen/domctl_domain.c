@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * domctl_domain.c: control operations on a domain as a whole (xen/domctl.h): made, paused, described, ended.
+ * domctl_domain.c: control operations on a domain as a whole (xen/domctl.h): made, paused,
+ * described, ended.
  *
  * Read next: domain.c (what they act on), domctl_vcpu.c.
  */
@@ -12,10 +13,16 @@
 #define TSC_MODE_DEFAULT 0
 #define TSC_MODE_NATIVE 2
 
-/* Slots of the reserved ids (DOMID_SELF, DOMID_IO, ...): a domain in one of them would own their frames. */
+/*
+ * Slots of the reserved ids (DOMID_SELF, DOMID_IO, ...): a domain in one of them would own their
+ * frames.
+ */
 #define FIRST_RESERVED_SLOT (DOMID_FIRST_RESERVED & (NR_DOMAIN_SLOTS - 1))
 
-/* Flags a PV domain may have: it may serve xenstore; out-of-sync shadows are an option of shadow page tables. */
+/*
+ * Flags a PV domain may have: it may serve xenstore; out-of-sync shadows are an option of shadow
+ * page tables.
+ */
 #define FLAGS_VALID (XEN_DOMCTL_CDF_xs_domain | XEN_DOMCTL_CDF_oos_off)
 
 static bool id_free(domid_t id)
@@ -25,7 +32,10 @@ static bool id_free(domid_t id)
     return slot < FIRST_RESERVED_SLOT && !domain_slots[slot];
 }
 
-/* The id asked for, if it names one, else the next free one behind the last given. 0: none. domctl_lock is held. */
+/*
+ * The id asked for, if it names one, else the next free one behind the last given. 0: none.
+ * domctl_lock is held.
+ */
 static int choose_id(domid_t asked, domid_t *id)
 {
     static domid_t last; /* domctl_lock */
@@ -78,8 +88,10 @@ static int configure(struct domain *d, const struct xen_domctl_createdomain *c)
 
 /*
  * createdomain
- *  1. domain 0 or an id from DOMID_FIRST_RESERVED up asks for any free id; another one must be free: -EEXIST.
- *  2. Only PV domains, 1 to MAX_VCPUS vcpus, without an IOMMU or tracing: -EINVAL. Limits above ours are cut.
+ *  1. domain 0 or an id from DOMID_FIRST_RESERVED up asks for any free id; another one must be
+ *     free: -EEXIST.
+ *  2. Only PV domains, 1 to MAX_VCPUS vcpus, without an IOMMU or tracing: -EINVAL. Limits above
+ *     ours are cut.
  *  3. The domain starts paused, with no memory and no vcpus; its id is returned in the request.
  */
 int domctl_createdomain(struct domain *unused, struct xen_domctl *op)
@@ -108,8 +120,8 @@ int domctl_createdomain(struct domain *unused, struct xen_domctl *op)
 }
 
 /*
- * destroydomain: gives back all the domain has. The domain stays, without a name that works, until the last frame
- * that others have mapped is unmapped.
+ * destroydomain: gives back all the domain has. The domain stays, without a name that works, until
+ * the last frame that others have mapped is unmapped.
  */
 int domctl_destroydomain(struct domain *d, struct xen_domctl *op)
 {
@@ -137,7 +149,9 @@ int domctl_resumedomain(struct domain *d, struct xen_domctl *op)
     return 0;
 }
 
-/* The vcpus' part of the description: blocked only if all that are online are, running if any is. */
+/*
+ * The vcpus' part of the description: blocked only if all that are online are, running if any is.
+ */
 static void sum_up_vcpus(struct domain *d, struct xen_domctl_getdomaininfo *info)
 {
     bool running = false, blocked = true;
@@ -189,8 +203,8 @@ void get_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
 }
 
 /*
- * getdomaininfo: describes the domain named, or the next above it when there is none: callers compare the id returned.
- * -ESRCH: none above either. -EINVAL: not an id.
+ * getdomaininfo: describes the domain named, or the next above it when there is none: callers
+ * compare the id returned. -ESRCH: none above either. -EINVAL: not an id.
  */
 int domctl_getdomaininfo(struct domain *d, struct xen_domctl *op)
 {
@@ -257,7 +271,10 @@ int domctl_get_address_size(struct domain *d, struct xen_domctl *op)
     return 0;
 }
 
-/* settscinfo: guests read the processor's own TSC; modes that would emulate it are refused with -EOPNOTSUPP. */
+/*
+ * settscinfo: guests read the processor's own TSC; modes that would emulate it are refused with
+ * -EOPNOTSUPP.
+ */
 int domctl_settscinfo(struct domain *d, struct xen_domctl *op)
 {
     uint32_t mode = op->u.tsc_info.tsc_mode;

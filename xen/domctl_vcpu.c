@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * domctl_vcpu.c: control operations on vcpus (xen/domctl.h): their state, and on which processors they may run.
+ * domctl_vcpu.c: control operations on vcpus (xen/domctl.h): their state, and on which processors
+ * they may run.
  *
  * Read next: context.c, sched.c.
  */
@@ -15,8 +16,8 @@ static struct vcpu *find_vcpu(const struct domain *d, uint32_t id)
 }
 
 /*
- * max_vcpus: makes the vcpus, all of them down. The number must be the one createdomain was given: -EINVAL. A
- * second call makes those that the first had no memory for: -ENOMEM.
+ * max_vcpus: makes the vcpus, all of them down. The number must be the one createdomain was given:
+ * -EINVAL. A second call makes those that the first had no memory for: -ENOMEM.
  */
 int domctl_max_vcpus(struct domain *d, struct xen_domctl *op)
 {
@@ -33,8 +34,24 @@ int domctl_max_vcpus(struct domain *d, struct xen_domctl *op)
 }
 
 /*
- * setvcpucontext: a NULL context takes the vcpu back to the state it was created in. Otherwise see set_vcpu_context();
- * -EINVAL: no such vcpu, -EFAULT: the context cannot be read.
+ * The vcpu goes down before anything is taken from it, and cannot be taken up again: this may need
+ * several calls, and the domain runs in between.
+ */
+static int reset_vcpu(struct vcpu *v)
+{
+    int rc;
+
+    domain_pause(v->domain);
+    __atomic_fetch_or(&v->wait, WAIT_DOWN, __ATOMIC_SEQ_CST);
+    v->initialised = false;
+    rc = vcpu_reset(v);
+    domain_unpause(v->domain);
+    return rc;
+}
+
+/*
+ * setvcpucontext: a NULL context takes the vcpu back to the state it was created in. Otherwise see
+ * set_vcpu_context(); -EINVAL: no such vcpu, -EFAULT: the context cannot be read.
  */
 int domctl_setvcpucontext(struct domain *d, struct xen_domctl *op)
 {
@@ -46,7 +63,7 @@ int domctl_setvcpucontext(struct domain *d, struct xen_domctl *op)
     if (!v)
         return -EINVAL;
     if (!guest)
-        return vcpu_reset(v);
+        return reset_vcpu(v);
     c = xzalloc(struct vcpu_guest_context);
     if (!c)
         return -ENOMEM;
@@ -60,7 +77,10 @@ int domctl_setvcpucontext(struct domain *d, struct xen_domctl *op)
     return rc;
 }
 
-/* getvcpucontext: -ENODATA when the vcpu never had one; -EINVAL for the caller itself, which is running. */
+/*
+ * getvcpucontext: -ENODATA when the vcpu never had one; -EINVAL for the caller itself, which is
+ * running.
+ */
 int domctl_getvcpucontext(struct domain *d, struct xen_domctl *op)
 {
     struct vcpu *v = find_vcpu(d, op->u.vcpucontext.vcpu);
@@ -101,7 +121,10 @@ int domctl_getvcpuinfo(struct domain *d, struct xen_domctl *op)
     return 0;
 }
 
-/* --- Sets of processors and nodes, as bitmaps of any length ---------------------------------------------------- */
+/*
+ * --- Sets of processors and nodes, as bitmaps of any length
+ * ----------------------------------------------------
+ */
 
 static uint32_t online_cpus(void)
 {
@@ -133,9 +156,9 @@ static int write_bitmap(const struct xenctl_bitmap *map, uint32_t bits)
 }
 
 /*
- * setvcpuaffinity: hard affinity is where the vcpu may run, and holds at least one processor that is online: -EINVAL.
- * Soft affinity, a preference, is accepted and has no effect: the scheduler has none. What holds in the end is
- * returned in the bitmaps.
+ * setvcpuaffinity: hard affinity is where the vcpu may run, and holds at least one processor that
+ * is online: -EINVAL. Soft affinity, a preference, is accepted and has no effect: the scheduler has
+ * none. What holds in the end is returned in the bitmaps.
  */
 int domctl_setvcpuaffinity(struct domain *d, struct xen_domctl *op)
 {
@@ -202,7 +225,10 @@ int domctl_getnodeaffinity(struct domain *d, struct xen_domctl *op)
     return write_bitmap(&op->u.nodeaffinity.nodemap, 1);
 }
 
-/* scheduler_op sets the parameters of one of Xen's schedulers, by its number. Ours is none of those. */
+/*
+ * scheduler_op sets the parameters of one of Xen's schedulers, by its number. Ours is none of
+ * those.
+ */
 int domctl_scheduler_op(struct domain *d, struct xen_domctl *op)
 {
     (void)d;
@@ -210,7 +236,10 @@ int domctl_scheduler_op(struct domain *d, struct xen_domctl *op)
     return -EINVAL;
 }
 
-/* sendtrigger: an NMI, which the guest takes by the callback it registered. The other triggers are for HVM guests. */
+/*
+ * sendtrigger: an NMI, which the guest takes by the callback it registered. The other triggers are
+ * for HVM guests.
+ */
 int domctl_sendtrigger(struct domain *d, struct xen_domctl *op)
 {
     uint32_t id = op->u.sendtrigger.vcpu;

@@ -2,8 +2,9 @@
 /*
  * keys.c: one-letter commands to the hypervisor, typed on its console or sent by sysctl debug_keys.
  *
- * Any file may register a key; those with no better home are here. A handler runs from a softirq, with no lock held,
- * and only prints: a running system survives being looked at (R is the exception, and says so).
+ * Any file may register a key; those with no better home are here. A handler runs from a softirq,
+ * with no lock held, and only prints: a running system survives being looked at (R is the
+ * exception, and says so).
  *
  * Read next: console.c (how input gets here).
  */

@@ -2,10 +2,11 @@
 /*
  * panic.c: the hypervisor's own faults: say everything that helps, then stop or start again.
  *
- * Everything is read through the exception table (raw_copy_words_from_guest on our own addresses), because in a
- * panic no pointer can be trusted. The backtrace has no frame pointers to walk (the compiler uses ebp as any other
- * register), so it scans the stack for return addresses: words that point into the text, right behind a call
- * instruction. Addresses left over from earlier calls are shown too; the reader tells them apart by their sense.
+ * Everything is read through the exception table (raw_copy_words_from_guest on our own addresses),
+ * because in a panic no pointer can be trusted. The backtrace has no frame pointers to walk (the
+ * compiler uses ebp as any other register), so it scans the stack for return addresses: words that
+ * point into the text, right behind a call instruction. Addresses left over from earlier calls are
+ * shown too; the reader tells them apart by their sense.
  *
  * Read next: tools/symtab (where the names come from), traps/traps.c (who calls).
  */
@@ -15,7 +16,10 @@
 #include <ringlet/guest_access.h>
 #include <ringlet/traps.h>
 
-/* The symbol table that tools/symtab links into the image: addresses ascend, names start at their offsets. */
+/*
+ * The symbol table that tools/symtab links into the image: addresses ascend, names start at their
+ * offsets.
+ */
 extern const uint32_t symtab_count, symtab_addrs[], symtab_nameoffs[];
 extern const char symtab_names[];
 
@@ -47,6 +51,15 @@ static bool read_byte(uint8_t *value, uint32_t address)
     return true;
 }
 
+/*
+ * The same where a guest chose the address: it must not lead to hypervisor memory, or to a device
+ * mapped there.
+ */
+static bool read_byte_below(uint8_t *value, uint32_t address, uint32_t end)
+{
+    return address < end && read_byte(value, address);
+}
+
 /* The function that `address` lies in: the last one that starts at or before it. */
 static void print_symbol(uint32_t address)
 {
@@ -68,8 +81,8 @@ static void print_symbol(uint32_t address)
 }
 
 /*
- * Does a call instruction end at `address`? E8 and four bytes, or FF with 2 in bits 3 to 5 of its second byte, which
- * takes two to seven bytes (SDM vol. 2, CALL).
+ * Does a call instruction end at `address`? E8 and four bytes, or FF with 2 in bits 3 to 5 of its
+ * second byte, which takes two to seven bytes (SDM vol. 2, CALL).
  */
 static bool follows_call(uint32_t address)
 {
@@ -110,14 +123,17 @@ static void show_backtrace(uint32_t eip, uint32_t esp)
     }
 }
 
-/* The bytes around eip; the one the processor stopped at stands in brackets. */
-static void show_code(uint32_t eip)
+/*
+ * The bytes around eip, as far as they lie below `end`; the one the processor stopped at stands in
+ * brackets.
+ */
+static void show_code(uint32_t eip, uint32_t end)
 {
     uint8_t byte;
 
     printk("Code:");
     for (uint32_t at = eip - CODE_BYTES_BEFORE; at != eip - CODE_BYTES_BEFORE + CODE_BYTES; at++) {
-        if (!read_byte(&byte, at))
+        if (!read_byte_below(&byte, at, end))
             printk(at == eip ? " <-->" : " --");
         else
             printk(at == eip ? " <%02x>" : " %02x", byte);
@@ -138,15 +154,19 @@ static void show_stack(uint32_t esp)
     printk("\n");
 }
 
-/* esp of a frame: the processor pushes ss:esp only when the privilege level changes; within ring 0, esp was here. */
+/*
+ * esp of a frame: the processor pushes ss:esp only when the privilege level changes; within ring 0,
+ * esp was here.
+ */
 static uint32_t frame_esp(const struct cpu_user_regs *regs)
 {
     return regs_from_guest(regs) ? regs->esp : (uint32_t)&regs->esp;
 }
 
 /*
- * Print saved registers, of a guest or of the hypervisor, with the control registers, code and stack. The guest's
- * addresses are read on the page tables that are loaded: its own, when it is the one that runs.
+ * Print saved registers, of a guest or of the hypervisor, with the control registers and the code.
+ * A guest's addresses are read on the page tables that are loaded: its own, when it is the one that
+ * runs.
  */
 void show_registers(const struct cpu_user_regs *regs)
 {
@@ -162,8 +182,9 @@ void show_registers(const struct cpu_user_regs *regs)
                regs->gs, regs->ss);
     printk("cr0 %08x  cr2 %08x  cr3 %08x  cr4 %08x\n", read_cr0(), read_cr2(), read_cr3(),
            read_cr4());
-    show_code(regs->eip);
-    show_stack(esp);
+    show_code(regs->eip, guest ? HYPERVISOR_START : ~0u);
+    if (!guest)
+        show_stack(esp);
 }
 
 /* Boot again, or stay here where the message can be read. */

@@ -2,11 +2,12 @@
 /*
  * physdev.c: the hypercall physdev_op (xen/physdev.h): I/O privilege, and physical interrupts.
  *
- * I/O privilege is virtual: a guest's ring 1 always runs with EFLAGS.IOPL 0, so each IN or OUT faults into the
- * emulator (traps/emulate.c), which asks the numbers kept here whether the guest's kernel lets that code at ports at all,
- * and the domain's own bitmap whether the port may be touched. Interrupt routing stays with the hypervisor: the
- * operations on interrupt controllers and MSIs are absent, and say so with an error that is not -ENOSYS, which would
- * make Linux try the old number of this hypercall instead. docs/abi-coverage.md lists them.
+ * I/O privilege is virtual: a guest's ring 1 always runs with EFLAGS.IOPL 0, so each IN or OUT
+ * faults into the emulator (traps/emulate.c), which asks the numbers kept here whether the guest's
+ * kernel lets that code at ports at all, and the domain's own bitmap whether the port may be
+ * touched. Interrupt routing stays with the hypervisor: the operations on interrupt controllers and
+ * MSIs are absent, and say so with an error that is not -ENOSYS, which would make Linux try the old
+ * number of this hypercall instead. docs/abi-coverage.md lists them.
  *
  * Read next: evtchn/event_channel.c (EVTCHNOP_bind_pirq).
  */
@@ -18,7 +19,8 @@
 /*
  * PHYSDEVOP_set_iopl
  *  1. iopl is 0 to 3; -EINVAL otherwise. It binds the calling vcpu alone.
- *  2. Rings below or equal to it may ask for ports. Which ports they get is the domain's permissions' affair.
+ *  2. Rings below or equal to it may ask for ports. Which ports they get is the domain's
+ *     permissions' affair.
  */
 static long set_iopl(const void *guest_arg)
 {
@@ -34,9 +36,10 @@ static long set_iopl(const void *guest_arg)
 
 /*
  * PHYSDEVOP_set_iobitmap
- *  1. A clear bit lets ring 3 at that port. Ports from nr_ports on are closed; at most 65536 exist: -EINVAL.
- *  2. The bitmap stays in the guest's memory and is read at each access; only its address is kept, and must lie
- *     in the guest's part of the address space.
+ *  1. A clear bit lets ring 3 at that port. Ports from nr_ports on are closed; at most 65536 exist:
+ *     -EINVAL.
+ *  2. The bitmap stays in the guest's memory and is read at each access; only its address is kept,
+ *     and must lie in the guest's part of the address space.
  */
 static long set_iobitmap(const void *guest_arg)
 {
@@ -51,7 +54,10 @@ static long set_iobitmap(const void *guest_arg)
     return 0;
 }
 
-/* PHYSDEVOP_irq_status_query: no interrupt is shared here, and a guest's handler must always end with PHYSDEVOP_eoi. */
+/*
+ * PHYSDEVOP_irq_status_query: no interrupt is shared here, and a guest's handler must always end
+ * with PHYSDEVOP_eoi.
+ */
 static long irq_status_query(void *guest_arg)
 {
     struct physdev_irq_status_query op;
@@ -64,7 +70,10 @@ static long irq_status_query(void *guest_arg)
     return copy_to_guest(guest_arg, &op, sizeof(op)) ? -EFAULT : 0;
 }
 
-/* PHYSDEVOP_alloc_irq_vector: vectors are the hypervisor's affair; the interrupt's own number stands for one. */
+/*
+ * PHYSDEVOP_alloc_irq_vector: vectors are the hypervisor's affair; the interrupt's own number
+ * stands for one.
+ */
 static long alloc_irq_vector(void *guest_arg)
 {
     struct physdev_irq op;
@@ -77,7 +86,10 @@ static long alloc_irq_vector(void *guest_arg)
     return copy_to_guest(guest_arg, &op, sizeof(op)) ? -EFAULT : 0;
 }
 
-/* Operations of Xen's that are known and absent. The errors are ones that Xen gives and guests live with. */
+/*
+ * Operations of Xen's that are known and absent. The errors are ones that Xen gives and guests live
+ * with.
+ */
 static long absent(int cmd)
 {
     switch (cmd) {
@@ -125,8 +137,8 @@ asmlinkage long do_physdev_op(int cmd, void *guest_arg)
 }
 
 /*
- * The hypercall of before Xen 3.2: the command stands in the first word of the argument, its structure behind it. Only
- * the commands of that time come this way.
+ * The hypercall of before Xen 3.2: the command stands in the first word of the argument, its
+ * structure behind it. Only the commands of that time come this way.
  */
 asmlinkage long do_physdev_op_compat(void *guest_op)
 {

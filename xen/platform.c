@@ -2,8 +2,9 @@
 /*
  * platform.c: the hypercall platform_op (xen/platform.h): the initial domain's hand on the machine.
  *
- * Of Xen's long list only the clock and the table of processors exist. Firmware data is answered with "no such
- * record": this hypervisor is started by GRUB or QEMU, does not call the BIOS, and keeps none. The rest is -ENOSYS.
+ * Of Xen's long list only the clock and the table of processors exist. Firmware data is answered
+ * with "no such record": this hypervisor is started by GRUB or QEMU, does not call the BIOS, and
+ * keeps none. The rest is -ENOSYS.
  */
 #include <ringlet/domain.h>
 #include <ringlet/guest_access.h>
@@ -12,7 +13,8 @@
 
 /*
  * XENPF_settime32, XENPF_settime64: it was secs.nsecs (UTC) at system_time.
- *  1. nsecs is below 10^9 and the sum must not lie before 1970: -EINVAL. Every domain's wall clock follows at once.
+ *  1. nsecs is below 10^9 and the sum must not lie before 1970: -EINVAL. Every domain's wall clock
+ *     follows at once.
  */
 static long set_time(uint64_t secs, uint32_t nsecs, uint64_t system_time)
 {
@@ -24,7 +26,10 @@ static long set_time(uint64_t secs, uint32_t nsecs, uint64_t system_time)
     return 0;
 }
 
-/* XENPF_firmware_info: a known kind of record that does not exist gives -ESRCH, which ends a guest's search. */
+/*
+ * XENPF_firmware_info: a known kind of record that does not exist gives -ESRCH, which ends a
+ * guest's search.
+ */
 static long firmware_info(const struct xenpf_firmware_info *info)
 {
     switch (info->type) {
@@ -39,7 +44,10 @@ static long firmware_info(const struct xenpf_firmware_info *info)
     }
 }
 
-/* XENPF_get_cpuinfo: one processor by number; a number without a processor is told by a flag, not by an error. */
+/*
+ * XENPF_get_cpuinfo: one processor by number; a number without a processor is told by a flag, not
+ * by an error.
+ */
 static long get_cpuinfo(struct xenpf_pcpuinfo *info)
 {
     info->max_present = nr_cpus - 1;

@@ -2,14 +2,15 @@
 /*
  * printk.c: formatted messages.
  *
- * Why our own formatter: the printf of a C library wants that library beneath it (locales, floating point, streams),
- * and this one has to work on an 8 KiB stack in ring 0, in the middle of a panic. It knows what the hypervisor
- * prints: %d %i %u %x %X %p %s %c %%, the sizes l, ll and z, a width (or *), '0', '-' and '#', and a precision, which
- * limits strings. An unknown conversion is printed as it stands, so that a slip shows.
+ * Why our own formatter: the printf of a C library wants that library beneath it (locales, floating
+ * point, streams), and this one has to work on an 8 KiB stack in ring 0, in the middle of a panic.
+ * It knows what the hypervisor prints: %d %i %u %x %X %p %s %c %%, the sizes l, ll and z, a width
+ * (or *), '0', '-' and '#', and a precision, which limits strings. An unknown conversion is printed
+ * as it stands, so that a slip shows.
  *
- * Messages about the hypervisor itself go through log_message() and obey `loglvl=`; those a guest can cause at
- * will go through guest_log(), obey `guest_loglvl=` and are rationed, or a guest could keep a processor busy writing
- * to a serial line, 87 us a character.
+ * Messages about the hypervisor itself go through log_message() and obey `loglvl=`; those a guest
+ * can cause at will go through guest_log(), obey `guest_loglvl=` and are rationed, or a guest could
+ * keep a processor busy writing to a serial line, 87 us a character.
  *
  * Read next: console.c, where the text goes.
  */
@@ -44,7 +45,10 @@ static void put_padding(struct text *t, char c, int n)
         put_char(t, c);
 }
 
-/* `prefix` (a sign or 0x), then the digits or characters, filled up to the width. Zeros go behind the prefix. */
+/*
+ * `prefix` (a sign or 0x), then the digits or characters, filled up to the width. Zeros go behind
+ * the prefix.
+ */
 static void put_field(struct text *t, const struct conversion *c, const char *prefix, const char *s,
                       size_t n)
 {
@@ -63,8 +67,8 @@ static void put_field(struct text *t, const struct conversion *c, const char *pr
 }
 
 /*
- * Divide *v by base, which is at most 16, and return the remainder: by hand, sixteen bits at a time, so that each
- * step is a 32-bit division, which the processor has.
+ * Divide *v by base, which is at most 16, and return the remainder: by hand, sixteen bits at a
+ * time, so that each step is a 32-bit division, which the processor has.
  */
 static unsigned divide_step(uint64_t *v, unsigned base)
 {
@@ -104,7 +108,9 @@ static void put_string(struct text *t, struct conversion *c, const char *s)
     put_field(t, c, "", s, n);
 }
 
-/* Read a width or precision: digits or '*'. A negative width from '*' means left-aligned, as in C. */
+/*
+ * Read a width or precision: digits or '*'. A negative width from '*' means left-aligned, as in C.
+ */
 static int parse_count(const char **fmt, va_list *args)
 {
     int n = 0;
@@ -211,8 +217,8 @@ static void put_conversion(struct text *t, const char **fmt, va_list *args)
 }
 
 /*
- * Format into buf, which holds `size` characters; the result is always ended (unless size is 0). Returns the length
- * the whole text has, as C's vsnprintf: at least `size` when it was cut.
+ * Format into buf, which holds `size` characters; the result is always ended (unless size is 0).
+ * Returns the length the whole text has, as C's vsnprintf: at least `size` when it was cut.
  */
 int vsnprintf(char *buf, size_t size, const char *fmt, va_list args)
 {
@@ -279,8 +285,9 @@ void log_message(enum log_level level, const char *fmt, ...)
 }
 
 /*
- * The ration of messages guests can cause: up to RATION_BURST at once, then RATION_PER_SEC. `ration_left` and
- * `ration_time` are guesses under contention, which is good enough for them: no lock.
+ * The ration of messages guests can cause: up to RATION_BURST at once, then RATION_PER_SEC.
+ * `ration_left` and `ration_time` are guesses under contention, which is good enough for them: no
+ * lock.
  */
 #define RATION_BURST 200
 #define RATION_PER_SEC 50
@@ -311,7 +318,10 @@ static bool within_ration(void)
     return true;
 }
 
-/* Print a message that a guest caused, if `guest_loglvl=` lets this level through; rationed above its first part. */
+/*
+ * Print a message that a guest caused, if `guest_loglvl=` lets this level through; rationed above
+ * its first part.
+ */
 void guest_log(enum log_level level, const char *fmt, ...)
 {
     va_list args;

@@ -2,19 +2,26 @@
 /*
  * string.c: the handful of C library functions the hypervisor leans on.
  *
- * Why our own: ring 0 here has no C library (no FPU state, no SSE, no errno, no locale), and the compiler itself
- * calls memcpy, memset, memmove and memcmp for structure copies even in freestanding code. The processor has string
- * instructions for the first three: REP repeats one as often as ecx says, forwards while EFLAGS.DF is clear, which
- * the i386 calling convention and our entry path promise (SDM vol. 1, 7.3.9). Host tests compile this file as well.
+ * Why our own: ring 0 here has no C library (no FPU state, no SSE, no errno, no locale), and the
+ * compiler itself calls memcpy, memset, memmove and memcmp for structure copies even in
+ * freestanding code. The processor has string instructions for the first three: REP repeats one as
+ * often as ecx says, forwards while EFLAGS.DF is clear, which the i386 calling convention and our
+ * entry path promise (SDM vol. 1, 7.3.9). Host tests compile this file as well.
  *
  * Read next: printk.c.
  */
 #include <ringlet/lib.h>
 
-/* Or the compiler recognises the loops below and replaces them with calls to the very functions they implement. */
+/*
+ * Or the compiler recognises the loops below and replaces them with calls to the very functions
+ * they implement.
+ */
 #pragma GCC optimize("no-tree-loop-distribute-patterns")
 
-/* Copy n bytes; the areas must not overlap. Four bytes at a time: a copy counts its words, not its bytes. */
+/*
+ * Copy n bytes; the areas must not overlap. Four bytes at a time: a copy counts its words, not its
+ * bytes.
+ */
 void *memcpy(void *dst, const void *src, size_t n)
 {
     void *d = dst;
@@ -25,7 +32,10 @@ void *memcpy(void *dst, const void *src, size_t n)
     return dst;
 }
 
-/* Copy n bytes; the areas may overlap: from the end downwards (DF set) when dst lies inside the source. */
+/*
+ * Copy n bytes; the areas may overlap: from the end downwards (DF set) when dst lies inside the
+ * source.
+ */
 void *memmove(void *dst, const void *src, size_t n)
 {
     char *d = (char *)dst + n - 1;
@@ -96,7 +106,10 @@ char *strchr(const char *s, int c)
     }
 }
 
-/* Copy as much of src as fits into size bytes, always ending it; returns strlen(src), so truncation can be seen. */
+/*
+ * Copy as much of src as fits into size bytes, always ending it; returns strlen(src), so truncation
+ * can be seen.
+ */
 size_t strlcpy(char *dst, const char *src, size_t size)
 {
     size_t n = strlen(src);
@@ -121,8 +134,9 @@ static unsigned digit_value(char c)
 }
 
 /*
- * Read an unsigned number: hexadecimal after 0x, else decimal. *end (if wanted) points behind the last digit, at s
- * when there was none. A number too large becomes the largest there is: callers compare with a limit anyway.
+ * Read an unsigned number: hexadecimal after 0x, else decimal. *end (if wanted) points behind the
+ * last digit, at s when there was none. A number too large becomes the largest there is: callers
+ * compare with a limit anyway.
  */
 unsigned long long parse_number(const char *s, const char **end)
 {
@@ -148,8 +162,8 @@ unsigned long long parse_number(const char *s, const char **end)
 }
 
 /*
- * Read an amount of memory; the result is in bytes. B, K, M, G or T may follow, and as on Xen's command line a bare
- * number means KiB. An amount too large becomes the largest there is.
+ * Read an amount of memory; the result is in bytes. B, K, M, G or T may follow, and as on Xen's
+ * command line a bare number means KiB. An amount too large becomes the largest there is.
  */
 unsigned long long parse_size(const char *s, const char **end)
 {

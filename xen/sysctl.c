@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sysctl.c: the hypercall sysctl (xen/sysctl.h), by which the control domain asks about the machine and the hypervisor as
- * a whole. As with domctl, a table leads to one function each; what is not in it is -ENOSYS.
+ * sysctl.c: the hypercall sysctl (xen/sysctl.h), by which the control domain asks about the machine
+ * and the hypervisor as a whole. As with domctl, a table leads to one function each; what is not in
+ * it is -ENOSYS.
  *
  * Read next: domctl.c.
  */
@@ -17,8 +18,9 @@ _Static_assert(sizeof(((struct xen_sysctl *)NULL)->u) == 128,
 #define PIECE 128
 
 /*
- * readconsole: past output of the console, from the oldest kept, or from `index` when `incremental` is set (an index that is
- * too old becomes the oldest). The index behind the last character is returned; with `clear`, what was read is forgotten.
+ * readconsole: past output of the console, from the oldest kept, or from `index` when `incremental`
+ * is set (an index that is too old becomes the oldest). The index behind the last character is
+ * returned; with `clear`, what was read is forgotten.
  */
 static int sysctl_readconsole(struct xen_sysctl *op)
 {
@@ -131,7 +133,9 @@ static int sysctl_availheap(struct xen_sysctl *op)
     return 0;
 }
 
-/* cputopoinfo: each processor is a core in a socket of its own. A NULL array asks for their number. */
+/*
+ * cputopoinfo: each processor is a core in a socket of its own. A NULL array asks for their number.
+ */
 static int sysctl_cputopoinfo(struct xen_sysctl *op)
 {
     struct xen_sysctl_cputopoinfo *t = &op->u.cputopoinfo;
@@ -147,7 +151,10 @@ static int sysctl_cputopoinfo(struct xen_sysctl *op)
     return 0;
 }
 
-/* numainfo: all memory is node 0, at distance 10 from itself, as ACPI's SLIT puts it. NULL arrays ask for the number. */
+/*
+ * numainfo: all memory is node 0, at distance 10 from itself, as ACPI's SLIT puts it. NULL arrays
+ * ask for the number.
+ */
 static int sysctl_numainfo(struct xen_sysctl *op)
 {
     struct xen_sysctl_numainfo *t = &op->u.numainfo;
@@ -181,8 +188,8 @@ static int (*const commands[])(struct xen_sysctl *op) = {
 };
 
 /*
- * Rules for every command: the interface version of our headers (-EACCES), a privileged caller (-EPERM), a command that
- * exists here (-ENOSYS). The request is copied back when it succeeded.
+ * Rules for every command: the interface version of our headers (-EACCES), a privileged caller
+ * (-EPERM), a command that exists here (-ENOSYS). The request is copied back when it succeeded.
  */
 asmlinkage long do_sysctl(void *guest_sysctl)
 {

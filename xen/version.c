@@ -2,9 +2,10 @@
 /*
  * version.c: the hypercall xen_version (xen/version.h): what a guest may know of its hypervisor.
  *
- * Guests decide by these answers which parts of the ABI they use, so they name the Xen release whose behaviour is
- * followed, and whose public headers this is built with: 4.17. The name behind it says what really answers. The first
- * sub-operation has a second use: it does nothing, so guests call it to have pending events delivered on the way out.
+ * Guests decide by these answers which parts of the ABI they use, so they name the Xen release
+ * whose behaviour is followed, and whose public headers this is built with: 4.17. The name behind
+ * it says what really answers. The first sub-operation has a second use: it does nothing, so guests
+ * call it to have pending events delivered on the way out.
  *
  * Read next: hypercall/table.c.
  */
@@ -84,7 +85,10 @@ static long guest_handle(void *guest)
     return copy_to_guest(guest, d->handle, sizeof(d->handle)) ? -EFAULT : 0;
 }
 
-/* The image is linked without a build id. Caller and length are checked first, as if there were one. */
+/*
+ * The image is linked without a build id. Caller and length are checked first, as if there were
+ * one.
+ */
 static long build_id(const void *guest)
 {
     struct xen_build_id id;

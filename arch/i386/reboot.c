@@ -2,16 +2,18 @@
 /*
  * reboot.c: how a PC is started again, and how it is switched off.
  *
- * Reset has three ways that grew with the PC: the keyboard controller's pin (command 0xFE to port 0x64), the chipset's
- * reset control register (port 0xCF9), and a triple fault, which no processor survives. Power off has one, ACPI's: find
- * the root pointer in low memory, from there the FADT, which names the port PM1a_CNT, and the DSDT, whose object
- * \_S5_ names the value to write there. The DSDT is a program for an interpreter we do not have; but \_S5_ is a
- * constant package, which can be read off its bytes. The firmware's tables are checked like a guest's: every length is
+ * Reset has three ways that grew with the PC: the keyboard controller's pin (command 0xFE to port
+ * 0x64), the chipset's reset control register (port 0xCF9), and a triple fault, which no processor
+ * survives. Power off has one, ACPI's: find the root pointer in low memory, from there the FADT,
+ * which names the port PM1a_CNT, and the DSDT, whose object \_S5_ names the value to write there.
+ * The DSDT is a program for an interpreter we do not have; but \_S5_ is a constant package, which
+ * can be read off its bytes. The firmware's tables are checked like a guest's: every length is
  * compared before it is used.
  *
  * Emulators without ACPI tables have ports of their own, tried last.
  *
- * References: ACPI 6.3, 5.2.5 (RSDP), 5.2.7 (RSDT), 5.2.9 (FADT), 4.8.3.2 (PM1 control), 20.2 (AML encoding).
+ * References: ACPI 6.3, 5.2.5 (RSDP), 5.2.7 (RSDT), 5.2.9 (FADT), 4.8.3.2 (PM1 control), 20.2 (AML
+ * encoding).
  */
 #include <ringlet/arch.h>
 #include <ringlet/console.h>
@@ -45,7 +47,10 @@ static void wait_keyboard_controller(void)
         ;
 }
 
-/* An empty IDT: the breakpoint cannot be delivered, nor the double fault that causes, and the processor resets. */
+/*
+ * An empty IDT: the breakpoint cannot be delivered, nor the double fault that causes, and the
+ * processor resets.
+ */
 static void triple_fault(void)
 {
     static const struct {
@@ -56,7 +61,10 @@ static void triple_fault(void)
     __asm__ volatile("lidt %0; int3" : : "m"(no_idt));
 }
 
-/* A write to a port is answered at once by emulators, and within microseconds by a chipset: let it happen. */
+/*
+ * A write to a port is answered at once by emulators, and within microseconds by a chipset: let it
+ * happen.
+ */
 static void linger(void)
 {
     for (unsigned i = 0; i < 10000; i++)
@@ -112,7 +120,10 @@ static bool checksum_ok(maddr_t from, uint32_t n)
     return sum == 0;
 }
 
-/* The physical address of the RSDT, found through the 20-byte root pointer on a 16-byte boundary; 0: none. */
+/*
+ * The physical address of the RSDT, found through the 20-byte root pointer on a 16-byte boundary;
+ * 0: none.
+ */
 static uint32_t find_rsdt(uint32_t start, uint32_t end)
 {
     char signature[8];
@@ -153,9 +164,10 @@ static uint32_t find_fadt(uint32_t rsdt)
 }
 
 /*
- * Look for the bytes of Name (\_S5_, Package () {...}) in a DSDT: '_S5_', PackageOp 0x12, the package's length in one to
- * four bytes (the top two bits of the first say how many follow), the number of elements, then the first element:
- * the value for PM1a's SLP_TYP, as a constant 0 or 1, or behind BytePrefix 0x0A.
+ * Look for the bytes of Name (\_S5_, Package () {...}) in a DSDT: '_S5_', PackageOp 0x12, the
+ * package's length in one to four bytes (the top two bits of the first say how many follow), the
+ * number of elements, then the first element: the value for PM1a's SLP_TYP, as a constant 0 or 1,
+ * or behind BytePrefix 0x0A.
  */
 static bool find_s5_type(uint32_t dsdt, unsigned *type)
 {
@@ -179,7 +191,10 @@ static bool find_s5_type(uint32_t dsdt, unsigned *type)
     return false;
 }
 
-/* Many chipsets obey PM1 control only in ACPI mode, which the firmware enters when asked through a port. */
+/*
+ * Many chipsets obey PM1 control only in ACPI mode, which the firmware enters when asked through a
+ * port.
+ */
 static void enable_acpi_mode(uint32_t fadt, uint16_t pm1a)
 {
     uint32_t smi_command = read_physical_u32(fadt + 48);
@@ -197,7 +212,10 @@ static void acpi_power_off(void)
     uint32_t ebda = 0, rsdt, fadt, pm1a, pm1b;
     unsigned type;
 
-    /* The first KiB of the extended BIOS data area (its segment stands at 0x40E), then the BIOS itself. */
+    /*
+     * The first KiB of the extended BIOS data area (its segment stands at 0x40E), then the BIOS
+     * itself.
+     */
     read_physical(&ebda, 0x40e, 2);
     ebda <<= 4;
     rsdt = ebda >= 0x80000 && ebda < 0xa0000 ? find_rsdt(ebda, ebda + 1024) : 0;
@@ -221,7 +239,10 @@ void machine_power_off(void)
 {
     local_irq_disable();
     acpi_power_off();
-    /* Bochs listens on port 0x8900 for this word, QEMU's isa-debug-exit on port 0xf4: its status is 1 then. */
+    /*
+     * Bochs listens on port 0x8900 for this word, QEMU's isa-debug-exit on port 0xf4: its status is
+     * 1 then.
+     */
     for (const char *s = "Shutdown"; *s; s++)
         outb(0x8900, *s);
     outb(0xf4, 0);

@@ -2,17 +2,17 @@
 /*
  * serial.c: the 16550 UART behind COM1.
  *
- * Eight registers from the base port (National Semiconductor PC16550D, section 8; "DLAB" is bit 7 of LCR and turns the
- * first two into the divisor of 115200 baud):
+ * Eight registers from the base port (National Semiconductor PC16550D, section 8; "DLAB" is bit 7
+ * of LCR and turns the first two into the divisor of 115200 baud):
  *
- *   0 RBR/THR  received / to be sent      4 MCR  modem control: DTR, RTS; OUT2 lets the interrupt out
- *   1 IER      interrupts wanted          5 LSR  status: bit 0 data ready, bit 5 transmitter empty
- *   2 IIR/FCR  FIFO control               7 SCR  a byte of memory, nothing else
+ *   0 RBR/THR  received, to be sent     4 MCR  modem control: DTR, RTS; OUT2: interrupt line
+ *   1 IER      interrupts wanted         5 LSR  status: bit 0 data ready, bit 5 transmitter empty
+ *   2 IIR/FCR  FIFO control              7 SCR  a byte of memory, nothing else
  *   3 LCR      8 bits, no parity, DLAB
  *
- * Sending is polled: the message is on the wire when the call returns, also when the next thing is a triple fault.
- * Receiving is by interrupt (IRQ 4), so that typing does not need polling. Every wait is bounded: without a UART the
- * ports read as all ones.
+ * Sending is polled: the message is on the wire when the call returns, also when the next thing is
+ * a triple fault. Receiving is by interrupt (IRQ 4), so that typing does not need polling. Every
+ * wait is bounded: without a UART the ports read as all ones.
  *
  * Read next: xen/console.c.
  */
@@ -45,7 +45,10 @@ enum {
 #define LSR_EMPTY 0x20
 #define FIFO_SIZE 16
 
-/* A character takes 33 ms at 300 baud, 16 of them half a second; reading a port takes a microsecond or less. */
+/*
+ * A character takes 33 ms at 300 baud, 16 of them half a second; reading a port takes a microsecond
+ * or less.
+ */
 #define SEND_POLLS 1000000
 
 /* Guarded by console_lock. */
@@ -53,7 +56,10 @@ static uint16_t base;      /* 0: no UART */
 static unsigned fifo_size; /* characters that fit once the transmitter is empty */
 static unsigned fifo_room;
 
-/* Program the UART at `port` for `baud`, 8 data bits, no parity. A missing UART is found out and left alone. */
+/*
+ * Program the UART at `port` for `baud`, 8 data bits, no parity. A missing UART is found out and
+ * left alone.
+ */
 void serial_init(uint16_t port, uint32_t baud)
 {
     uint32_t divisor = baud ? 115200 / baud : 1;
@@ -74,7 +80,10 @@ void serial_init(uint16_t port, uint32_t baud)
     base = port;
 }
 
-/* Send one character; waits until the UART takes it. A UART that stops taking characters is given up. */
+/*
+ * Send one character; waits until the UART takes it. A UART that stops taking characters is given
+ * up.
+ */
 void serial_putc(char c)
 {
     unsigned polls = 0;
@@ -101,7 +110,10 @@ int serial_getc(void)
     return inb(base + RBR);
 }
 
-/* Ask for an interrupt when something is received. The PC's ports at x2F8 and x2E8 use IRQ 3, the others IRQ 4. */
+/*
+ * Ask for an interrupt when something is received. The PC's ports at x2F8 and x2E8 use IRQ 3, the
+ * others IRQ 4.
+ */
 void serial_irq_enable(void)
 {
     if (!base)

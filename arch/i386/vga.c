@@ -2,9 +2,9 @@
 /*
  * vga.c: the text screen: 80 x 25 cells of two bytes (character, colours) at physical 0xB8000.
  *
- * The firmware leaves the adapter in this mode and GRUB keeps it. The screen is reached through the direct map. The
- * cursor is two registers of the CRT controller, an index written to 0x3D4 and the value to 0x3D5 (IBM VGA
- * reference: 0x0E and 0x0F, high and low byte of the cell's number).
+ * The firmware leaves the adapter in this mode and GRUB keeps it. The screen is reached through the
+ * direct map. The cursor is two registers of the CRT controller, an index written to 0x3D4 and the
+ * value to 0x3D5 (IBM VGA reference: 0x0E and 0x0F, high and low byte of the cell's number).
  *
  * Read next: xen/console.c.
  */
@@ -62,7 +62,10 @@ void vga_init(void)
     show_cursor();
 }
 
-/* Print one character; newline, carriage return, backspace and tab move the cursor, other controls do nothing. */
+/*
+ * Print one character; newline, carriage return, backspace and tab move the cursor, other controls
+ * do nothing.
+ */
 void vga_putc(char c)
 {
     if (!screen)

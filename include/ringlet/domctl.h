@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * domctl.h: the control operations on domains, one function each, as xen/domctl.c's table calls them.
+ * domctl.h: the control operations on domains, one function each, as xen/domctl.c's table calls
+ * them.
  *
- * `d` is the domain named in the request, on which the dispatcher holds a reference; `op` is the hypervisor's copy of the
- * request. 0 or -Exxx; -ERESTART: call again with the same request.
+ * `d` is the domain named in the request, on which the dispatcher holds a reference; `op` is the
+ * hypervisor's copy of the request. 0 or -Exxx; -ERESTART: call again with the same request.
  */
 #ifndef RINGLET_DOMCTL_H
 #define RINGLET_DOMCTL_H

@@ -5,7 +5,9 @@
  * The hypervisor's string functions are renamed, as in test_string.c.
  *
  * units: xen/cmdline.c xen/string.c
- * flags: -Dmemcpy=hv_memcpy -Dmemmove=hv_memmove -Dmemset=hv_memset -Dmemcmp=hv_memcmp -Dstrlen=hv_strlen -Dstrcmp=hv_strcmp -Dstrncmp=hv_strncmp -Dstrchr=hv_strchr -Dstrlcpy=hv_strlcpy
+ * flags: -Dmemcpy=hv_memcpy -Dmemmove=hv_memmove -Dmemset=hv_memset -Dmemcmp=hv_memcmp
+ * flags: -Dstrlen=hv_strlen -Dstrcmp=hv_strcmp -Dstrncmp=hv_strncmp -Dstrchr=hv_strchr
+ * flags: -Dstrlcpy=hv_strlcpy
  */
 #include <setjmp.h>
 #include <stdarg.h>

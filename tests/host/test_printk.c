@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_printk.c - the hypervisor's formatter against the C library's, and which messages are let through.
+ * test_printk.c - the hypervisor's formatter against the C library's, and which messages are let
+ * through.
  *
  * units: xen/printk.c
  * flags: -Dsnprintf=hv_snprintf -Dvsnprintf=hv_vsnprintf -fno-builtin -Wno-format-overflow

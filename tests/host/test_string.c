@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_string.c - the hypervisor's own string functions against the C library's, and its number readers.
+ * test_string.c - the hypervisor's own string functions against the C library's, and its number
+ * readers.
  *
- * The functions under test have the names of the C library's; the flags below rename them in this program, where both
- * live side by side.
+ * The functions under test have the names of the C library's; the flags below rename them in this
+ * program, where both live side by side.
  *
  * units: xen/string.c
- * flags: -Dmemcpy=hv_memcpy -Dmemmove=hv_memmove -Dmemset=hv_memset -Dmemcmp=hv_memcmp -Dstrlen=hv_strlen -Dstrcmp=hv_strcmp -Dstrncmp=hv_strncmp -Dstrchr=hv_strchr -Dstrlcpy=hv_strlcpy -fno-builtin
+ * flags: -Dmemcpy=hv_memcpy -Dmemmove=hv_memmove -Dmemset=hv_memset -Dmemcmp=hv_memcmp
+ * flags: -Dstrlen=hv_strlen -Dstrcmp=hv_strcmp -Dstrncmp=hv_strncmp -Dstrchr=hv_strchr
+ * flags: -Dstrlcpy=hv_strlcpy -fno-builtin
  */
 #include <setjmp.h>
 #include <stdarg.h>
