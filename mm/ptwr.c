@@ -54,8 +54,8 @@ static uint32_t alu(unsigned op, uint32_t a, uint32_t b, unsigned size, uint32_t
     case ALU_ADD:
     case ALU_ADC:
         r = (a + b + carry) & mask;
-        flags = ((uint64_t)a + b + carry > mask ? FLAG_CF : 0) | ((a ^ r) & (b ^ r) & sign ? FLAG_OF : 0) |
-                ((a ^ b ^ r) & FLAG_AF);
+        flags = ((uint64_t)a + b + carry > mask ? FLAG_CF : 0) |
+                ((a ^ r) & (b ^ r) & sign ? FLAG_OF : 0) | ((a ^ b ^ r) & FLAG_AF);
         break;
     case ALU_SUB:
     case ALU_SBB:
@@ -73,7 +73,8 @@ static uint32_t alu(unsigned op, uint32_t a, uint32_t b, unsigned size, uint32_t
     default:
         r = a ^ b;
     }
-    flags |= (r ? 0 : FLAG_ZF) | (r & sign ? FLAG_SF : 0) | (__builtin_parity(r & 0xff) ? 0 : FLAG_PF);
+    flags |= (r ? 0 : FLAG_ZF) | (r & sign ? FLAG_SF : 0) |
+             (__builtin_parity(r & 0xff) ? 0 : FLAG_PF);
     *eflags = (*eflags & ~FLAGS_ARITHMETIC) | flags;
     return r;
 }
@@ -87,7 +88,8 @@ static void change_bit(struct outcome *o, uint32_t old, unsigned op, unsigned bi
     o->value = op == 5 ? old | mask : op == 6 ? old & ~mask : old ^ mask;
 }
 
-static void compare_exchange(struct outcome *o, const struct cpu_user_regs *regs, const struct insn *in, uint32_t old)
+static void compare_exchange(struct outcome *o, const struct cpu_user_regs *regs,
+                             const struct insn *in, uint32_t old)
 {
     uint32_t accumulator = insn_read_register(regs, REG_EAX, in->size);
 
@@ -110,7 +112,8 @@ static void compare_exchange_8(struct outcome *o, const struct cpu_user_regs *re
     o->eflags = (o->eflags & ~FLAG_ZF) | (equal ? FLAG_ZF : 0);
 }
 
-static bool compute_0f(struct outcome *o, const struct cpu_user_regs *regs, const struct insn *in, uint64_t old)
+static bool compute_0f(struct outcome *o, const struct cpu_user_regs *regs, const struct insn *in,
+                       uint64_t old)
 {
     unsigned bits = in->size * 8 - 1;
 
@@ -135,7 +138,8 @@ static bool compute_0f(struct outcome *o, const struct cpu_user_regs *regs, cons
     }
 }
 
-static bool compute_alu(struct outcome *o, const struct insn *in, unsigned op, uint32_t old, uint32_t operand)
+static bool compute_alu(struct outcome *o, const struct insn *in, unsigned op, uint32_t old,
+                        uint32_t operand)
 {
     uint32_t mask = 0xffffffffu >> (32 - 8 * in->size);
 
@@ -153,9 +157,10 @@ static bool compute_store(struct outcome *o, uint32_t value)
 }
 
 /* What the instruction makes of the operand's old value. false: not an instruction for page tables. */
-static bool compute(struct outcome *o, const struct cpu_user_regs *regs, const struct insn *in, uint64_t old)
+static bool compute(struct outcome *o, const struct cpu_user_regs *regs, const struct insn *in,
+                    uint64_t old)
 {
-    *o = (struct outcome){ .reg = REG_NONE, .eflags = regs->eflags };
+    *o = (struct outcome){.reg = REG_NONE, .eflags = regs->eflags};
     if (in->map == MAP_0F)
         return compute_0f(o, regs, in, old);
     switch (in->opcode) {
@@ -182,7 +187,8 @@ static bool compute(struct outcome *o, const struct cpu_user_regs *regs, const s
         if ((in->opcode & 0xc6) || in->opcode >= 0x38)
             return false;
         /* 00, 01, 08, 09, ... 30, 31: ALU operation to memory */
-        return compute_alu(o, in, in->opcode >> 3, old, insn_read_register(regs, in->reg, in->size));
+        return compute_alu(o, in, in->opcode >> 3, old,
+                           insn_read_register(regs, in->reg, in->size));
     }
 }
 
@@ -196,14 +202,15 @@ static mfn_t page_table_at(const struct vcpu *v, uint32_t address)
     if ((e & (PTE_P | PTE_RW)) != PTE_P || mfn >= max_frame)
         return INVALID_MFN;
     f = mfn_frame(mfn);
-    if ((f->type_info & (FT_TYPE | FT_VALIDATED)) != (FT_L1 | FT_VALIDATED) || !(f->type_info & FT_COUNT) ||
-        f->owner != v->domain->slot)
+    if ((f->type_info & (FT_TYPE | FT_VALIDATED)) != (FT_L1 | FT_VALIDATED) ||
+        !(f->type_info & FT_COUNT) || f->owner != v->domain->slot)
         return INVALID_MFN;
     return mfn;
 }
 
 /* Carry the instruction out on the entry `pl1`, whose bytes from `offset` on are its operand. */
-static bool update_entry(struct cpu_user_regs *regs, const struct insn *in, pte_t *pl1, unsigned offset)
+static bool update_entry(struct cpu_user_regs *regs, const struct insn *in, pte_t *pl1,
+                         unsigned offset)
 {
     struct domain *d = current->domain;
     uint64_t mask = ~0ull >> (64 - 8 * in->size), old = *pl1;
@@ -216,7 +223,7 @@ static bool update_entry(struct cpu_user_regs *regs, const struct insn *in, pte_
         return false;
     new = (old & ~(mask << shift)) | (o.value & mask) << shift;
     rc = mod_l1_entry(pl1, new, d, d, false);
-    if (rc && o.plain && in->size == 4 && offset == 4 && (new & PTE_P)) /* P1 */
+    if (rc && o.plain && in->size == 4 && offset == 4 && (new &PTE_P)) /* P1 */
         rc = mod_l1_entry(pl1, new & ~PTE_P, d, d, false);
     if (rc)
         return false;
@@ -231,7 +238,8 @@ static bool update_entry(struct cpu_user_regs *regs, const struct insn *in, pte_
 }
 
 /* Is `address` the first byte of what the instruction writes, within one entry? */
-static bool writes_entry_at(const struct cpu_user_regs *regs, const struct insn *in, uint32_t address)
+static bool writes_entry_at(const struct cpu_user_regs *regs, const struct insn *in,
+                            uint32_t address)
 {
     struct segment s;
     uint32_t linear;
@@ -255,8 +263,8 @@ bool emulate_pagetable_write(uint32_t address, struct cpu_user_regs *regs)
     mfn_t table;
     pte_t *l1;
 
-    if (!(v->domain->vm_assist & (1u << VMASST_TYPE_writable_pagetables)) || !in_guest_kernel(regs) ||
-        (regs->error_code & PF_MASK) != KERNEL_WRITE_PROTECTED)
+    if (!(v->domain->vm_assist & (1u << VMASST_TYPE_writable_pagetables)) ||
+        !in_guest_kernel(regs) || (regs->error_code & PF_MASK) != KERNEL_WRITE_PROTECTED)
         return false;
     fetched = fetch_insn(regs, &in);
     if (fetched != EMULATION_DONE)

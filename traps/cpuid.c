@@ -31,15 +31,15 @@ enum { EAX, EBX, ECX, EDX };
  * (no vm86 in ring 1), PSE and PSE36 (large pages are not validated), PGE (the bit belongs to the hypervisor), SEP (SYSENTER
  * lands in ring 0), MTRR, MCE, MCA (the machine's, not the guest's), HTT (each vcpu is a package of its own).
  */
-#define LEAF1_EDX                                                                                                      \
-    (BIT(0) | BIT(2) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) | BIT(15) | BIT(16) | BIT(19) | BIT(23) | BIT(24) | \
-     BIT(25) | BIT(26) | BIT(27))
+#define LEAF1_EDX                                                                                 \
+    (BIT(0) | BIT(2) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) | BIT(15) | BIT(16) | BIT(19) | \
+     BIT(23) | BIT(24) | BIT(25) | BIT(26) | BIT(27))
 #define LEAF1_EDX_ACPI BIT(22)
 /*
  * Leaf 1, ECX: SSE3, PCLMULQDQ, SSSE3, CX16, SSE4.1, SSE4.2, MOVBE, POPCNT, AES, RDRAND. Hidden among others: MONITOR, VMX,
  * SMX, EST, PCID, X2APIC, TSC deadline, XSAVE and all that needs it (AVX, FMA, F16C): FXSAVE switches no more.
  */
-#define LEAF1_ECX                                                                                               \
+#define LEAF1_ECX \
     (BIT(0) | BIT(1) | BIT(9) | BIT(13) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | BIT(25) | BIT(30))
 #define LEAF1_ECX_HYPERVISOR BIT(31)
 /* Leaf 7.0, EBX: FDP_EXCPTN_ONLY, ERMS, no FPU CS/DS, RDSEED, ADX, CLFLUSHOPT, CLWB, SHA; EDX: fast short REP MOVS. */
@@ -48,7 +48,9 @@ enum { EAX, EBX, ECX, EDX };
 /* Leaf 0x80000001, EDX: MMXEXT, 3DNOWEXT, 3DNOW, and AMD's copies of leaf 1; NX by nx_bit. Not SYSCALL, LM, 1 GiB, RDTSCP. */
 #define EXT1_EDX (BIT(22) | BIT(30) | BIT(31))
 #define EXT1_EDX_NX BIT(20)
-#define EXT1_EDX_COPIES (BIT(24) | BIT(23) | BIT(16) | BIT(15) | BIT(9) | BIT(8) | BIT(6) | BIT(5) | BIT(4) | BIT(2) | BIT(0))
+#define EXT1_EDX_COPIES                                                                            \
+    (BIT(24) | BIT(23) | BIT(16) | BIT(15) | BIT(9) | BIT(8) | BIT(6) | BIT(5) | BIT(4) | BIT(2) | \
+     BIT(0))
 /* ECX: LAHF, ABM, SSE4A, misaligned SSE, PREFETCHW. Not SVM. */
 #define EXT1_ECX (BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(8))
 

@@ -175,7 +175,7 @@ bool debugreg_values_ok(const unsigned long dr[8])
 /* The DR6 bits of v's port breakpoints that an access of `size` bytes at `port` meets. */
 uint32_t io_breakpoint_hits(const struct vcpu *v, unsigned port, unsigned size)
 {
-    static const uint8_t lengths[4] = { 1, 2, 0, 4 };
+    static const uint8_t lengths[4] = {1, 2, 0, 4};
     uint32_t dr7 = v->debugreg[7], hits = 0;
 
     if (likely(!(dr7 & DR7_ENABLES)) || !(v->cr4 & CR4_DE))
@@ -183,7 +183,8 @@ uint32_t io_breakpoint_hits(const struct vcpu *v, unsigned port, unsigned size)
     for (unsigned i = 0; i < 4; i++) {
         uint32_t start = v->debugreg[i], length = lengths[DR7_LENGTH(dr7, i)];
 
-        if ((dr7 & DR7_ENABLE(i)) && DR7_KIND(dr7, i) == KIND_PORT && start < port + size && port < start + length)
+        if ((dr7 & DR7_ENABLE(i)) && DR7_KIND(dr7, i) == KIND_PORT && start < port + size &&
+            port < start + length)
             hits |= 1u << i;
     }
     return hits;

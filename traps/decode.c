@@ -18,6 +18,7 @@
 #include <xen/xen.h>
 
 /* An opcode's attributes. */
+/* clang-format off */
 #define N 0x0000 /* nothing follows */
 #define M 0x0001 /* ModRM */
 /* Immediate. */
@@ -102,8 +103,10 @@ static const uint16_t map_0f[256] = {
     /* f0 */ M|R, M|R, M|R, M|R, M|R, M|R, M|R, EDI|M|W, M|R, M|R, M|R, M|R, M|R, M|R, M|R, M,
 };
 
+/* clang-format on */
+
 /* x87: bit n set, if the memory form with ModRM.reg n writes; opcodes d8 to df. SDM vol. 2, tables. */
-static const uint8_t x87_writes[8] = { 0x00, 0xcc, 0x00, 0x8e, 0x00, 0xce, 0x00, 0xce };
+static const uint8_t x87_writes[8] = {0x00, 0xcc, 0x00, 0x8e, 0x00, 0xce, 0x00, 0xce};
 
 /* The bytes not yet looked at. */
 struct cursor {
@@ -128,47 +131,65 @@ static uint32_t take(struct cursor *c, unsigned bytes)
 
 static void decode_prefix(struct insn *in, uint8_t byte, bool code32)
 {
-    static const uint8_t other_size[2] = { 4, 2 };
+    static const uint8_t other_size[2] = {4, 2};
 
     switch (byte) {
-    case 0x26: in->segment = SEG_ES; in->segment_override = true; break;
-    case 0x2e: in->segment = SEG_CS; in->segment_override = true; break;
-    case 0x36: in->segment = SEG_SS; in->segment_override = true; break;
-    case 0x3e: in->segment = SEG_DS; in->segment_override = true; break;
-    case 0x64: in->segment = SEG_FS; in->segment_override = true; break;
-    case 0x65: in->segment = SEG_GS; in->segment_override = true; break;
-    case 0x66: in->operand_size = other_size[code32]; break;
-    case 0x67: in->address_size = other_size[code32]; break;
-    case 0xf0: in->lock = true; break;
-    default: in->rep = byte;
+    case 0x26:
+    case 0x2e:
+    case 0x36:
+    case 0x3e:
+        in->segment = (byte >> 3) & 3; /* ES, CS, SS, DS */
+        in->segment_override = true;
+        break;
+    case 0x64:
+    case 0x65:
+        in->segment = byte & 7; /* FS, GS */
+        in->segment_override = true;
+        break;
+    case 0x66:
+        in->operand_size = other_size[code32];
+        break;
+    case 0x67:
+        in->address_size = other_size[code32];
+        break;
+    case 0xf0:
+        in->lock = true;
+        break;
+    default:
+        in->rep = byte;
     }
 }
 
 /* 0F group opcodes: the attributes that ModRM.reg (and the form, register or memory) decide. */
 static uint16_t refine_group_0f(const struct insn *in, uint16_t attr)
 {
-    static const uint16_t group6[8] = { W, W, R, R, R, R, X, X };
-    static const uint16_t group7[8] = { W, W, R, R, W|S, R, R|S, N };
-    static const uint16_t group15[8] = { W, R, R|D, W|D, U, R, W, R };
+    static const uint16_t group6[8] = {W, W, R, R, R, R, X, X};
+    static const uint16_t group7[8] = {W, W, R, R, W | S, R, R | S, N};
+    static const uint16_t group9[8] = {X, U | Q, X, R, W, W, R, W};
+    static const uint16_t group15[8] = {W, R, R | D, W | D, U, R, W, R};
 
     switch (in->opcode) {
-    case 0x00: return attr | group6[in->reg];
-    case 0x01: return attr | group7[in->reg];
-    case 0x7e: return attr | (in->rep == 0xf3 ? R : W);
-    case 0xae: return attr | group15[in->reg];
-    case 0xba: return in->reg < 4 ? X : in->reg == 4 ? attr & ~W : attr;
+    case 0x00:
+        return attr | group6[in->reg];
+    case 0x01:
+        return attr | group7[in->reg];
+    case 0x7e:
+        return attr | (in->rep == 0xf3 ? R : W);
+    case 0xae:
+        return attr | group15[in->reg];
+    case 0xba:
+        return in->reg < 4 ? X : in->reg == 4 ? attr & ~W : attr;
     case 0xc7:
-        if (in->mod != 3 && in->reg == 1)
-            return attr | U | Q;
-        return attr | (in->reg == 3 || in->reg == 6 ? R : in->reg == 4 || in->reg == 5 || in->reg == 7 ? W : 0);
-    default: return X;
+        return attr | group9[in->reg];
+    default:
+        return X;
     }
 }
 
 static uint16_t refine_group(const struct insn *in, uint16_t attr)
 {
-    static const uint16_t group3[8] = { R|IMM, R|IMM, U, U, R, R, R, R };
-    static const uint16_t group5[8] = { U, U, R, R, R, R, R, X };
+    static const uint16_t group3[8] = {R, R, U, U, R, R, R, R}; /* 0, 1: TEST, with an immediate */
+    static const uint16_t group5[8] = {U, U, R, R, R, R, R, X};
 
     if (in->map == MAP_0F)
         return refine_group_0f(in, attr);
@@ -178,20 +199,27 @@ static uint16_t refine_group(const struct insn *in, uint16_t attr)
     case 0xc5: /* with a register these are EVEX and VEX prefixes */
     case 0x8d: /* LEA: an address is computed, nothing is touched */
         return in->mod == 3 ? X : attr;
-    case 0x80 ... 0x83: return in->reg == 7 ? attr & ~W : attr; /* CMP */
-    case 0x8f: return in->reg ? X : attr;                        /* else XOP */
+    case 0x80 ... 0x83:
+        return in->reg == 7 ? attr & ~W : attr; /* CMP */
+    case 0x8f:
+        return in->reg ? X : attr; /* else XOP */
     case 0xd9:
     case 0xdb:
     case 0xdd:
-    case 0xdf: return attr | ((x87_writes[in->opcode & 7] >> in->reg) & 1 ? W : R);
-    case 0xf6: return attr | (in->reg < 2 ? R | IB : group3[in->reg]);
-    case 0xf7: return attr | (in->reg < 2 ? R | IZ : group3[in->reg]);
-    case 0xfe: return in->reg < 2 ? attr : X;
+    case 0xdf:
+        return attr | ((x87_writes[in->opcode & 7] >> in->reg) & 1 ? W : R);
+    case 0xf6:
+        return attr | group3[in->reg] | (in->reg < 2 ? IB : 0);
+    case 0xf7:
+        return attr | group3[in->reg] | (in->reg < 2 ? IZ : 0);
+    case 0xfe:
+        return in->reg < 2 ? attr : X;
     case 0xff:
         if (in->reg == 3 || in->reg == 5)
             return in->mod == 3 ? X : (attr & ~SIZE_MASK) | R | P;
         return attr | group5[in->reg];
-    default: return X;
+    default:
+        return X;
     }
 }
 
@@ -211,8 +239,10 @@ static uint16_t map_0f3a_attributes(const struct insn *in)
 /* ModRM with 16-bit addresses: eight fixed sums. SDM vol. 2, table 2-1. */
 static void decode_modrm16(struct insn *in, struct cursor *c)
 {
-    static const uint8_t bases[8] = { REG_EBX, REG_EBX, REG_EBP, REG_EBP, REG_ESI, REG_EDI, REG_EBP, REG_EBX };
-    static const uint8_t indexes[8] = { REG_ESI, REG_EDI, REG_ESI, REG_EDI, REG_NONE, REG_NONE, REG_NONE, REG_NONE };
+    static const uint8_t bases[8] = {REG_EBX, REG_EBX, REG_EBP, REG_EBP,
+                                     REG_ESI, REG_EDI, REG_EBP, REG_EBX};
+    static const uint8_t indexes[8] = {REG_ESI,  REG_EDI,  REG_ESI,  REG_EDI,
+                                       REG_NONE, REG_NONE, REG_NONE, REG_NONE};
 
     if (in->mod == 0 && in->rm == 6) {
         in->displacement = take(c, 2);
@@ -268,24 +298,39 @@ static void decode_implicit_operand(struct insn *in, uint16_t where, struct curs
 {
     in->memory = true;
     switch (where) {
-    case SRC: in->base = REG_ESI; break;
+    case SRC:
+        in->base = REG_ESI;
+        break;
     case DST:
         in->base = REG_EDI;
         in->segment = SEG_ES;
         break;
-    case MOFFS: in->displacement = take(c, in->address_size); break;
-    case XLAT: in->base = REG_EBX; break; /* insn_offset() adds al */
-    default: in->base = REG_EDI;
+    case MOFFS:
+        in->displacement = take(c, in->address_size);
+        break;
+    case XLAT:
+        in->base = REG_EBX;
+        break; /* insn_offset() adds al */
+    default:
+        in->base = REG_EDI;
     }
 }
 
 static void decode_immediate(struct insn *in, uint16_t kind, struct cursor *c)
 {
     switch (kind) {
-    case IB: in->immediate = take(c, 1); break;
-    case IS: in->immediate = (uint32_t)(int8_t)take(c, 1); break;
-    case IW: in->immediate = take(c, 2); break;
-    case IZ: in->immediate = take(c, in->operand_size); break;
+    case IB:
+        in->immediate = take(c, 1);
+        break;
+    case IS:
+        in->immediate = (uint32_t)(int8_t)take(c, 1);
+        break;
+    case IW:
+        in->immediate = take(c, 2);
+        break;
+    case IZ:
+        in->immediate = take(c, in->operand_size);
+        break;
     case IWB:
         in->immediate = take(c, 2);
         in->immediate2 = take(c, 1);
@@ -299,13 +344,17 @@ static void decode_immediate(struct insn *in, uint16_t kind, struct cursor *c)
 
 static uint8_t operand_bytes(const struct insn *in, uint16_t attr)
 {
-    static const uint8_t fixed[5] = { 0, 1, 2, 4, 8 };
+    static const uint8_t fixed[5] = {0, 1, 2, 4, 8};
 
     switch (attr & SIZE_MASK) {
-    case V: return in->operand_size;
-    case P: return in->operand_size + 2;
-    case V2: return in->operand_size * 2;
-    default: return fixed[(attr & SIZE_MASK) >> SIZE_SHIFT];
+    case V:
+        return in->operand_size;
+    case P:
+        return in->operand_size + 2;
+    case V2:
+        return in->operand_size * 2;
+    default:
+        return fixed[(attr & SIZE_MASK) >> SIZE_SHIFT];
     }
 }
 
@@ -365,12 +414,17 @@ static bool decode_operands(struct insn *in, uint16_t attr, struct cursor *c)
 
 enum decode_result decode_insn(struct insn *in, const uint8_t *bytes, unsigned n, bool code32)
 {
-    struct cursor c = { .at = bytes, .end = bytes + MIN(n, MAX_INSN_LENGTH) };
+    struct cursor c = {.at = bytes, .end = bytes + MIN(n, MAX_INSN_LENGTH)};
     uint16_t attr;
     bool valid;
 
-    *in = (struct insn){ .operand_size = code32 ? 4 : 2, .address_size = code32 ? 4 : 2, .mod = 3,
-                         .segment = SEG_DS, .base = REG_NONE, .index = REG_NONE, .scale = 1 };
+    *in = (struct insn){.operand_size = code32 ? 4 : 2,
+                        .address_size = code32 ? 4 : 2,
+                        .mod = 3,
+                        .segment = SEG_DS,
+                        .base = REG_NONE,
+                        .index = REG_NONE,
+                        .scale = 1};
     attr = decode_opcode(in, &c, bytes, code32);
     valid = (attr & KIND) != X && decode_operands(in, attr, &c);
     in->length = c.at - bytes;
@@ -381,8 +435,9 @@ enum decode_result decode_insn(struct insn *in, const uint8_t *bytes, unsigned n
 
 /* ModRM's order, which is not the order in which registers are saved. */
 static const uint8_t register_offset[8] = {
-    offsetof(struct cpu_user_regs, eax), offsetof(struct cpu_user_regs, ecx), offsetof(struct cpu_user_regs, edx),
-    offsetof(struct cpu_user_regs, ebx), offsetof(struct cpu_user_regs, esp), offsetof(struct cpu_user_regs, ebp),
+    offsetof(struct cpu_user_regs, eax), offsetof(struct cpu_user_regs, ecx),
+    offsetof(struct cpu_user_regs, edx), offsetof(struct cpu_user_regs, ebx),
+    offsetof(struct cpu_user_regs, esp), offsetof(struct cpu_user_regs, ebp),
     offsetof(struct cpu_user_regs, esi), offsetof(struct cpu_user_regs, edi),
 };
 
@@ -432,7 +487,8 @@ static uint32_t bit_string_displacement(const struct insn *in, const struct cpu_
 
 uint32_t insn_offset(const struct insn *in, const struct cpu_user_regs *regs)
 {
-    uint32_t offset = register_value(regs, in->base) + register_value(regs, in->index) * in->scale + in->displacement;
+    uint32_t offset = register_value(regs, in->base) + register_value(regs, in->index) * in->scale +
+                      in->displacement;
 
     if (in->map == MAP_ONE_BYTE && in->opcode == 0xd7)
         offset += regs->eax & 0xff;

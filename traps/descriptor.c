@@ -146,5 +146,6 @@ bool fixup_guest_code_selector(uint16_t *sel)
 bool fixup_guest_stack_selector(uint16_t *sel)
 {
     *sel = lift_rpl(*sel);
-    return (*sel & 4) || *sel < FIRST_RESERVED_SELECTOR || *sel == FLAT_RING1_SS || *sel == FLAT_RING3_SS;
+    return (*sel & 4) || *sel < FIRST_RESERVED_SELECTOR || *sel == FLAT_RING1_SS ||
+           *sel == FLAT_RING3_SS;
 }

@@ -54,8 +54,8 @@ static uint32_t fetchable(const struct segment *cs, uint32_t eip, uint32_t linea
 }
 
 /* An instruction that goes on behind the bytes read so far: the next page, if the segment reaches it. */
-static enum emulation fetch_rest(const struct segment *cs, const struct cpu_user_regs *regs, uint8_t bytes[16],
-                                 uint32_t n, struct insn *in)
+static enum emulation fetch_rest(const struct segment *cs, const struct cpu_user_regs *regs,
+                                 uint8_t bytes[16], uint32_t n, struct insn *in)
 {
     uint32_t linear = cs->base + regs->eip + n, got;
 
@@ -283,7 +283,8 @@ static enum emulation emulate_0f(struct vcpu *v, struct cpu_user_regs *regs, con
     }
 }
 
-static enum emulation emulate_insn(struct vcpu *v, struct cpu_user_regs *regs, const struct insn *in)
+static enum emulation emulate_insn(struct vcpu *v, struct cpu_user_regs *regs,
+                                   const struct insn *in)
 {
     if (in->lock)
         return EMULATION_REFUSED;
@@ -326,7 +327,7 @@ bool emulate_privileged(struct cpu_user_regs *regs)
 
 bool emulate_forced_cpuid(struct cpu_user_regs *regs)
 {
-    static const uint8_t rest[3] = { 'n', 0x0f, 0xa2 };
+    static const uint8_t rest[3] = {'n', 0x0f, 0xa2};
     struct segment cs;
     uint32_t linear, first, result[4];
     uint8_t bytes[3];

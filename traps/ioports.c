@@ -43,7 +43,7 @@ bool may_use_iopl(const struct vcpu *v, const struct cpu_user_regs *regs)
 
 static bool bitmap_allows(const struct vcpu *v, unsigned port, unsigned size)
 {
-    uint8_t bytes[2] = { 0xff, 0xff };
+    uint8_t bytes[2] = {0xff, 0xff};
     uint32_t mask = ((1u << size) - 1) << (port & 7);
 
     if (port + size > v->iobmp_ports)
@@ -56,7 +56,8 @@ static bool bitmap_allows(const struct vcpu *v, unsigned port, unsigned size)
     return !((bytes[0] | (unsigned)bytes[1] << 8) & mask);
 }
 
-static bool may_use_ports(const struct vcpu *v, const struct cpu_user_regs *regs, unsigned port, unsigned size)
+static bool may_use_ports(const struct vcpu *v, const struct cpu_user_regs *regs, unsigned port,
+                          unsigned size)
 {
     return may_use_iopl(v, regs) || bitmap_allows(v, port, size);
 }
@@ -152,8 +153,8 @@ static void port_write(const struct domain *d, unsigned port, unsigned size, uin
 }
 
 /* One element of INS or OUTS: its memory operand, then the port. */
-static enum emulation string_element(struct cpu_user_regs *regs, const struct insn *in, const struct segment *s,
-                                     unsigned port)
+static enum emulation string_element(struct cpu_user_regs *regs, const struct insn *in,
+                                     const struct segment *s, unsigned port)
 {
     const struct domain *d = current->domain;
     uint32_t linear, data = 0;
@@ -181,16 +182,19 @@ static bool segment_allows(const struct segment *s, uint8_t access)
 }
 
 /* Count or pointer register, as wide as the address size. */
-static void add_to_register(struct cpu_user_regs *regs, const struct insn *in, unsigned nr, uint32_t n)
+static void add_to_register(struct cpu_user_regs *regs, const struct insn *in, unsigned nr,
+                            uint32_t n)
 {
-    insn_write_register(regs, nr, in->address_size, insn_read_register(regs, nr, in->address_size) + n);
+    insn_write_register(regs, nr, in->address_size,
+                        insn_read_register(regs, nr, in->address_size) + n);
 }
 
 /*
  * INS and OUTS, once or repeated. Registers advance with each element, so a fault halfway, or others that want the
  * processor, leave a state from which the same instruction goes on: eip stays until the count is used up.
  */
-static enum emulation emulate_string_io(struct cpu_user_regs *regs, const struct insn *in, unsigned port)
+static enum emulation emulate_string_io(struct cpu_user_regs *regs, const struct insn *in,
+                                        unsigned port)
 {
     uint32_t step = regs->eflags & EFLAGS_DF ? -in->size : in->size, count = 1;
     struct segment s;
@@ -212,7 +216,8 @@ static enum emulation emulate_string_io(struct cpu_user_regs *regs, const struct
     return count > REP_BATCH ? EMULATION_HANDLED : EMULATION_DONE;
 }
 
-static enum emulation emulate_single_io(struct cpu_user_regs *regs, const struct insn *in, unsigned port)
+static enum emulation emulate_single_io(struct cpu_user_regs *regs, const struct insn *in,
+                                        unsigned port)
 {
     const struct domain *d = current->domain;
     unsigned size = in->opcode & 1 ? in->operand_size : 1;

@@ -157,7 +157,8 @@ static void inject_access_fault(const struct cpu_user_regs *regs, uint32_t addre
 }
 
 /* Both ends of an operand of up to 4 bytes, which may lie on two pages. */
-static bool pages_allow(const struct cpu_user_regs *regs, uint32_t linear, uint32_t size, bool write)
+static bool pages_allow(const struct cpu_user_regs *regs, uint32_t linear, uint32_t size,
+                        bool write)
 {
     uint32_t last = linear + size - 1;
 
@@ -186,7 +187,8 @@ bool read_operand(const struct cpu_user_regs *regs, uint32_t linear, void *to, u
 }
 
 /* Write an operand of up to 4 bytes. false: a page fault was injected. */
-bool write_operand(const struct cpu_user_regs *regs, uint32_t linear, const void *from, uint32_t size)
+bool write_operand(const struct cpu_user_regs *regs, uint32_t linear, const void *from,
+                   uint32_t size)
 {
     uint32_t left;
 

@@ -26,16 +26,16 @@
 #include <ringlet/traps.h>
 
 /* Load a segment register; `ok` becomes 0 if that faults. */
-#define LOAD_SEGMENT(register, selector, ok)                      \
-    __asm__ volatile("1: movl %1, %%" register "\n"               \
-                     "2:\n\t"                                     \
-                     ".pushsection .text.fixup, \"ax\"\n"         \
-                     "3: xorl %0, %0\n\tjmp 2b\n\t"              \
-                     ".popsection\n\t"                            \
-                     ".pushsection .extable, \"a\"\n\t"          \
-                     ".long 1b, 3b\n\t"                           \
-                     ".popsection"                                \
-                     : "+&r"(ok)                                  \
+#define LOAD_SEGMENT(register, selector, ok)                                        \
+    __asm__ volatile("1: movl %1, %%" register "\n"                                 \
+                                               "2:\n\t"                             \
+                                               ".pushsection .text.fixup, \"ax\"\n" \
+                                               "3: xorl %0, %0\n\tjmp 2b\n\t"       \
+                                               ".popsection\n\t"                    \
+                                               ".pushsection .extable, \"a\"\n\t"   \
+                                               ".long 1b, 3b\n\t"                   \
+                                               ".popsection"                        \
+                     : "+&r"(ok)                                                    \
                      : "r"((uint32_t)(selector)))
 
 /*
@@ -88,7 +88,8 @@ static bool replace_descriptor(struct desc *entry, struct desc old, struct desc 
 {
     uint64_t expected = (uint64_t)old.b << 32 | old.a;
 
-    return __sync_bool_compare_and_swap((uint64_t *)entry, expected, (uint64_t)new.b << 32 | new.a);
+    return __sync_bool_compare_and_swap((uint64_t *)entry, expected,
+                                        (uint64_t) new.b << 32 | new.a);
 }
 
 /* Tell the guest, if it wants to know and has a handler. eip is at the instruction, which starts over after it. */
@@ -96,7 +97,8 @@ static void notify(const struct insn *in)
 {
     const struct vcpu *v = current;
 
-    if (v->domain->vm_assist & (1u << VMASST_TYPE_4gb_segments_notify) && v->traps[TRAP_spurious_int].address)
+    if (v->domain->vm_assist & (1u << VMASST_TYPE_4gb_segments_notify) &&
+        v->traps[TRAP_spurious_int].address)
         inject_exception(TRAP_spurious_int, in->prefix_length);
 }
 

@@ -36,9 +36,10 @@ struct insn {
     uint8_t prefix_length; /* bytes before the opcode (the 0F of a longer opcode is no prefix) */
     uint8_t map;           /* enum opcode_map */
     uint8_t opcode;        /* last byte of the opcode */
-    uint8_t operand_size;  /* 2 or 4: what the operand-size attribute says, whatever the opcode makes of it */
-    uint8_t address_size;  /* 2 or 4 */
-    uint8_t rep;           /* 0xf2, 0xf3 or 0 */
+    uint8_t
+        operand_size; /* 2 or 4: what the operand-size attribute says, whatever the opcode makes of it */
+    uint8_t address_size; /* 2 or 4 */
+    uint8_t rep;          /* 0xf2, 0xf3 or 0 */
     bool lock;
     bool segment_override;
     uint8_t mod, reg, rm; /* ModRM; mod is 3 where the opcode has none */
@@ -54,7 +55,7 @@ struct insn {
     uint8_t scale;       /* 1, 2, 4, 8 */
     bool bit_string;     /* BT and its kin with a register: the bit number moves the address */
     uint32_t displacement;
-    uint32_t immediate; /* sign-extended if the instruction does so with a byte */
+    uint32_t immediate;  /* sign-extended if the instruction does so with a byte */
     uint16_t immediate2; /* ENTER's second, the selector of a far pointer */
 };
 

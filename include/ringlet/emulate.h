@@ -35,7 +35,8 @@ struct desc *guest_descriptor(uint16_t selector);
 bool read_segment(uint16_t selector, struct segment *s);
 bool segment_linear(const struct segment *s, uint32_t offset, uint32_t size, uint32_t *linear);
 bool read_operand(const struct cpu_user_regs *regs, uint32_t linear, void *to, uint32_t size);
-bool write_operand(const struct cpu_user_regs *regs, uint32_t linear, const void *from, uint32_t size);
+bool write_operand(const struct cpu_user_regs *regs, uint32_t linear, const void *from,
+                   uint32_t size);
 
 /* traps/emulate.c */
 enum emulation fetch_insn(const struct cpu_user_regs *regs, struct insn *in);
