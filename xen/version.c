@@ -16,8 +16,6 @@
 #include <xen/features.h>
 #include <xen/version.h>
 
-#define VERSION_MAJOR 4
-#define VERSION_MINOR 17
 #define EXTRA_VERSION ".ringlet"
 #define CAPABILITIES "xen-3.0-x86_32p "
 
@@ -106,7 +104,7 @@ asmlinkage long do_xen_version(int cmd, void *guest_arg)
 {
     switch (cmd) {
     case XENVER_version:
-        return VERSION_MAJOR << 16 | VERSION_MINOR;
+        return ABI_VERSION;
     case XENVER_extraversion:
         return put_string(guest_arg, sizeof(xen_extraversion_t), EXTRA_VERSION);
     case XENVER_compile_info:

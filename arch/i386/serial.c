@@ -5,7 +5,7 @@
  * Eight registers from the base port (National Semiconductor PC16550D, section 8; "DLAB" is bit 7
  * of LCR and turns the first two into the divisor of 115200 baud):
  *
- *   0 RBR/THR  received, to be sent     4 MCR  modem control: DTR, RTS; OUT2: interrupt line
+ *   0 RBR/THR  received, to be sent      4 MCR  modem control: DTR, RTS; OUT2: interrupt line
  *   1 IER      interrupts wanted         5 LSR  status: bit 0 data ready, bit 5 transmitter empty
  *   2 IIR/FCR  FIFO control              7 SCR  a byte of memory, nothing else
  *   3 LCR      8 bits, no parity, DLAB

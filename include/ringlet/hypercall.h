@@ -18,6 +18,9 @@ enum {
     ERESTART = 85, /* internal: work remains, call again; never shown to a guest */
 };
 
+/* The Xen release whose ABI and behaviour are followed: xen_version and CPUID leaf 0x40000001 tell guests. */
+#define ABI_VERSION (4 << 16 | 17)
+
 /*
  * Continuation: a handler that has done part of its work arranges for the same hypercall to be issued again with
  * these arguments and returns the value this gives. The guest's eip is moved back to its `int $0x82`, so interrupts,
