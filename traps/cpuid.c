@@ -12,6 +12,7 @@
  */
 #include <ringlet/arch.h>
 #include <ringlet/domain.h>
+#include <ringlet/hypercall.h>
 #include <ringlet/traps.h>
 #include <xen/arch-x86/cpuid.h>
 #include <xen/version.h>
@@ -23,8 +24,6 @@ enum { EAX, EBX, ECX, EDX };
 #define MAX_BASIC_LEAF 0xdu
 #define MAX_EXTENDED_LEAF 0x80000008u
 #define HYPERVISOR_LEAF 0x40000000u
-#define XEN_MAJOR 4
-#define XEN_MINOR 17
 
 /*
  * Leaf 1, EDX: FPU, DE, TSC, MSR, PAE, CX8, APIC, CMOV, PAT, CLFLUSH, MMX, FXSR, SSE, SSE2, SS. Hidden among others: VME
@@ -189,7 +188,7 @@ static void hypervisor_leaf(const struct vcpu *v, uint32_t leaf, uint32_t sublea
         out[EDX] = XEN_CPUID_SIGNATURE_EDX;
         break;
     case 1:
-        out[EAX] = XEN_MAJOR << 16 | XEN_MINOR;
+        out[EAX] = ABI_VERSION;
         break;
     case 2: /* one hypercall page, written through MSR 0x40000000 (traps/msr.c) */
         out[EAX] = 1;
