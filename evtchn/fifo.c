@@ -324,3 +324,17 @@ void fifo_destroy(struct domain *d)
         put_frame_and_type(mfn_frame(f->pages[i]));
     xfree(f);
 }
+
+/* Every frame that a reference is held to, once for each: the audit compares (mm/audit.c). */
+void fifo_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn))
+{
+    const struct evtchn_fifo *f = d->evtchn.fifo;
+    struct vcpu *v;
+
+    for (unsigned i = 0; f && i < f->nr_pages; i++)
+        visit(f->pages[i]);
+    for_each_vcpu (d, v) {
+        if (v->fifo)
+            visit(v->fifo->control_mfn);
+    }
+}

@@ -54,5 +54,6 @@ bool fifo_is_pending(const struct domain *d, evtchn_port_t port);
 bool fifo_is_masked(const struct domain *d, evtchn_port_t port);
 bool fifo_is_linked(const struct domain *d, evtchn_port_t port);
 void fifo_unmask(struct domain *d, evtchn_port_t port);
+void fifo_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn));
 
 #endif
