@@ -298,13 +298,20 @@ static void end_line(bool take)
         draw_prompt();
 }
 
+/* A guest that does not read its input, so that it is full, is answered for as terminals do. */
+static void type(char byte)
+{
+    if (!console_type(&attached->console, byte))
+        console_write("\a", 1);
+}
+
 /* Terminals send CR for Enter, and a guest expects what a terminal sends. */
 void prompt_key(char byte)
 {
     if (attached && byte == LEAVE)
         detach("left");
     else if (attached)
-        console_type(&attached->console, byte);
+        type(byte);
     else if (byte == '\r' || byte == '\n' || byte == CTRL('C'))
         end_line(byte != CTRL('C'));
     else if (byte == '\b' || byte == DELETE)

@@ -196,7 +196,8 @@ class Machine:
         """Types a command at a prompt, waits for the next prompt; what was printed between."""
         self.sendline(text)
         # The echo comes first: without waiting for it, a prompt that stood there already matches.
-        self.expect(re.escape(text), timeout)
+        # GRUB moves the cursor before each character it echoes.
+        self.expect(r"(?:\x1b\[[0-9;]*H)*".join(re.escape(c) for c in text), timeout)
         self.expect(re.escape(prompt), timeout)
         return self.before
 

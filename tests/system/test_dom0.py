@@ -41,7 +41,7 @@ def leave(m):
 def state(m, name):
     """A guest's state, as `list` has it."""
     listing = m.command("list", DOM0)
-    row = re.search(rf"^ *(?:\d+|-) +{name} +\d+ +(.*?) *$", listing, re.MULTILINE)
+    row = re.search(rf"^ *(?:\d+|-) +{name} +\d+ +(.*?)(?: +\d+\.\d s)? *$", listing, re.MULTILINE)
     assert row, f"list does not show {name}:\n{listing}"
     return row.group(1)
 
