@@ -34,7 +34,7 @@ enum {
     MAX_REPLY = sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX,
     OUT_ROOM = 8 * MAX_REPLY,
     MAX_WATCHES = 128,
-    MAX_TRANSACTIONS = 2,
+    MAX_TRANSACTIONS = 10, /* as many as xenstored allows */
     MAX_CHANGES = 2048,    /* bytes of paths a transaction may change */
     REQUESTS_PER_TURN = 32 /* then other domains get theirs */
 };
