@@ -55,7 +55,7 @@ static void set_desc_limit(struct desc *d, uint32_t limit)
  * because an access at the last offset may run on past 4 GiB on some processors (SDM vol. 3, 5.3) and so touch addresses
  * from base up, which are harmless there: the M2P alias. With base 0 nothing remains: the limit is 0xfffff, "no offset".
  */
-bool widest_limit(uint32_t base, bool expand_down, uint32_t *limit)
+static bool widest_limit(uint32_t base, bool expand_down, uint32_t *limit)
 {
     if (expand_down) {
         *limit = ~base >> PAGE_SHIFT;
@@ -67,6 +67,11 @@ bool widest_limit(uint32_t base, bool expand_down, uint32_t *limit)
     return true;
 }
 
+static bool is_expand_down(const struct desc *d)
+{
+    return (d->b & (DESC_CODE | DESC_EXPAND_DOWN)) == DESC_EXPAND_DOWN;
+}
+
 /* D2 for a segment whose valid offsets are few enough to be counted in bytes: 0 or any to `last`. */
 static bool bytes_in_reach(uint32_t base, uint32_t last)
 {
@@ -76,7 +81,7 @@ static bool bytes_in_reach(uint32_t base, uint32_t last)
 /* Make d keep D2, or say that it cannot. */
 static bool limit_segment(struct desc *d)
 {
-    bool expand_down = (d->b & (DESC_CODE | DESC_EXPAND_DOWN)) == DESC_EXPAND_DOWN;
+    bool expand_down = is_expand_down(d);
     uint32_t base = desc_base(d), limit = desc_limit(d), widest;
 
     /* A 16-bit expand-down segment ends at offset 0xffff, whatever its limit. */
@@ -88,6 +93,41 @@ static bool limit_segment(struct desc *d)
         return false;
     if (expand_down ? limit < widest : limit > widest)
         set_desc_limit(d, widest);
+    return true;
+}
+
+/* Does a page-granular segment with this limit have `offset`? */
+static bool form_reaches(bool expand_down, uint32_t limit, uint32_t offset)
+{
+    bool within = offset >> PAGE_SHIFT <= limit;
+
+    return expand_down ? !within : within;
+}
+
+/*
+ * For traps/segments_4gb.c: turn an expand-up data segment into an expand-down one at the same base, or back, so that
+ * it has `offset`. false, and nothing changed: it is no 32-bit, page-granular data segment; it has the offset already; the
+ * other form would not have it either.
+ *
+ * Why this cannot open the hypervisor: the new limit comes from widest_limit(), by whose comment it keeps D2 in either form
+ * for every base; nothing else changes but the expand-down bit. Why it does not widen what the guest meant to be narrow:
+ * only a limit that already is the widest of its form is touched, as it is when a larger one was cut.
+ */
+bool flip_descriptor(struct desc *d, uint32_t offset)
+{
+    const uint32_t wanted = DESC_P | DESC_S | DESC_G | DESC_DB;
+    uint32_t limit = desc_limit(d), widest, other;
+    bool down = is_expand_down(d);
+
+    if ((d->b & (wanted | DESC_CODE)) != wanted)
+        return false;
+    if (!widest_limit(desc_base(d), down, &widest) || limit != widest ||
+        !widest_limit(desc_base(d), !down, &other))
+        return false;
+    if (form_reaches(down, limit, offset) || !form_reaches(!down, other, offset))
+        return false;
+    set_desc_limit(d, other);
+    d->b ^= DESC_EXPAND_DOWN;
     return true;
 }
 

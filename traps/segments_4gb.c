@@ -14,10 +14,7 @@
  * the segment register is loaded again, and the instruction starts over. The guest may ask to hear of it, because it is
  * slow (VMASST_TYPE_4gb_segments_notify): then trap 15 is delivered, with the number of prefix bytes as error code.
  *
- * Why no flip can open the hypervisor: both limits come from widest_limit(), by whose comment either form keeps rule D2 of
- * traps/descriptor.c for every base, and nothing but the expand-down bit and the limit is changed. Why no flip widens what
- * the guest meant to be narrow: only a limit that already is the widest of its form is touched, as it is when a 4 GiB
- * one was cut. DPL, present, writable and accessed bits stay.
+ * flip_descriptor() in traps/descriptor.c says why no flip can open the hypervisor, nor widen what was meant narrow.
  *
  * Read next: traps/descriptor.c. Emulators without limit checks never come here; Bochs and processors do.
  */
@@ -51,36 +48,6 @@ static bool reload_segment(unsigned segment, uint16_t selector)
     else if (segment == SEG_GS)
         LOAD_SEGMENT("gs", selector, ok);
     return ok;
-}
-
-/* Does the form with this limit have `offset`? */
-static bool form_reaches(bool expand_down, uint32_t limit, uint32_t offset)
-{
-    bool within = offset >> PAGE_SHIFT <= limit;
-
-    return expand_down ? !within : within;
-}
-
-/*
- * The other form of a descriptor. false: it is not one of the two above (system or code segment, byte-granular, 16-bit,
- * a limit of the guest's own choice), or it is not the form that keeps `offset` out of reach.
- */
-static bool flip(struct desc *d, uint32_t offset)
-{
-    const uint32_t fixed = DESC_P | DESC_S | DESC_CODE | DESC_G | DESC_DB;
-    uint32_t base = d->a >> 16 | (d->b & 0xff) << 16 | (d->b & 0xff000000);
-    uint32_t limit = (d->a & 0xffff) | (d->b & 0xf0000), widest, other;
-    bool down = d->b & DESC_EXPAND_DOWN;
-
-    if ((d->b & fixed) != (fixed & ~DESC_CODE))
-        return false;
-    if (!widest_limit(base, down, &widest) || limit != widest || !widest_limit(base, !down, &other))
-        return false;
-    if (form_reaches(down, limit, offset) || !form_reaches(!down, other, offset))
-        return false;
-    d->a = (d->a & 0xffff0000) | (other & 0xffff);
-    d->b = ((d->b & ~0xf0000u) | (other & 0xf0000)) ^ DESC_EXPAND_DOWN;
-    return true;
 }
 
 /* One atomic write, and only if no other vcpu had the entry changed meanwhile. */
@@ -128,8 +95,8 @@ bool emulate_4gb_segment(struct cpu_user_regs *regs)
     if (!entry)
         return false;
     changed = old = *entry;
-    if (!flip(&changed, insn_offset(&in, regs)) || !replace_descriptor(entry, old, changed) ||
-        !reload_segment(in.segment, selector))
+    if (!flip_descriptor(&changed, insn_offset(&in, regs)) ||
+        !replace_descriptor(entry, old, changed) || !reload_segment(in.segment, selector))
         return false;
     notify(&in);
     return true;

@@ -58,7 +58,7 @@ bool guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value);
 long get_debugreg(const struct vcpu *v, unsigned reg, uint32_t *value);
 uint32_t io_breakpoint_hits(const struct vcpu *v, unsigned port, unsigned size);
 
-/* traps/descriptor.c: the limit fields that let a segment at `base` reach all a guest may reach, and nothing more */
-bool widest_limit(uint32_t base, bool expand_down, uint32_t *limit);
+/* traps/descriptor.c: give a data segment the offsets on the other side of its base */
+bool flip_descriptor(struct desc *d, uint32_t offset);
 
 #endif
