@@ -34,7 +34,7 @@ HV_CFLAGS := -std=gnu11 -O2 -g $(HV_ARCH) $(HV_WARN) -fno-common -fno-strict-ali
 HV_ASFLAGS := -g $(HV_ARCH) -D__ASSEMBLY__
 HV_LDFLAGS := -m32 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
               -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
-LIBGCC := $(shell $(HV_CC) -m32 -print-libgcc-file-name)
+
 
 # make V=1 prints whole commands; otherwise one short line a step.
 Q := $(if $(V),,@)
@@ -80,7 +80,7 @@ $B/ringlet.lds: arch/i386/ringlet.lds.S $B/obj/flags | $(OFFSETS)
 # The panic backtrace needs a symbol table inside the image. Link once with an empty one, make the
 # table from that image, link again; the tables are the last read-only data, so text stays in
 # place, and tools/symtab --check proves that it did.
-HV_LINK = $(HV_CC) $(HV_LDFLAGS) -Wl,-T,$B/ringlet.lds -o $@ $(filter %.o,$^) $(LIBGCC)
+HV_LINK = $(HV_CC) $(HV_LDFLAGS) -Wl,-T,$B/ringlet.lds -o $@ $(filter %.o,$^)
 
 $B/obj/symtab-empty.S: tools/symtab
 	@mkdir -p $(@D)

@@ -120,6 +120,17 @@ void inject_software_interrupt(unsigned vector)
     bounce(vector, NO_ERROR_CODE);
 }
 
+/* An NMI, by traps/nmi.c. */
+void bounce_nmi(void)
+{
+    struct vcpu *v = current;
+    struct cpu_user_regs *regs = guest_regs();
+    struct frame_words f;
+    uint32_t esp = push_return_frame(&f, v, regs);
+
+    enter_guest_handler(v, regs, &f, esp, v->nmi_cs, v->nmi_eip);
+}
+
 /*
  * Events are pending and not masked, and the vcpu is about to go back to the guest: enter its event callback first, with events
  * masked. Called from entry.S. A guest without a callback is left alone.

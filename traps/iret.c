@@ -15,12 +15,6 @@
 #include <ringlet/hypercall.h>
 #include <ringlet/traps.h>
 
-/* The flags a guest runs with: IF always, IOPL 0 always, no virtual-8086 mode, no NT. */
-uint32_t sanitise_eflags(uint32_t eflags)
-{
-    return (eflags & ~(EFLAGS_IOPL | EFLAGS_NT | EFLAGS_VM | EFLAGS_VIF | EFLAGS_VIP)) | EFLAGS_IF | 2;
-}
-
 asmlinkage long do_iret(void)
 {
     struct vcpu *v = current;
@@ -47,6 +41,7 @@ asmlinkage long do_iret(void)
     regs->eflags = sanitise_eflags(w[3]);
     v->iopl = w[3] >> 12 & 3;
     v->nmi_masked = false;
+    nmi_recheck(v);
     v->info->evtchn_upcall_mask = !(w[3] & EFLAGS_IF);
     /* entry.S stores what we return into eax; a multicall that holds the iret returns it in its turn. */
     this_cpu->iret_eax = w[0];

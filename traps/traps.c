@@ -8,6 +8,7 @@
  *
  * Read next: bounce.c, emulate.c.
  */
+#include <ringlet/apic.h>
 #include <ringlet/arch.h>
 #include <ringlet/console.h>
 #include <ringlet/desc.h>

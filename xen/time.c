@@ -112,14 +112,14 @@ void update_vcpu_time(struct vcpu *v)
 /* Unix time, ns. */
 uint64_t wallclock_ns(void)
 {
-    return __atomic_load_n(&wall_start, __ATOMIC_SEQ_CST) + now_ns();
+    return __sync_val_compare_and_swap(&wall_start, 0, 0) + now_ns();
 }
 
 /* Write the wall clock's start, moved by the domain's own offset, to its shared_info. */
 void update_wallclock(struct domain *d)
 {
     struct shared_info *s = d->shared_info;
-    uint64_t start = __atomic_load_n(&wall_start, __ATOMIC_SEQ_CST);
+    uint64_t start = __sync_val_compare_and_swap(&wall_start, 0, 0);
     uint64_t seconds = start / NS_PER_SEC + d->time_offset;
     volatile uint32_t *wc_version = &s->wc_version;
     uint32_t version = *wc_version | 1;
@@ -138,7 +138,11 @@ void set_wallclock(uint64_t secs, uint32_t nsecs, uint64_t system_time)
 {
     uint64_t start = secs * NS_PER_SEC + nsecs - system_time;
 
-    __atomic_store_n(&wall_start, start, __ATOMIC_SEQ_CST);
+    uint64_t old;
+
+    do
+        old = wall_start;
+    while (!__sync_bool_compare_and_swap(&wall_start, old, start));
     spin_lock(&domlist_lock);
     for (struct domain *d = domain_list; d; d = d->next)
         update_wallclock(d);

@@ -79,8 +79,8 @@
 hypercall_entry:
         pushl $(HYPERCALL_VECTOR << 16)
         PUSH_REGISTERS
-        movl %es, UREGS_es(%esp)
-        movl %ds, UREGS_ds(%esp)
+        movw %es, UREGS_es(%esp)
+        movw %ds, UREGS_ds(%esp)
         pushl %ebp
         pushl %edi
         pushl %esi
@@ -119,8 +119,8 @@ return_to_guest:
          * The exception table turns each into the guest's failsafe callback.
          */
 restore_guest:
-load_ds: movl UREGS_ds(%esp), %ds
-load_es: movl UREGS_es(%esp), %es
+load_ds: movw UREGS_ds(%esp), %ds
+load_es: movw UREGS_es(%esp), %es
         POP_REGISTERS
         addl $4, %esp
         .globl iret_to_guest
@@ -168,8 +168,8 @@ common_trap:
         PUSH_REGISTERS
         testb $3, UREGS_cs(%esp)
         jz trap_in_ring0
-        movl %es, UREGS_es(%esp)
-        movl %ds, UREGS_ds(%esp)
+        movw %es, UREGS_es(%esp)
+        movw %ds, UREGS_ds(%esp)
         LOAD_OUR_SEGMENTS
         cld
         pushl %esp

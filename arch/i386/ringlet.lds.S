@@ -5,6 +5,7 @@
  * The ELF entry is physical and lies in .boot, whose virtual and physical addresses agree, as both loaders want.
  */
 #include <ringlet/config.h>
+#undef i386 /* the compiler predefines it as 1 */
 
 OUTPUT_FORMAT("elf32-i386")
 OUTPUT_ARCH(i386)

@@ -112,6 +112,7 @@ static void load_guest_state(struct vcpu *v)
     v->domain->dirty_cpus |= 1u << c->id;
     reload_l3(v);
     vcpu_switched_in(v);
+    nmi_recheck(v);
     if (!load_guest_fs_gs(regs)) {
         uint32_t fs = regs->fs, gs = regs->gs;
 

@@ -5,8 +5,6 @@
 #ifndef RINGLET_ARCH_H
 #define RINGLET_ARCH_H
 
-#include <ringlet/types.h>
-
 #define CR0_PE 0x00000001u
 #define CR0_MP 0x00000002u
 #define CR0_EM 0x00000004u
@@ -39,6 +37,7 @@
 #define EFER_NXE 0x800u
 
 #ifndef __ASSEMBLY__
+#include <ringlet/types.h>
 
 /* What this machine's processors have; filled once at boot by cpu_detect(). arch/i386/cpu.c */
 struct cpu_features {

@@ -164,6 +164,8 @@ extern struct domain *domain_slots[NR_DOMAIN_SLOTS];
 extern struct domain *initial_domain;
 extern spinlock_t domlist_lock;
 extern struct domain idle_domain;
+extern struct vcpu idle_vcpu; /* the boot CPU's */
+void domains_init(void);
 extern struct domain io_domain; /* DOMID_IO: owns the frames that are no memory */
 struct domain *domain_create(domid_t id, bool privileged, unsigned max_vcpus);
 struct vcpu *vcpu_create(struct domain *d, unsigned id);

@@ -12,6 +12,8 @@
 
 #include <ringlet/types.h>
 
+#define RINGLET_VERSION "0.1"
+
 /* lib/string: xen/string.c */
 void *memcpy(void *dst, const void *src, size_t n);
 void *memmove(void *dst, const void *src, size_t n);

@@ -26,7 +26,7 @@ struct cpu_info {
 };
 
 /* Work to be done before the next return to a guest. One bit each in cpu.softirq_pending. xen/softirq.c */
-enum softirq { SOFTIRQ_TIMER, SOFTIRQ_SCHEDULE, SOFTIRQ_CONSOLE, SOFTIRQ_REAP, NR_SOFTIRQS };
+enum softirq { SOFTIRQ_TIMER, SOFTIRQ_SCHEDULE, SOFTIRQ_CONSOLE, SOFTIRQ_NMI, NR_SOFTIRQS };
 
 struct cpu {
     unsigned id;

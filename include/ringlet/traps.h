@@ -34,11 +34,15 @@ static inline bool regs_from_guest(const struct cpu_user_regs *regs)
 void inject_exception(unsigned vector, int error_code);
 void inject_page_fault(uint32_t address, unsigned error_code);
 void inject_software_interrupt(unsigned vector); /* int n whose DPL was checked; eip already advanced */
+void bounce_nmi(void);
 asmlinkage void deliver_pending_events(void);
 asmlinkage void deliver_failsafe(uint32_t ds, uint32_t es, uint32_t fs, uint32_t gs);
 
+/* traps/nmi.c */
+void nmi_init(void);
+void nmi_recheck(const struct vcpu *v);
+
 /* traps/traps.c */
-void traps_init(void);
 asmlinkage void do_trap(struct cpu_user_regs *regs);
 
 /* traps/extable.c */
