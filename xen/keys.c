@@ -71,10 +71,11 @@ static void dump_domain(struct domain *d)
     static const char *const states[] = {"alive", "dying", "dead"};
     struct vcpu *v;
 
-    printk("Domain %u: %s%s%s, references %u, pages %u of %u, paused %d, shut down %d (%u)\n",
-           d->id, states[d->state], d->privileged ? ", privileged" : "",
-           d->crashed ? ", crashed" : "", d->refs, d->tot_pages, d->max_pages, d->pause_count,
-           d->shut_down, d->shutdown_code);
+    printk("Domain %u: %s%s%s, references %u, pages %u of %u, paused %d\n", d->id, states[d->state],
+           d->privileged ? ", privileged" : "", d->crashed ? ", crashed" : "", d->refs,
+           d->tot_pages, d->max_pages, d->pause_count);
+    if (d->shut_down)
+        printk("  shut down, reason %u\n", d->shutdown_code);
     for_each_vcpu(d, v) dump_vcpu(v);
 }
 

@@ -213,7 +213,9 @@ static void print_who(void)
     const struct vcpu *v = current;
 
     printk("CPU %u", this_cpu ? this_cpu->id : 0);
-    if (v && v->domain)
+    if (v && v->domain == &idle_domain)
+        printk(", idle");
+    else if (v && v->domain)
         printk(", running vcpu %u of domain %u", v->id, v->domain->id);
     printk("\n");
 }
@@ -246,7 +248,7 @@ void fatal_trap(const struct cpu_user_regs *regs, const char *what)
 {
     if (!begin_panic())
         machine_halt();
-    printk("\nPanic: %s in the hypervisor\n", what);
+    printk("\nPanic: %s\n", what);
     print_who();
     show_registers(regs);
     show_backtrace(regs->eip, frame_esp(regs));

@@ -26,9 +26,12 @@
 #define PIT_CH2_COUNTDOWN 0xb0 /* channel 2, the same */
 #define PIT_CH2_LATCH 0x80
 #define PIT_IRQ 0
-#define PORT_B 0x61 /* bit 0: gate of channel 2; bit 1: the speaker listens to it */
+#define PORT_B 0x61
+#define PORT_B_GATE 0x01    /* channel 2 counts */
+#define PORT_B_SPEAKER 0x02 /* the speaker listens to it */
+#define PORT_B_OUTPUT 0x20  /* its output, to be read */
 
-#define CALIBRATION_TICKS (PIT_HZ / 20) /* 50 ms; the counter's 16 bits hold 55 */
+#define CALIBRATION_TICKS (PIT_HZ / 40) /* 25 ms; the counter's 16 bits hold 55 */
 #define APIC_CALIBRATION MILLISECS(10)
 #define APIC_DIVIDE_BY_16 0x3
 
@@ -79,21 +82,38 @@ static struct pit_sample pit_sample_at_edge(void)
     return best;
 }
 
-/* Frequency of the TSC in Hz, measured over 50 ms. */
-uint64_t timerdev_calibrate_tsc(void)
+/*
+ * Measure the TSC's frequency in Hz over 25 ms. In mode 0 the channel's output goes high when the counter runs out, after
+ * 55 ms, and stays high: then the machine we are emulated on looked away for too long, and the count says nothing. 0 then.
+ */
+static uint64_t measure_tsc(void)
 {
     struct pit_sample start, end;
 
-    outb(PORT_B, (inb(PORT_B) & ~2) | 1);
+    outb(PORT_B, (inb(PORT_B) & ~PORT_B_SPEAKER) | PORT_B_GATE);
     outb(PIT_COMMAND, PIT_CH2_COUNTDOWN);
     outb(PIT_CHANNEL2, 0xff);
     outb(PIT_CHANNEL2, 0xff);
     start = pit_sample_at_edge();
     do {
         end = pit_read();
-    } while ((uint16_t)(start.count - end.count) < CALIBRATION_TICKS);
+    } while ((uint16_t)(start.count - end.count) < CALIBRATION_TICKS && !(inb(PORT_B) & PORT_B_OUTPUT));
     end = pit_sample_at_edge();
+    if (inb(PORT_B) & PORT_B_OUTPUT)
+        return 0;
     return (end.tsc - start.tsc) * PIT_HZ / (uint16_t)(start.count - end.count);
+}
+
+/* Frequency of the TSC in Hz. */
+uint64_t timerdev_calibrate_tsc(void)
+{
+    for (unsigned tries = 0; tries < 20; tries++) {
+        uint64_t hz = measure_tsc();
+
+        if (hz)
+            return hz;
+    }
+    panic("the PIT's channel 2 does not count");
 }
 
 /* Ticks of the APIC timer in 2^32 ns. It counts down from the start; each reading is paired with the time. */
