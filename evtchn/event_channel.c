@@ -355,9 +355,9 @@ static int unmask(const struct evtchn_unmask *op)
 static void fill_status(const struct evtchn *e, struct evtchn_status *op)
 {
     static const uint8_t status[] = {
-        [EVTCHN_FREE] = EVTCHNSTAT_closed,       [EVTCHN_RESERVED] = EVTCHNSTAT_closed,
-        [EVTCHN_UNBOUND] = EVTCHNSTAT_unbound,   [EVTCHN_INTERDOMAIN] = EVTCHNSTAT_interdomain,
-        [EVTCHN_PIRQ] = EVTCHNSTAT_pirq,         [EVTCHN_VIRQ] = EVTCHNSTAT_virq,
+        [EVTCHN_FREE] = EVTCHNSTAT_closed,     [EVTCHN_RESERVED] = EVTCHNSTAT_closed,
+        [EVTCHN_UNBOUND] = EVTCHNSTAT_unbound, [EVTCHN_INTERDOMAIN] = EVTCHNSTAT_interdomain,
+        [EVTCHN_PIRQ] = EVTCHNSTAT_pirq,       [EVTCHN_VIRQ] = EVTCHNSTAT_virq,
         [EVTCHN_IPI] = EVTCHNSTAT_ipi,
     };
 

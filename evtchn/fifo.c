@@ -44,7 +44,8 @@ struct evtchn_fifo {
 struct evtchn_fifo_vcpu {
     mfn_t control_mfn;
     uint32_t control_offset;
-    evtchn_port_t tails[EVTCHN_FIFO_MAX_QUEUES]; /* 0: empty, or its last event was moved to another queue */
+    evtchn_port_t
+        tails[EVTCHN_FIFO_MAX_QUEUES]; /* 0: empty, or its last event was moved to another queue */
 };
 
 /* The port's event word, to be unmapped by unmap_frame(); NULL while the guest has given no page for it. */
@@ -108,7 +109,10 @@ static int try_link(event_word_t *word, event_word_t *seen, evtchn_port_t port)
 
     if (!(*seen & LINKED))
         return 0;
-    return __atomic_compare_exchange_n(word, seen, wanted, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ? 1 : -1;
+    return __atomic_compare_exchange_n(word, seen, wanted, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_SEQ_CST)
+               ? 1
+               : -1;
 }
 
 /*
@@ -310,7 +314,8 @@ void fifo_destroy(struct domain *d)
         return;
     spin_lock(&d->fifo_lock);
     d->evtchn.fifo = NULL;
-    for_each_vcpu (d, v) {
+    for_each_vcpu(d, v)
+    {
         queues[v->id] = v->fifo;
         v->fifo = NULL;
     }
@@ -333,7 +338,8 @@ void fifo_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn))
 
     for (unsigned i = 0; f && i < f->nr_pages; i++)
         visit(f->pages[i]);
-    for_each_vcpu (d, v) {
+    for_each_vcpu(d, v)
+    {
         if (v->fifo)
             visit(v->fifo->control_mfn);
     }

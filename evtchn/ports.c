@@ -12,7 +12,8 @@
 #include <ringlet/sched.h>
 
 #define NR_BUCKETS (EVTCHN_FIFO_PORTS / EVTCHN_BUCKET)
-_Static_assert(EVTCHN_FIFO_PORTS == EVTCHN_FIFO_NR_CHANNELS, "as many ports as an event word can link");
+_Static_assert(EVTCHN_FIFO_PORTS == EVTCHN_FIFO_NR_CHANNELS,
+               "as many ports as an event word can link");
 
 static unsigned port_limit(const struct domain *d)
 {
@@ -181,7 +182,8 @@ void evtchn_destroy(struct domain *d)
 /* Console key: the ports in use. */
 void evtchn_dump(struct domain *d)
 {
-    static const char *const names[] = {"free", "reserved", "unbound", "interdomain", "pirq", "virq", "ipi"};
+    static const char *const names[] = {"free", "reserved", "unbound", "interdomain",
+                                        "pirq", "virq",     "ipi"};
 
     for (evtchn_port_t port = 1; port < d->evtchn.valid_ports; port++) {
         struct evtchn *e = evtchn_at(d, port);
@@ -195,6 +197,7 @@ void evtchn_dump(struct domain *d)
             printk(" d%u:%u", e->u.interdomain.remote, e->u.interdomain.port);
         else
             printk(" %u", e->u.virq);
-        printk("%s%s\n", evtchn_is_pending(d, port) ? " pending" : "", is_masked(d, port) ? " masked" : "");
+        printk("%s%s\n", evtchn_is_pending(d, port) ? " pending" : "",
+               is_masked(d, port) ? " masked" : "");
     }
 }

@@ -59,7 +59,8 @@ void two_level_unmask(struct domain *d, struct vcpu *v, evtchn_port_t port)
 {
     struct shared_info *s = d->shared_info;
 
-    if (port < EVTCHN_2L_PORTS && test_and_clear_bit(port, s->evtchn_mask) && test_bit(port, s->evtchn_pending))
+    if (port < EVTCHN_2L_PORTS && test_and_clear_bit(port, s->evtchn_mask) &&
+        test_bit(port, s->evtchn_pending))
         select_word(v, port);
 }
 

@@ -324,7 +324,8 @@ static struct vcpu *pick_next(struct cpu *c, struct vcpu *prev, uint64_t now)
     c->slice_end = now + SLICE;
     if (next == prev)
         return next;
-    vcpu_runstate_change(prev, prev->queued || prev == c->idle ? RUNSTATE_runnable : waiting_state(prev), now);
+    vcpu_runstate_change(
+        prev, prev->queued || prev == c->idle ? RUNSTATE_runnable : waiting_state(prev), now);
     vcpu_runstate_change(next, RUNSTATE_running, now);
     prev->running = false;
     next->running = true;
@@ -420,7 +421,8 @@ void sched_dump(void)
             printk("  waits: d%uv%u\n", v->domain->id, v->id);
     }
     for (struct domain *d = domain_list; d; d = d->next)
-        for_each_vcpu (d, v)
-            printk("d%uv%u %s wait %x pause %d+%d ran %u ms\n", d->id, v->id, names[v->runstate.state], v->wait,
-                   v->pause_count, d->pause_count, (unsigned)(v->runstate.time[RUNSTATE_running] / 1000000));
+        for_each_vcpu(d, v)
+            printk("d%uv%u %s wait %x pause %d+%d ran %u ms\n", d->id, v->id,
+                   names[v->runstate.state], v->wait, v->pause_count, d->pause_count,
+                   (unsigned)(v->runstate.time[RUNSTATE_running] / 1000000));
 }

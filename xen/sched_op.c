@@ -44,7 +44,8 @@ void vcpu_poll_wake(struct domain *d, evtchn_port_t port)
 }
 
 /* Is one of the guest's `nr` ports pending? 1, 0, -EFAULT, or -EINVAL for a port that does not exist. */
-static int any_port_pending(struct vcpu *v, const evtchn_port_t *ports, unsigned nr, evtchn_port_t *last)
+static int any_port_pending(struct vcpu *v, const evtchn_port_t *ports, unsigned nr,
+                            evtchn_port_t *last)
 {
     for (unsigned i = 0; i < nr; i++) {
         if (copy_element_from_guest(last, ports, i))

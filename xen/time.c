@@ -78,8 +78,8 @@ void time_init(void)
 
 static bool time_is_current(const volatile struct vcpu_time_info *t)
 {
-    return t->tsc_to_system_mul == tsc_mul && t->tsc_timestamp == tsc_start && t->tsc_shift == tsc_shift &&
-           t->system_time == 0 && !(t->version & 1);
+    return t->tsc_to_system_mul == tsc_mul && t->tsc_timestamp == tsc_start &&
+           t->tsc_shift == tsc_shift && t->system_time == 0 && !(t->version & 1);
 }
 
 /*

@@ -119,9 +119,8 @@ void timer_set(struct timer *t, uint64_t expires)
 }
 
 /*
- * Run what is due, and set the device for what is not. Functions are called with no lock held and may set timers,
- * their own too. `now` is read once: a timer set in the past by such a function waits for the next softirq, so
- * this ends.
+ * Run what is due, and set the device for what is not. Functions are called with no lock held and may set timers, their
+ * own too, but to a time in the future: `now` is read once, so this ends.
  */
 static void timer_softirq(void)
 {

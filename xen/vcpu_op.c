@@ -14,7 +14,7 @@
 
 #define PERIOD_MIN MILLISECS(1)
 #define PERIOD_MAX (~0ull >> 2)
-#define FAR_FUTURE (1ull << 50)             /* 13 days */
+#define FAR_FUTURE (1ull << 50) /* 13 days */
 #define FAR_FUTURE_INSTEAD MILLISECS(100)
 
 /* ---- Up and down ------------------------------------------------------------------------------------- */
@@ -49,13 +49,11 @@ static long up(struct vcpu *v)
     return 0;
 }
 
-static bool another_is_up(const struct vcpu *not)
+static bool another_is_up(const struct vcpu * not )
 {
     struct vcpu *v;
 
-    for_each_vcpu (not->domain, v)
-        if (v != not && !(v->wait & WAIT_DOWN))
-            return true;
+    for_each_vcpu(not ->domain, v) if (v != not &&!(v->wait & WAIT_DOWN)) return true;
     return false;
 }
 
@@ -179,7 +177,8 @@ static long register_time_area(struct vcpu *v, const void *guest_arg)
 {
     struct vcpu_register_time_memory_area op;
 
-    if (copy_from_guest(&op, guest_arg, sizeof(op)) || !guest_range_ok(op.addr.v, sizeof(struct vcpu_time_info)))
+    if (copy_from_guest(&op, guest_arg, sizeof(op)) ||
+        !guest_range_ok(op.addr.v, sizeof(struct vcpu_time_info)))
         return -EFAULT;
     v->time_info_guest = op.addr.v;
     update_vcpu_time(v);

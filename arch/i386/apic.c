@@ -25,7 +25,8 @@ bool apic_init(void)
     base = rdmsr(MSR_APIC_BASE);
     if (!(base & APIC_BASE_ENABLE))
         return false; /* off in the firmware's setup */
-    paging_map_fixed(FIXMAP_START, base & cpu_features.address_mask, PTE_HYPERVISOR | PTE_PCD | nx_bit);
+    paging_map_fixed(FIXMAP_START, base & cpu_features.address_mask,
+                     PTE_HYPERVISOR | PTE_PCD | nx_bit);
     apic_init_cpu();
     return true;
 }

@@ -31,7 +31,8 @@ static uint8_t cmos_read(uint8_t reg)
 
 static struct rtc_time read_once(void)
 {
-    for (unsigned tries = 0; tries < 1000000 && (cmos_read(CMOS_STATUS_A) & UPDATE_IN_PROGRESS); tries++)
+    for (unsigned tries = 0; tries < 1000000 && (cmos_read(CMOS_STATUS_A) & UPDATE_IN_PROGRESS);
+         tries++)
         ;
     return (struct rtc_time){.second = cmos_read(0),
                              .minute = cmos_read(2),
@@ -52,7 +53,8 @@ static uint64_t days_since_epoch(unsigned year, unsigned month, unsigned day)
     unsigned y = month <= 2 ? year - 1 : year;
     unsigned months_since_march = (month + 9) % 12;
 
-    return y * 365u + y / 4 - y / 100 + y / 400 + (153 * months_since_march + 2) / 5 + day - 1 - 719468u;
+    return y * 365u + y / 4 - y / 100 + y / 400 + (153 * months_since_march + 2) / 5 + day - 1 -
+           719468u;
 }
 
 /* Seconds since 1970-01-01 00:00:00. Two-digit years are 1970 to 2069. */
@@ -73,6 +75,6 @@ uint64_t rtc_read_seconds(void)
         hour = hour % 12 + (t.hour & HOUR_PM ? 12 : 0);
     year = digits(t.year, binary);
     year += year < 70 ? 2000 : 1900;
-    return days_since_epoch(year, digits(t.month, binary), digits(t.day, binary)) * 86400 + hour * 3600u +
-           digits(t.minute, binary) * 60u + digits(t.second, binary);
+    return days_since_epoch(year, digits(t.month, binary), digits(t.day, binary)) * 86400 +
+           hour * 3600u + digits(t.minute, binary) * 60u + digits(t.second, binary);
 }

@@ -22,7 +22,8 @@
 #define PIT_CHANNEL0 0x40
 #define PIT_CHANNEL2 0x42
 #define PIT_COMMAND 0x43
-#define PIT_CH0_ONESHOT 0x30  /* channel 0, low then high byte, mode 0: interrupt on terminal count */
+#define PIT_CH0_ONESHOT \
+    0x30 /* channel 0, low then high byte, mode 0: interrupt on terminal count */
 #define PIT_CH2_COUNTDOWN 0xb0 /* channel 2, the same */
 #define PIT_CH2_LATCH 0x80
 #define PIT_IRQ 0
@@ -97,7 +98,8 @@ static uint64_t measure_tsc(void)
     start = pit_sample_at_edge();
     do {
         end = pit_read();
-    } while ((uint16_t)(start.count - end.count) < CALIBRATION_TICKS && !(inb(PORT_B) & PORT_B_OUTPUT));
+    } while ((uint16_t)(start.count - end.count) < CALIBRATION_TICKS &&
+             !(inb(PORT_B) & PORT_B_OUTPUT));
     end = pit_sample_at_edge();
     if (inb(PORT_B) & PORT_B_OUTPUT)
         return 0;

@@ -30,8 +30,8 @@ struct timer {
 
 /*
  * xen/timer.c. Setting a timer cannot fail, moves it when it was active, and puts it on the calling CPU; a time that is
- * past makes it fire before the next return to a guest. Two CPUs must not set or stop one timer at once: the owner of
- * the timer sees to that.
+ * past makes it fire before the next return to a guest (a timer's own function must not ask for that). Two CPUs must not
+ * set or stop one timer at once: the owner of the timer sees to that.
  */
 void timers_init_cpu(struct cpu *c);
 void timer_init(struct timer *t, void (*fn)(void *), void *arg);
