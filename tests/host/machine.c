@@ -10,8 +10,10 @@
 #include <sys/mman.h>
 
 #include "machine.h"
+#include <ringlet/arch.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
+#include <ringlet/ports.h>
 
 struct frame *frame_table;
 uint32_t *m2p;
@@ -24,9 +26,14 @@ struct cpu *host_cpu = &cpus[0];
 struct vcpu *host_vcpu;
 struct machine_seen seen;
 unsigned preempt_after;
+uint64_t nx_bit = PTE_NX;
+uint32_t tlb_clock = 1;
+struct cpu_features cpu_features = {.nx = true, .address_bits = 36, .address_mask = 0xFFFFFF000};
+struct e820_entry boot_memory_map[E820_MAX_ENTRIES];
+unsigned boot_memory_map_entries;
 
 static char *memory;
-static uint32_t ranks_held;
+static uint32_t ranks_held, seed;
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
@@ -43,24 +50,27 @@ maddr_t direct_maddr(const void *va)
 
 void *map_frame(mfn_t mfn)
 {
+    seen.maps_held++;
     return direct_map((maddr_t)mfn << PAGE_SHIFT);
 }
 
 void unmap_frame(const void *va)
 {
-    BUG_ON((const char *)va < memory);
+    BUG_ON((const char *)va < memory || !seen.maps_held);
+    seen.maps_held--;
 }
 
 void clear_frame(mfn_t mfn)
 {
     seen.cleared++;
     if (mfn < MACHINE_MEMORY_FRAMES)
-        memset(map_frame(mfn), 0, PAGE_SIZE);
+        memset(direct_map((maddr_t)mfn << PAGE_SHIFT), 0, PAGE_SIZE);
 }
 
 void copy_frame(mfn_t dst, mfn_t src)
 {
-    memcpy(map_frame(dst), map_frame(src), PAGE_SIZE);
+    memcpy(direct_map((maddr_t)dst << PAGE_SHIFT), direct_map((maddr_t)src << PAGE_SHIFT),
+           PAGE_SIZE);
 }
 
 void machine_init(uint32_t frames)
@@ -73,14 +83,24 @@ void machine_init(uint32_t frames)
         frame_table = mmap(NULL, MAX_FRAMES * sizeof(struct frame), PROT_READ | PROT_WRITE, flags,
                            -1, 0);
         m2p = mmap(NULL, MAX_FRAMES * sizeof(*m2p), PROT_READ | PROT_WRITE, flags, -1, 0);
+        BUG_ON(mmap(GUEST_MEMORY, GUEST_MEMORY_SIZE, PROT_READ | PROT_WRITE,
+                    flags | MAP_FIXED_NOREPLACE, -1, 0) != GUEST_MEMORY);
     }
     max_frame = frames;
     memset(domain_slots, 0, sizeof(domain_slots));
     memset(&seen, 0, sizeof(seen));
     host_vcpu = NULL;
+    domain_list = NULL;
     preempt_after = 0;
+    seed = 1;
     frames_init();
     frames_init_add(0, frames);
+}
+
+uint32_t machine_random(uint32_t n)
+{
+    seed = seed * 1664525 + 1013904223;
+    return (seed >> 8) % n;
 }
 
 /* ---- domains -------------------------------------------------------------------------------- */
@@ -93,16 +113,20 @@ struct domain *machine_domain(domid_t id, uint32_t max_pages)
     memset(v, 0, sizeof(*v));
     v->domain = d;
     v->l3_frame = INVALID_MFN;
-    v->info_mfn = INVALID_MFN;
+    v->info_mfn = v->old_table = INVALID_MFN;
+    memset(v->ldt_frames, 0xff, sizeof(v->ldt_frames));
     d->id = id;
     d->slot = id & 1023;
     d->refs = 1;
     d->max_pages = max_pages;
     d->max_vcpus = 1;
+    d->teardown_table = INVALID_MFN;
     d->vcpus[0] = v;
     spin_lock_init(&d->page_lock, RANK_PAGES);
     spin_lock_init(&d->mm_lock, RANK_MM);
     domain_slots[d->slot] = d;
+    d->next = domain_list;
+    domain_list = d;
     if (!host_vcpu)
         host_vcpu = v;
     return d;
@@ -115,7 +139,6 @@ void machine_run(struct domain *d)
 
 void machine_forget(struct domain *d)
 {
-    domain_slots[d->slot] = NULL;
     put_domain(d);
 }
 
@@ -134,6 +157,10 @@ struct domain *find_domain_or_self(domid_t id)
     return find_domain(id == DOMID_SELF ? current->domain->id : id);
 }
 
+/* Not every test links mm/grant_table.c. */
+void grant_table_destroy(struct domain *d) __attribute__((weak));
+static void (*const destroy_grants)(struct domain *) = grant_table_destroy;
+
 void put_domain(struct domain *d)
 {
     BUG_ON(d->refs == 0);
@@ -141,6 +168,15 @@ void put_domain(struct domain *d)
         return;
     BUG_ON(d->tot_pages || d->heap_pages || d->page_list);
     seen.domains_freed++;
+    domain_slots[d->slot] = NULL;
+    for (struct domain **p = &domain_list; *p; p = &(*p)->next) {
+        if (*p == d) {
+            *p = d->next;
+            break;
+        }
+    }
+    if (destroy_grants)
+        destroy_grants(d);
     if (host_vcpu == d->vcpus[0])
         host_vcpu = NULL;
     free(d->vcpus[0]);
@@ -178,9 +214,31 @@ void tlb_flush_one_local(uint32_t va)
     seen.flushes++;
 }
 
-uint64_t tlb_clock_now(void)
+void reload_l3_users(mfn_t l3)
 {
-    return 1;
+    (void)l3;
+}
+
+void hypervisor_l2_fill(pte_t *l2)
+{
+    (void)l2;
+}
+
+int validate_descriptor_page(struct frame *f)
+{
+    (void)f;
+    return 0;
+}
+
+maddr_t paging_table_maddr(uint32_t va)
+{
+    return 0x8000000 + (va - M2P_START);
+}
+
+void fifo_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn))
+{
+    (void)d;
+    (void)visit;
 }
 
 bool preempt_needed(void)
@@ -215,9 +273,16 @@ void spin_unlock_check(spinlock_t *l)
 
 /* ---- guest memory and messages -------------------------------------------------------------- */
 
+static bool guest_may(const void *p, uint32_t n, uint32_t size)
+{
+    uintptr_t off = (uintptr_t)p - (uintptr_t)GUEST_MEMORY;
+
+    return (uintptr_t)p >= (uintptr_t)GUEST_MEMORY && off <= size && n <= size - off;
+}
+
 uint32_t copy_from_guest(void *dst, const void *guest, uint32_t n)
 {
-    if (!guest)
+    if (!guest_may(guest, n, GUEST_MEMORY_SIZE))
         return n;
     memcpy(dst, guest, n);
     return 0;
@@ -225,7 +290,7 @@ uint32_t copy_from_guest(void *dst, const void *guest, uint32_t n)
 
 uint32_t copy_to_guest(void *guest, const void *src, uint32_t n)
 {
-    if (!guest)
+    if (!guest_may(guest, n, GUEST_MEMORY_SIZE / 2))
         return n;
     memcpy(guest, src, n);
     return 0;

@@ -17,14 +17,6 @@
 
 enum { FRAMES = 0x5000 }; /* 80 MiB: the low zones, and a high one without contents */
 
-static uint32_t seed = 1;
-
-static uint32_t rnd(uint32_t n)
-{
-    seed = seed * 1664525 + 1013904223;
-    return (seed >> 8) % n;
-}
-
 /* put_frame as mm/types.c has it, without types: this test's frames have none. */
 void put_frame(struct frame *f)
 {
@@ -104,7 +96,7 @@ static void test_random_blocks(void **state)
     memset(have, 0, sizeof(have));
     before = free_frame_count();
     for (unsigned step = 0; step < 100000; step++) {
-        unsigned i = rnd(600);
+        unsigned i = machine_random(600);
 
         if (held[i].mfn) {
             memset(have + held[i].mfn, 0, 1u << held[i].order);
@@ -112,8 +104,8 @@ static void test_random_blocks(void **state)
             n -= 1u << held[i].order;
             held[i].mfn = 0;
         } else {
-            unsigned order = rnd(4) ? rnd(3) : rnd(MAX_ORDER + 1);
-            mfn_t mfn = alloc_frames(order, rnd(3) ? 0 : 24);
+            unsigned order = machine_random(4) ? machine_random(3) : machine_random(MAX_ORDER + 1);
+            mfn_t mfn = alloc_frames(order, machine_random(3) ? 0 : 24);
 
             if (mfn == INVALID_MFN)
                 continue;
@@ -267,8 +259,8 @@ static void test_small_objects(void **state)
     machine_init(0x3000);
     before = free_frame_count();
     for (unsigned step = 0; step < 200000; step++) {
-        unsigned i = rnd(2000);
-        size_t n = rnd(20) ? rnd(2100) : rnd(40000);
+        unsigned i = machine_random(2000);
+        size_t n = machine_random(20) ? machine_random(2100) : machine_random(40000);
 
         if (held[i].p) {
             for (size_t k = 0; k < held[i].n; k++)
@@ -331,7 +323,7 @@ static void test_many_lives(void **state)
 
         share_heap_page(d, shared, true);
         for (unsigned i = 0; i < 12; i++)
-            alloc_domain_frames(d, rnd(4), rnd(2) ? 0 : 24);
+            alloc_domain_frames(d, machine_random(4), machine_random(2) ? 0 : 24);
         d->state = DOMAIN_DYING;
         while (d->page_list)
             release(d->page_list);
