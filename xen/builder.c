@@ -317,7 +317,8 @@ void build_initial_domain(const struct boot_module *kernel, const struct boot_mo
         panic("no kernel for the initial domain: the first Multiboot module must be one");
     reason = elf_kernel_parse(kernel->start, kernel->size, &b.kernel);
     if (reason)
-        panic("initial domain: the first module is no kernel that can run here: %s", reason);
+        panic("initial domain: the first module%s%s is no kernel that can run here: %s",
+              kernel->name[0] ? ", " : "", kernel->name, reason);
     b.image = kernel;
     b.ramdisk = ramdisk;
     b.base = b.kernel.virt_base;

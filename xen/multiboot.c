@@ -36,6 +36,20 @@ static const char *skip_file_name(const char *s, bool has_name)
     return s;
 }
 
+/* The file's name without its folders, cut to what the module keeps of it. */
+static void read_file_name(struct boot_module *m, const char *s)
+{
+    unsigned n = 0;
+
+    for (; *s && *s != ' '; s++) {
+        if (*s == '/')
+            n = 0;
+        else if (n + 1 < sizeof(m->name))
+            m->name[n++] = *s;
+    }
+    m->name[n] = '\0';
+}
+
 static void read_memory_map(const struct multiboot_info *mbi)
 {
     const uint8_t *p = physical(mbi->mmap_addr), *end = p + mbi->mmap_length;
@@ -64,7 +78,9 @@ static void read_modules(const struct multiboot_info *mbi, bool names)
         const char *s = m[i].string ? physical(m[i].string) : "";
 
         strlcpy(module_cmdlines[i], skip_file_name(s, names), sizeof(module_cmdlines[i]));
-        boot_modules[i] = (struct boot_module){ physical(m[i].start), m[i].end - m[i].start, module_cmdlines[i] };
+        boot_modules[i] = (struct boot_module){ physical(m[i].start), m[i].end - m[i].start, module_cmdlines[i], "" };
+        if (names)
+            read_file_name(&boot_modules[i], s);
         nr_boot_modules++;
     }
 }

@@ -62,12 +62,12 @@ static void triple_fault(void)
 }
 
 /*
- * A write to a port is answered at once by emulators, and within microseconds by a chipset: let it
- * happen.
+ * A write to a port is answered within microseconds by a chipset, but QEMU ends a machine from
+ * another thread, which may have to wait for its turn: let it happen.
  */
 static void linger(void)
 {
-    for (unsigned i = 0; i < 10000; i++)
+    for (unsigned i = 0; i < 300000; i++)
         inb(0x80);
 }
 

@@ -205,6 +205,7 @@ struct boot_module {
     const void *start;
     uint32_t size;
     const char *cmdline;
+    char name[32]; /* of its file, where the loader says it; else "" */
 };
 void build_initial_domain(const struct boot_module *kernel, const struct boot_module *ramdisk);
 

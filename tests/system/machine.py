@@ -37,7 +37,7 @@ SCALE = float(os.environ.get("TEST_TIMEOUT_SCALE", "1"))
 CMDLINE = "console=com1 dom0_mem=64M" + os.environ.get("TEST_CMDLINE", "")
 
 # A panic ends a test early; the lines behind it go into the report.
-PANIC = rb"\nPanic: "
+PANIC = rb"\n(?:\(XEN\) )?Panic: "
 
 # What terminals want and readers do not.
 NOISE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\0")
@@ -81,7 +81,7 @@ class Machine:
         self.name = name
         self.emulator = emulator
         self.kernel = str(kernel or os.environ.get("TEST_KERNEL") or BUILD / "ringlet.elf")
-        self.panics = panics
+        self.panic = [] if panics else [PANIC]
         self.iso = None
         self.wait = WAIT[emulator] * SCALE
         if emulator == "qemu":
@@ -153,12 +153,12 @@ class Machine:
     def _await(self, patterns, timeout):
         """pexpect's expect, which a panic of the hypervisor ends at once."""
         try:
-            index = self.process.expect(patterns + [PANIC], timeout=timeout)
+            index = self.process.expect(patterns + self.panic, timeout=timeout)
         except pexpect.TIMEOUT:
             self._fail(f"waited {timeout:.0f} s for {patterns}")
         except pexpect.EOF:
             self._fail(f"the machine ended before {patterns}")
-        if index == len(patterns) and not self.panics:
+        if index == len(patterns):
             self.process.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=2 * SCALE)
             self._fail(f"the hypervisor panicked: {self.process.before.decode('latin-1')[:100]}")
         self._note()

@@ -44,4 +44,5 @@ def test_guest(boot, tap_run, name, emulator):
     timeout = options.pop("timeout", None)
     m = boot([guest(name)], emulator=emulator, **options)
     tap_run(m, timeout)
-    assert m.wait_end() == 0
+    m.expect(r"initial domain powered off")
+    m.wait_end()

@@ -69,7 +69,7 @@ def test_crash(toy):
     """A crash of the initial domain says why, and the machine restarts."""
     toy.sendline("crash")
     toy.expect(r"#UD invalid opcode")
-    toy.expect(r"(?i)crashed")
+    toy.expect(r"initial domain ended \(reason 3\): rebooting")
     if toy.emulator == "bochs":
         toy.expect("GRUB")
     else:
@@ -79,6 +79,7 @@ def test_crash(toy):
 def test_reboot(toy):
     """A reboot of the initial domain reboots the machine."""
     toy.sendline("reboot")
+    toy.expect(r"initial domain rebooted: rebooting")
     if toy.emulator == "bochs":
         toy.expect("GRUB")
     else:
