@@ -113,7 +113,7 @@ void user_run(struct trap_frame *frame);
 /* A fresh ring-3 frame: flat user selectors, interrupts on, registers zero. */
 void user_frame(struct trap_frame *frame, uint32_t eip, uint32_t esp);
 
-/* trap.c: the reader of `selector` names: "index 7171, GDT, RPL 1" into buffer. */
+/* What a selector's bits say, as text: "index 7171, GDT, RPL 1". */
 void selector_decode(uint16_t selector, char *buffer, uint32_t size);
 
 static inline uint16_t read_cs(void)
