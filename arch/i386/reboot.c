@@ -71,14 +71,18 @@ static void linger(void)
         inb(0x80);
 }
 
+/*
+ * The chipset's hard reset comes first. The keyboard controller's resets only the processor, and
+ * firmware that finds its MSRs locked already may fault (Bochs's does).
+ */
 void machine_reboot(void)
 {
     local_irq_disable();
-    wait_keyboard_controller();
-    outb(0x64, 0xfe);
-    linger();
     outb(0xcf9, 0x02); /* hard reset chosen ... */
     outb(0xcf9, 0x06); /* ... and triggered by bit 2 rising */
+    linger();
+    wait_keyboard_controller();
+    outb(0x64, 0xfe);
     linger();
     triple_fault();
     machine_halt();
@@ -171,15 +175,15 @@ static uint32_t find_fadt(uint32_t rsdt)
  */
 static bool find_s5_type(uint32_t dsdt, unsigned *type)
 {
+    uint8_t b[12] = {0};
     uint32_t length;
-    uint8_t b[12];
 
     if (!table_ok(dsdt, "DSDT", &length))
         return false;
-    for (uint32_t at = 36; at + sizeof(b) <= length; at++) {
+    for (uint32_t at = 36; at + 8 <= length; at++) {
         unsigned i;
 
-        read_physical(b, dsdt + at, sizeof(b));
+        read_physical(b, dsdt + at, MIN(length - at, sizeof(b)));
         if (memcmp(b, "_S5_\x12", 5))
             continue;
         i = 5 + 1 + (b[5] >> 6) + 1; /* behind the length and the count */
