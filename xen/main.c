@@ -44,6 +44,6 @@ asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot
     build_initial_domain(module(0), module(1));
     memory_release_boot();             /* the modules' memory is free */
     paging_drop_identity_map();        /* stray pointers fault */
-    domain_unpause(initial_domain);    /* it may run */
+    domain_unpause_by_controller(initial_domain); /* it may run */
     reset_stack_and_call(idle_loop);
 }
