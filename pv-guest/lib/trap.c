@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include <pv/event.h>
+#include <pv/page.h>
 #include <pv/start.h>
 
 #include <offsets.h>
@@ -85,12 +86,16 @@ void selector_decode(uint16_t selector, char *buffer, uint32_t size)
 
 static void print_page_fault(uint32_t error)
 {
+    const void *va = (const void *)fault_address();
+
     printf("  address %08x: %s by %s, page %s%s\n", fault_address(),
            error & 16  ? "instruction fetch"
            : error & 2 ? "write"
                        : "read",
            error & 4 ? "ring 3" : "supervisor (rings 0-2)", error & 1 ? "protected" : "not present",
            error & 8 ? ", reserved bit set" : "");
+    printf("  its entries: level 3 %016llx, level 2 %016llx, level 1 %016llx\n", pte_read(va, 3),
+           pte_read(va, 2), pte_read(va, 1));
 }
 
 /* An error code that names a selector: bit 0 external, bit 1 IDT, bit 2 LDT, then the index. */
