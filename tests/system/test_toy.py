@@ -71,7 +71,7 @@ def test_crash(toy):
     toy.expect(r"#UD invalid opcode")
     toy.expect(r"initial domain ended \(reason 3\): rebooting")
     if toy.emulator == "bochs":
-        toy.expect("GRUB")
+        toy.expect(PROMPT)
     else:
         toy.wait_end()
 
@@ -81,6 +81,6 @@ def test_reboot(toy):
     toy.sendline("reboot")
     toy.expect(r"initial domain rebooted: rebooting")
     if toy.emulator == "bochs":
-        toy.expect("GRUB")
+        toy.expect(PROMPT)
     else:
         toy.wait_end()
