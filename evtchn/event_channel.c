@@ -314,7 +314,10 @@ static int reset(const struct evtchn_reset *op)
 
 /* ---- Using channels ------------------------------------------------------------------------------------ */
 
-/* A port without a partner swallows what is sent; ports that only receive cannot be sent to: -EINVAL. */
+/*
+ * EVTCHNOP_send. A port without a partner swallows what is sent; ports that only receive cannot be sent to: -EINVAL. Our own
+ * lock is enough to use the other end (E1).
+ */
 int evtchn_send(struct domain *d, evtchn_port_t port)
 {
     struct evtchn *e;
@@ -483,7 +486,7 @@ static int set_priority(const struct evtchn_set_priority *op)
 
 /* ---- The hypercalls ------------------------------------------------------------------------------------ */
 
-/* What is copied in for each operation, and whether it is copied back. Size 0: no such operation. */
+/* What is copied in for each operation but send, and whether it is copied back. Size 0: no such operation. */
 static const struct {
     uint8_t size;
     bool answers;
@@ -492,7 +495,6 @@ static const struct {
     [EVTCHNOP_bind_virq] = {sizeof(struct evtchn_bind_virq), true},
     [EVTCHNOP_bind_pirq] = {sizeof(struct evtchn_bind_pirq), true},
     [EVTCHNOP_close] = {sizeof(struct evtchn_close), false},
-    [EVTCHNOP_send] = {sizeof(struct evtchn_send), false},
     [EVTCHNOP_status] = {sizeof(struct evtchn_status), true},
     [EVTCHNOP_alloc_unbound] = {sizeof(struct evtchn_alloc_unbound), true},
     [EVTCHNOP_bind_ipi] = {sizeof(struct evtchn_bind_ipi), true},
@@ -509,7 +511,6 @@ union operation {
     struct evtchn_bind_virq bind_virq;
     struct evtchn_bind_pirq bind_pirq;
     struct evtchn_close close;
-    struct evtchn_send send;
     struct evtchn_status status;
     struct evtchn_alloc_unbound alloc_unbound;
     struct evtchn_bind_ipi bind_ipi;
@@ -532,8 +533,6 @@ static int operate(int cmd, union operation *op)
         return bind_pirq(&op->bind_pirq);
     case EVTCHNOP_close:
         return evtchn_close(current->domain, op->close.port);
-    case EVTCHNOP_send:
-        return evtchn_send(current->domain, op->send.port);
     case EVTCHNOP_status:
         return status(&op->status);
     case EVTCHNOP_alloc_unbound:
@@ -557,17 +556,13 @@ static int operate(int cmd, union operation *op)
     }
 }
 
-asmlinkage long do_event_channel_op(int cmd, void *guest_arg)
+/* All operations but the hot one. */
+static noinline long copy_and_operate(int cmd, void *guest_arg)
 {
     union operation op;
     unsigned size;
     int rc;
 
-    if (cmd == EVTCHNOP_send) {
-        if (!get_guest_u32(&op.send.port, guest_arg))
-            return -EFAULT;
-        return evtchn_send(current->domain, op.send.port);
-    }
     if ((unsigned)cmd >= ARRAY_SIZE(operations) || !operations[cmd].size)
         return -ENOSYS;
     size = operations[cmd].size;
@@ -579,4 +574,15 @@ asmlinkage long do_event_channel_op(int cmd, void *guest_arg)
     if (rc == 0 && operations[cmd].answers && copy_to_guest(guest_arg, &op, size))
         return -EFAULT;
     return rc;
+}
+
+asmlinkage long do_event_channel_op(int cmd, void *guest_arg)
+{
+    evtchn_port_t port;
+
+    if (unlikely(cmd != EVTCHNOP_send))
+        return copy_and_operate(cmd, guest_arg);
+    if (!get_guest_u32(&port, guest_arg))
+        return -EFAULT;
+    return evtchn_send(current->domain, port);
 }

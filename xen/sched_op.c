@@ -190,15 +190,6 @@ static long watchdog(const void *guest_arg)
     return 0;
 }
 
-/* For a domain that ends. */
-void domain_stop_watchdogs(struct domain *d)
-{
-    for (unsigned i = 0; i < NR_WATCHDOGS; i++) {
-        timer_stop(&d->watchdog[i]);
-        d->watchdog_used[i] = false;
-    }
-}
-
 /* ---- The hypercalls ---------------------------------------------------------------------------------- */
 
 /*

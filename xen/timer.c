@@ -21,7 +21,7 @@
 #include <ringlet/time.h>
 
 /* Two roots into one. Of equal expiry, `a` stays on top. */
-static struct timer *meld(struct timer *a, struct timer *b)
+static inline struct timer *meld(struct timer *a, struct timer *b)
 {
     if (!a || !b)
         return a ? a : b;
@@ -77,7 +77,8 @@ static void heap_remove(struct cpu *c, struct timer *t)
             t->prev->next = t->next;
         if (t->next)
             t->next->prev = t->prev;
-        c->timers = meld(c->timers, meld_children(t->child));
+        if (t->child)
+            c->timers = meld(c->timers, meld_children(t->child));
     }
     t->child = t->next = t->prev = NULL;
     t->active = false;
@@ -106,8 +107,11 @@ void timer_set(struct timer *t, uint64_t expires)
     struct cpu *c = this_cpu;
     bool next;
 
-    timer_stop(t);
+    if (unlikely(t->active && t->cpu != c))
+        timer_stop(t);
     spin_lock(&c->timer_lock);
+    if (t->active)
+        heap_remove(c, t);
     t->cpu = c;
     t->expires = expires;
     t->active = true;

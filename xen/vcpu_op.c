@@ -231,20 +231,6 @@ static long register_info(struct vcpu *v, const void *guest_arg)
     return 0;
 }
 
-/* For a vcpu that is reset or ends: v->info is in shared_info again, and the frame is the guest's alone. */
-void vcpu_release_info(struct vcpu *v)
-{
-    mfn_t mfn = v->info_mfn;
-    void *page = (void *)((uintptr_t)v->info & ~(uintptr_t)(PAGE_SIZE - 1));
-
-    if (mfn == INVALID_MFN)
-        return;
-    v->info = &v->domain->shared_info->vcpu_info[v->id];
-    v->info_mfn = INVALID_MFN;
-    unmap_global(page);
-    put_frame_and_type(mfn_frame(mfn));
-}
-
 /* ---- The rest ------------------------------------------------------------------------------------------- */
 
 static long send_nmi(struct vcpu *v, const void *guest_arg)

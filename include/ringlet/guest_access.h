@@ -34,38 +34,103 @@ asmlinkage uint32_t raw_clear_bytes(void *dst, uint32_t n);
 /* Read one naturally sized value; false on a fault. Inline for the hot paths. */
 static inline bool get_guest_u32(uint32_t *out, const void *guest)
 {
+#ifdef __i386__
+    uint32_t value, bad = 0;
+
+    if (!guest_range_ok(guest, 4))
+        return false;
+    __asm__ volatile("1: movl (%2), %0\n"
+                     "2:\n\t"
+                     ".pushsection .text.fixup, \"ax\"\n"
+                     "3: movl $1, %1\n\txorl %0, %0\n\tjmp 2b\n\t"
+                     ".popsection\n\t"
+                     ".pushsection .extable, \"a\"\n\t"
+                     ".long 1b, 3b\n\t"
+                     ".popsection"
+                     : "=&r"(value), "+r"(bad)
+                     : "r"(guest)
+                     : "memory");
+    *out = value;
+    return !bad;
+#else
     return guest_range_ok(guest, 4) && raw_copy_words_from_guest(out, guest, 4) == 0;
+#endif
 }
 
 /*
- * Four words (16 bytes) from a guest, for the hottest loop there is (mmu_update): plain loads, each with its entry in the
- * exception table. The range was checked. False on a fault.
+ * Single words, for the hottest loops: plain loads and stores, each with its entry in the exception table. The range was
+ * checked. On a fault *bad is set, and a load gives 0.
  */
+#ifdef __i386__
+#define GUEST_WORD_FIXUP(what)                                                                    \
+    "2:\n\t"                                                                                      \
+    ".pushsection .text.fixup, \"ax\"\n"                                                         \
+    "3: movl $1, %1\n\t" what "jmp 2b\n\t"                                                      \
+    ".popsection\n\t"                                                                            \
+    ".pushsection .extable, \"a\"\n\t"                                                          \
+    ".long 1b, 3b\n\t"                                                                           \
+    ".popsection"
+
+static inline uint32_t load_guest_word(const uint32_t *guest, uint32_t *bad)
+{
+    uint32_t w;
+
+    __asm__ volatile("1: movl %2, %0\n" GUEST_WORD_FIXUP("xorl %0, %0\n\t")
+                     : "=&r"(w), "+r"(*bad)
+                     : "m"(*guest)
+                     : "memory");
+    return w;
+}
+
+static inline void store_guest_word(uint32_t *guest, uint32_t w, uint32_t *bad)
+{
+    __asm__ volatile("1: movl %2, %0\n" GUEST_WORD_FIXUP("")
+                     : "=m"(*guest), "+r"(*bad)
+                     : "r"(w)
+                     : "memory");
+}
+#else
+static inline uint32_t load_guest_word(const uint32_t *guest, uint32_t *bad)
+{
+    uint32_t w = 0;
+
+    *bad |= raw_copy_words_from_guest(&w, guest, sizeof(w));
+    return w;
+}
+
+static inline void store_guest_word(uint32_t *guest, uint32_t w, uint32_t *bad)
+{
+    *bad |= raw_copy_words_to_guest(guest, &w, sizeof(w));
+}
+#endif
+
+/* `n` words, a constant; false on a fault. */
+static inline __attribute__((always_inline)) bool get_guest_words(void *dst, const void *guest, unsigned n)
+{
+    const uint32_t *from = guest;
+    uint32_t *to = dst, bad = 0;
+
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < n; i++)
+        to[i] = load_guest_word(&from[i], &bad);
+    return !bad;
+}
+
+static inline __attribute__((always_inline)) bool put_guest_words(void *guest, const void *src, unsigned n)
+{
+    const uint32_t *from = src;
+    uint32_t *to = guest, bad = 0;
+
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < n; i++)
+        store_guest_word(&to[i], from[i], &bad);
+    return !bad;
+}
+
+/* Four words (16 bytes): one request of mmu_update. */
 static inline bool get_guest_words4(void *dst, const void *guest)
 {
-#ifdef __i386__
-    uint32_t *d = dst, bad = 0, w;
-
-#define LOAD_WORD(off)                                                       \
-    __asm__ volatile("1: movl " #off "(%2), %0\n"                            \
-                     "2:\n\t"                                                \
-                     ".pushsection .text.fixup, \"ax\"\n"                    \
-                     "3: movl $1, %1\n\txorl %0, %0\n\tjmp 2b\n\t"          \
-                     ".popsection\n\t"                                       \
-                     ".pushsection .extable, \"a\"\n\t"                      \
-                     ".long 1b, 3b\n\t"                                      \
-                     ".popsection"                                           \
-                     : "=&r"(w), "+r"(bad) : "r"(guest) : "memory");          \
-    d[off / 4] = w
-    LOAD_WORD(0);
-    LOAD_WORD(4);
-    LOAD_WORD(8);
-    LOAD_WORD(12);
-#undef LOAD_WORD
-    return !bad;
-#else
-    return raw_copy_words_from_guest(dst, guest, 16) == 0;
-#endif
+    return get_guest_words(dst, guest, 4);
 }
 
 /* One element of a guest array: `array` is a guest pointer to elements of the type of *dst. */

@@ -35,10 +35,6 @@ static inline bool vcpu_event_deliverable(const struct vcpu *v)
 }
 
 /* xen/sched_op.c */
-void domain_stop_watchdogs(struct domain *d);
 void vcpu_poll_wake(struct domain *d, evtchn_port_t port); /* a port became pending: end polls for it */
-
-/* xen/vcpu_op.c */
-void vcpu_release_info(struct vcpu *v); /* back to shared_info; drops the registered frame */
 
 #endif
