@@ -34,22 +34,6 @@ static inline bool frame_is_memory(uint64_t mfn)
     return mfn < max_frame && frame_table[mfn].owner != OWNER_IO;
 }
 
-/*
- * Both references of a writable mapping in one compare-and-swap: the usual case, a frame of d's that is writable already
- * or was last. False: take the long way.
- */
-static inline bool get_writable_fast(struct frame *f, const struct domain *d)
-{
-    uint64_t x = f->refs;
-    uint32_t type = x >> 32;
-
-    if ((type & (FT_TYPE | FT_VALIDATED)) != (FT_WRITABLE | FT_VALIDATED) || (type & FT_COUNT) == FT_COUNT)
-        return false;
-    if (f->owner != d->slot || !(x & FC_COUNT) || (x & FC_COUNT) == FC_COUNT)
-        return false;
-    return __sync_bool_compare_and_swap(&f->refs, x, x + 0x100000001ull);
-}
-
 /* Check the entry and take its references. See mm.h. */
 int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *owner)
 {
@@ -76,7 +60,7 @@ int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *owner)
 /* The entry is gone from a table of pt_owner's: drop its references, and note that translations of it may live on. */
 void put_l1_entry(pte_t e, struct domain *pt_owner)
 {
-    uint64_t mfn = pte_frame64(e), x;
+    uint64_t mfn = pte_frame64(e);
     struct frame *f;
 
     if (!(e & PTE_P) || !frame_is_memory(mfn))
@@ -90,12 +74,8 @@ void put_l1_entry(pte_t e, struct domain *pt_owner)
         put_frame(f);
         return;
     }
-    x = f->refs;
-    if (likely((x & FC_COUNT) > 1) && __sync_bool_compare_and_swap(&f->refs, x, x - 0x100000001ull)) {
-        ASSERT((x >> 32) & FT_COUNT);
-        return;
-    }
-    put_frame_and_type(f);
+    if (unlikely(!put_writable_fast(f)))
+        put_frame_and_type(f);
 }
 
 /* Replace a live entry, keeping the Accessed and Dirty bits the processor may be setting right now if asked. */

@@ -156,16 +156,20 @@ static int16_t copy_one(const struct gnttab_copy *op)
     return rc;
 }
 
+/* Six words: the input in the first five, status in the last. */
+#define COPY_STATUS_WORD (offsetof(struct gnttab_copy, status) / 4)
+
 long grant_copy(void *guest_ops, uint32_t count)
 {
     struct gnttab_copy *ops = guest_ops;
     struct gnttab_copy op;
+    uint32_t status;
 
     for (uint32_t i = 0; i < count; i++) {
-        if (copy_from_guest(&op, &ops[i], sizeof(op)))
+        if (!get_guest_words(&op, &ops[i], COPY_STATUS_WORD))
             return -EFAULT;
-        op.status = copy_one(&op);
-        if (copy_to_guest(&ops[i].status, &op.status, sizeof(op.status)))
+        status = (uint16_t)copy_one(&op);
+        if (!put_guest_words((uint32_t *)&ops[i] + COPY_STATUS_WORD, &status, 1))
             return -EFAULT;
         if (i + 1 < count && preempt_needed())
             return i + 1;

@@ -31,13 +31,19 @@ static struct grant_maptrack *maptrack_entry(const struct grant_table *gt, uint3
     return &gt->maptrack[handle / GRANT_MAPTRACK_PER_FRAME][handle % GRANT_MAPTRACK_PER_FRAME];
 }
 
-static void free_handle(struct grant_table *gt, uint32_t handle)
+/* Onto the list of free handles. gt->lock held. */
+static void put_handle(struct grant_table *gt, struct grant_maptrack *m, uint32_t handle)
 {
-    struct grant_maptrack *m = maptrack_entry(gt, handle);
-
     m->granter = NULL;
     m->ref = gt->maptrack_free;
     gt->maptrack_free = handle;
+}
+
+static void free_handle(struct grant_table *gt, uint32_t handle)
+{
+    spin_lock(&gt->lock);
+    put_handle(gt, maptrack_entry(gt, handle), handle);
+    spin_unlock(&gt->lock);
 }
 
 static bool grow_maptrack(struct grant_table *gt)
@@ -52,7 +58,7 @@ static bool grow_maptrack(struct grant_table *gt)
         return false;
     gt->maptrack[gt->nr_maptrack_frames++] = page;
     for (uint32_t i = GRANT_MAPTRACK_PER_FRAME; i--;)
-        free_handle(gt, first + i);
+        put_handle(gt, &page[i], first + i);
     return true;
 }
 
@@ -124,34 +130,53 @@ static pte_t grant_pte(mfn_t mfn, uint32_t flags)
     return make_pte(mfn, bits);
 }
 
+/* The references an entry holds (G3). The frame is the granter's and pinned, so only a full count can be in the way. */
+static bool get_entry_references(struct frame *f, struct domain *granter, bool write)
+{
+    if (!write)
+        return get_frame(f, granter);
+    return get_writable_fast(f, granter) || !get_frame_and_type(f, granter, FT_WRITABLE);
+}
+
+/*
+ * Drop them. The pin still holds the frame, and the TLBs are flushed before that goes, so the frame's owner need not be
+ * told that translations may live on (tlb_stale).
+ */
+static void put_entry_references(struct frame *f, bool write)
+{
+    if (!write)
+        put_frame(f);
+    else if (!put_writable_fast(f))
+        put_frame_and_type(f);
+}
+
 static int16_t map_host(struct domain *d, struct domain *granter, uint64_t host_addr,
                         uint32_t flags, mfn_t mfn)
 {
     int16_t rc = GNTST_general_error;
-    pte_t *p;
+    pte_t *p, old;
 
     spin_lock(&d->mm_lock);
     p = map_host_pte(d, host_addr, flags & GNTMAP_contains_pte);
     if (p) {
-        if (!mod_l1_entry(p, grant_pte(mfn, flags), d, granter, false))
+        if (get_entry_references(mfn_frame(mfn), granter, !(flags & GNTMAP_readonly))) {
+            old = *p;
+            pte_write(p, grant_pte(mfn, flags));
+            if (old & PTE_P)
+                put_l1_entry(old, d);
             rc = GNTST_okay;
+        }
         unmap_frame(p);
     }
     spin_unlock(&d->mm_lock);
     return rc;
 }
 
-/* What is to become of the entry of an unmapped grant: nothing, or that of another address (unmap_and_replace). */
-struct replacement {
-    bool wanted;
-    uint64_t addr; /* 0: an empty entry */
-};
-
-/* Move the entry at `addr` to *p, references and all. mm_lock held. */
+/* Move the entry at `addr` to *p, references and all; those of *p are the caller's then. mm_lock held. */
 static bool move_entry(struct domain *d, uint64_t addr, pte_t *p)
 {
     pte_t *from = map_host_pte(d, addr, false);
-    pte_t old = *p, e, seen;
+    pte_t e, seen;
 
     if (!from)
         return false;
@@ -160,7 +185,6 @@ static bool move_entry(struct domain *d, uint64_t addr, pte_t *p)
         for (e = *from; (seen = pte_cmpxchg(from, e, 0)) != e; e = seen)
             ;
         pte_write(p, e);
-        put_l1_entry(old, d);
     }
     unmap_frame(from);
     return from != p;
@@ -168,24 +192,26 @@ static bool move_entry(struct domain *d, uint64_t addr, pte_t *p)
 
 /*
  * Take away the entry of a mapping: it must map this frame, and be as writable as the handle, or the bookkeeping would
- * come apart (G3).
+ * come apart (G3). The entry at new_addr takes its place, if that is not 0 (unmap_and_replace).
  */
 static int16_t unmap_host(struct domain *d, uint64_t host_addr, const struct grant_maptrack *m,
-                          const struct replacement *r)
+                          uint64_t new_addr)
 {
-    bool contains_pte = m->flags & GNTMAP_contains_pte, good = false;
+    bool contains_pte = m->flags & GNTMAP_contains_pte, write = !(m->flags & GNTMAP_readonly);
+    bool good = false;
     pte_t *p, e;
 
     spin_lock(&d->mm_lock);
     p = map_host_pte(d, host_addr, contains_pte);
     if (p) {
         e = *p;
-        good = (e & PTE_P) && pte_frame64(e) == m->mfn &&
-               !(e & PTE_RW) == !!(m->flags & GNTMAP_readonly);
-        if (good && r->wanted && r->addr)
-            good = !contains_pte && move_entry(d, r->addr, p);
+        good = (e & PTE_P) && pte_frame64(e) == m->mfn && !!(e & PTE_RW) == write;
+        if (good && new_addr)
+            good = !contains_pte && move_entry(d, new_addr, p);
         else if (good)
-            mod_l1_entry(p, 0, d, d, false);
+            pte_write(p, 0);
+        if (good)
+            put_entry_references(mfn_frame(m->mfn), write);
         unmap_frame(p);
     }
     spin_unlock(&d->mm_lock);
@@ -241,40 +267,44 @@ static int16_t map_one(struct gnttab_map_grant_ref *op)
         return GNTST_bad_domain;
     handle = alloc_handle(gt);
     rc = handle == GRANT_NO_HANDLE ? GNTST_no_space : pin_and_map(op, granter, &mfn);
-
-    spin_lock(&gt->lock);
-    if (!rc) {
-        m = maptrack_entry(gt, handle);
-        m->granter = granter; /* the reference is the entry's now */
-        m->ref = op->ref;
-        m->mfn = mfn;
-        m->busy = 0;
-        m->flags = op->flags & (MAP_BITS | GNTMAP_readonly | GNTMAP_contains_pte);
-    } else if (handle != GRANT_NO_HANDLE) {
-        free_handle(gt, handle);
-    }
-    spin_unlock(&gt->lock);
     if (rc) {
+        if (handle != GRANT_NO_HANDLE)
+            free_handle(gt, handle);
         put_domain(granter);
         return rc;
     }
+    m = maptrack_entry(gt, handle);
+    m->granter = granter; /* the reference is the entry's now */
+    m->ref = op->ref;
+    m->mfn = mfn;
+    m->busy = 0;
+    /* Last: the handle is good from here on. */
+    __atomic_store_n(&m->flags, op->flags & (MAP_BITS | GNTMAP_readonly | GNTMAP_contains_pte),
+                     __ATOMIC_RELEASE);
     op->handle = handle;
     op->dev_bus_addr = (uint64_t)mfn << PAGE_SHIFT;
     return GNTST_okay;
 }
 
+/* The structure is 8 words; its input is in the first 5, status in the high half of the last of these, then output. */
+_Static_assert(sizeof(struct gnttab_map_grant_ref) == 32 &&
+                   offsetof(struct gnttab_map_grant_ref, dom) == 16,
+               "words below");
+#define MAP_IN_WORDS 5
+#define MAP_OUT_WORD 4
+
 /* Guests read handle and address only where status is okay, but all out fields are written at once. */
 long grant_map(void *guest_ops, uint32_t count)
 {
     struct gnttab_map_grant_ref *ops = guest_ops;
-    struct gnttab_map_grant_ref op;
-    const uint32_t out = offsetof(struct gnttab_map_grant_ref, status);
+    struct gnttab_map_grant_ref op = {0};
 
     for (uint32_t i = 0; i < count; i++) {
-        if (copy_from_guest(&op, &ops[i], sizeof(op)))
+        if (!get_guest_words(&op, &ops[i], MAP_IN_WORDS))
             return -EFAULT;
         op.status = map_one(&op);
-        if (copy_to_guest(&ops[i].status, &op.status, sizeof(op) - out))
+        if (!put_guest_words((uint32_t *)&ops[i] + MAP_OUT_WORD, (uint32_t *)&op + MAP_OUT_WORD,
+                             8 - MAP_OUT_WORD))
             return -EFAULT;
         if (i + 1 < count && preempt_needed())
             return i + 1;
@@ -286,33 +316,36 @@ long grant_map(void *guest_ops, uint32_t count)
 
 /* An element of a batch between its two halves: the entry is gone, the pins remain. */
 struct unmapping {
+    struct grant_maptrack *m;
     uint32_t handle;
     uint32_t dropped; /* MAP_BITS whose pins are to go; 0: nothing to do */
 };
 
-/* Claim from the handle what the operation names. GNTST_bad_handle: not in use. */
-static int16_t claim(struct grant_table *gt, uint32_t handle, uint32_t wanted,
-                     struct grant_maptrack *copy)
+/*
+ * Claim from the handle what the operation names. While it is claimed nothing of the entry changes but flags and busy.
+ * NULL: the handle is not in use.
+ */
+static struct grant_maptrack *claim(struct grant_table *gt, uint32_t handle, uint32_t *wanted)
 {
     struct grant_maptrack *m;
-    int16_t rc = GNTST_bad_handle;
 
     spin_lock(&gt->lock);
     m = maptrack_entry(gt, handle);
     if (m && (m->flags & MAP_BITS)) {
-        *copy = *m;
-        m->flags &= ~wanted;
+        *wanted &= m->flags;
+        m->flags &= ~*wanted;
         m->busy++;
-        rc = GNTST_okay;
+    } else {
+        m = NULL;
     }
     spin_unlock(&gt->lock);
-    return rc;
+    return m;
 }
 
 /* The claim ends; `restored` bits go back to the handle. The handle is free when nothing is left of it. */
-static void unclaim(struct grant_table *gt, uint32_t handle, uint32_t restored)
+static void unclaim(struct grant_table *gt, struct grant_maptrack *m, uint32_t handle,
+                    uint32_t restored)
 {
-    struct grant_maptrack *m = maptrack_entry(gt, handle);
     struct domain *granter = NULL;
 
     spin_lock(&gt->lock);
@@ -320,7 +353,7 @@ static void unclaim(struct grant_table *gt, uint32_t handle, uint32_t restored)
     if (--m->busy == 0 && !(m->flags & MAP_BITS)) {
         granter = m->granter;
         m->flags = 0;
-        free_handle(gt, handle);
+        put_handle(gt, m, handle);
     }
     spin_unlock(&gt->lock);
     if (granter)
@@ -329,27 +362,25 @@ static void unclaim(struct grant_table *gt, uint32_t handle, uint32_t restored)
 
 /* First half of an unmap: check, and take the page-table entry away. */
 static int16_t unmap_begin(struct unmapping *u, uint64_t host_addr, uint64_t bus_addr,
-                           const struct replacement *r)
+                           uint64_t new_addr)
 {
     struct domain *d = current->domain;
     uint32_t wanted = (host_addr ? GNTMAP_host_map : 0) | (bus_addr ? GNTMAP_device_map : 0);
-    struct grant_maptrack m;
-    int16_t rc = claim(&d->grant, u->handle, wanted, &m);
+    int16_t rc = GNTST_okay;
 
     u->dropped = 0;
-    if (rc)
-        return rc;
-    wanted &= m.flags;
-    if (bus_addr && bus_addr != (uint64_t)m.mfn << PAGE_SHIFT)
+    u->m = claim(&d->grant, u->handle, &wanted);
+    if (!u->m)
+        return GNTST_bad_handle;
+    if (bus_addr && bus_addr != (uint64_t)u->m->mfn << PAGE_SHIFT)
         rc = GNTST_general_error;
     else if (wanted & GNTMAP_host_map)
-        rc = unmap_host(d, host_addr, &m, r);
-    if (rc || !wanted) {
-        unclaim(&d->grant, u->handle, wanted);
-        return rc;
-    }
-    u->dropped = wanted;
-    return GNTST_okay;
+        rc = unmap_host(d, host_addr, u->m, new_addr);
+    if (rc || !wanted)
+        unclaim(&d->grant, u->m, u->handle, wanted);
+    else
+        u->dropped = wanted;
+    return rc;
 }
 
 /* Second half, for a whole batch: flush, then let the granters have their frames back. */
@@ -363,12 +394,12 @@ static void unmap_end(const struct unmapping *u, unsigned n)
     if (flush)
         tlb_flush_domain(d);
     for (unsigned i = 0; i < n; i++) {
-        struct grant_maptrack *m = maptrack_entry(&d->grant, u[i].handle);
+        const struct grant_maptrack *m = u[i].m;
 
         if (!u[i].dropped)
             continue;
         unpin_each(m->granter, m->ref, u[i].dropped, !(m->flags & GNTMAP_readonly));
-        unclaim(&d->grant, u[i].handle, 0);
+        unclaim(&d->grant, u[i].m, u[i].handle, 0);
     }
 }
 
@@ -376,8 +407,8 @@ static void unmap_end(const struct unmapping *u, unsigned n)
  * A batch of unmap operations: `one` does the first half of ops[i] and writes its status; -EFAULT ends the batch,
  * but what was begun is finished.
  */
-static long unmap_list(void *guest_ops, uint32_t count,
-                       int (*one)(void *guest_ops, uint32_t i, struct unmapping *u))
+static inline long unmap_list(void *guest_ops, uint32_t count,
+                              int (*one)(void *guest_ops, uint32_t i, struct unmapping *u))
 {
     struct unmapping batch[UNMAP_BATCH];
     uint32_t done = 0;
@@ -401,31 +432,35 @@ static long unmap_list(void *guest_ops, uint32_t count,
     return done;
 }
 
+/* Both structures have 6 words; status is in the last. */
+_Static_assert(offsetof(struct gnttab_unmap_grant_ref, status) == 20, "UNMAP_STATUS_WORD");
+_Static_assert(offsetof(struct gnttab_unmap_and_replace, status) == 20, "UNMAP_STATUS_WORD");
+#define UNMAP_STATUS_WORD 5
+
 static int unmap_one(void *guest_ops, uint32_t i, struct unmapping *u)
 {
     struct gnttab_unmap_grant_ref *guest = (struct gnttab_unmap_grant_ref *)guest_ops + i;
-    const struct replacement none = {false, 0};
     struct gnttab_unmap_grant_ref op;
+    uint32_t status;
 
-    if (copy_from_guest(&op, guest, sizeof(op)))
+    if (!get_guest_words(&op, guest, UNMAP_STATUS_WORD))
         return -EFAULT;
     u->handle = op.handle;
-    op.status = unmap_begin(u, op.host_addr, op.dev_bus_addr, &none);
-    return copy_to_guest(&guest->status, &op.status, sizeof(op.status)) ? -EFAULT : 0;
+    status = (uint16_t)unmap_begin(u, op.host_addr, op.dev_bus_addr, 0);
+    return put_guest_words((uint32_t *)guest + UNMAP_STATUS_WORD, &status, 1) ? 0 : -EFAULT;
 }
 
 static int replace_one(void *guest_ops, uint32_t i, struct unmapping *u)
 {
     struct gnttab_unmap_and_replace *guest = (struct gnttab_unmap_and_replace *)guest_ops + i;
     struct gnttab_unmap_and_replace op;
-    struct replacement r;
+    uint32_t status;
 
-    if (copy_from_guest(&op, guest, sizeof(op)))
+    if (!get_guest_words(&op, guest, UNMAP_STATUS_WORD))
         return -EFAULT;
     u->handle = op.handle;
-    r = (struct replacement){true, op.new_addr};
-    op.status = unmap_begin(u, op.host_addr, 0, &r);
-    return copy_to_guest(&guest->status, &op.status, sizeof(op.status)) ? -EFAULT : 0;
+    status = (uint16_t)unmap_begin(u, op.host_addr, 0, op.new_addr);
+    return put_guest_words((uint32_t *)guest + UNMAP_STATUS_WORD, &status, 1) ? 0 : -EFAULT;
 }
 
 long grant_unmap(void *guest_ops, uint32_t count)

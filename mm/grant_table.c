@@ -160,23 +160,17 @@ static int16_t read_v2(const union grant_entry_v2 *e, uint32_t header, struct gr
     return GNTST_okay;
 }
 
-/* The first pin of an entry: remember what it says, and hold the frame (G1). */
-static int16_t first_pin(const struct grant_pin *p, const struct grant_table *gt, uint32_t header,
-                         struct grant_active *a)
+/* The first pin of an entry: remember what it says. */
+static int16_t read_entry(const struct grant_pin *p, const struct grant_table *gt, uint32_t header,
+                          struct grant_active *a)
 {
-    int16_t rc = GNTST_okay;
-
     a->domid = p->grantee;
     a->start = 0;
     a->length = PAGE_SIZE;
-    if (gt->version == 1)
-        a->mfn = __atomic_load_n(&entry_v1(gt, p->ref)->frame, __ATOMIC_RELAXED);
-    else
-        rc = read_v2(entry_v2(gt, p->ref), header, a);
-    if (rc || a->mfn == INVALID_MFN)
-        return rc ? rc : gt->version == 1 ? GNTST_bad_page : GNTST_okay;
-    return a->mfn < max_frame && get_frame(mfn_frame(a->mfn), p->granter) ? GNTST_okay
-                                                                          : GNTST_bad_page;
+    if (gt->version == 2)
+        return read_v2(entry_v2(gt, p->ref), header, a);
+    a->mfn = MIN(__atomic_load_n(&entry_v1(gt, p->ref)->frame, __ATOMIC_RELAXED), max_frame);
+    return GNTST_okay;
 }
 
 /* Where a transitive grant leads. Read anew for each pin: whoever follows it pins the other entry for himself. */
@@ -190,23 +184,38 @@ static int16_t read_transitive(const struct grant_table *gt, uint32_t header, st
     return p->transitive ? GNTST_okay : GNTST_general_error;
 }
 
+/* The references of G1: the first pin's, and the first writer's. */
+static int16_t hold_frame(mfn_t mfn, const struct grant_pin *p, bool first)
+{
+    struct frame *f;
+
+    if (mfn >= max_frame)
+        return GNTST_bad_page;
+    f = mfn_frame(mfn);
+    if (first && p->write && get_writable_fast(f, p->granter))
+        return GNTST_okay;
+    if (first && !get_frame(f, p->granter))
+        return GNTST_bad_page;
+    if (p->write && get_type(f, FT_WRITABLE)) {
+        if (first)
+            put_frame(f);
+        return GNTST_general_error;
+    }
+    return GNTST_okay;
+}
+
 /* Entry and counts are in order and the status bits are set: take the references. Nothing is held on an error. */
 static int16_t pin_frame(struct grant_pin *p, const struct grant_table *gt, uint32_t header,
                          struct grant_active *a)
 {
     bool first = !is_pinned(a);
-    int16_t rc = first ? first_pin(p, gt, header, a) : GNTST_okay;
+    int16_t rc = first ? read_entry(p, gt, header, a) : GNTST_okay;
 
-    if (rc)
+    if (unlikely(rc))
         return rc;
-    if (a->mfn == INVALID_MFN)
+    if (unlikely(a->mfn == INVALID_MFN))
         return read_transitive(gt, header, p);
-    if (p->write && !a->writers && get_type(mfn_frame(a->mfn), FT_WRITABLE)) {
-        if (first)
-            put_frame(mfn_frame(a->mfn));
-        return GNTST_general_error;
-    }
-    return GNTST_okay;
+    return hold_frame(a->mfn, p, first);
 }
 
 static int16_t pin_locked(struct grant_pin *p, const struct grant_table *gt)
@@ -260,27 +269,35 @@ int16_t grant_pin(struct grant_pin *p)
     return rc;
 }
 
+/* Give up what the last pin, or the last writer, held (G1). */
+static void let_go(struct frame *f, bool last, bool last_writer)
+{
+    if (last && last_writer && put_writable_fast(f))
+        return;
+    if (last_writer)
+        put_type(f);
+    if (last)
+        put_frame(f);
+}
+
 /* Undo one grant_pin(). What the pin allowed to be mapped is unmapped and flushed from all TLBs. */
 void grant_unpin(struct domain *granter, grant_ref_t ref, bool write)
 {
     struct grant_table *gt = &granter->grant;
     struct grant_active *a;
-    struct frame *f;
+    uint16_t *count;
+    bool last, last_writer;
 
     spin_lock(&gt->lock);
     a = grant_active_entry(gt, ref);
-    f = a->mfn == INVALID_MFN ? NULL : mfn_frame(a->mfn);
-    if (write) {
-        ASSERT(a->writers);
-        if (--a->writers == 0 && f)
-            put_type(f);
-    } else {
-        ASSERT(a->readers);
-        a->readers--;
-    }
+    count = write ? &a->writers : &a->readers;
+    ASSERT(*count);
+    --*count;
+    last = !is_pinned(a);
+    last_writer = write && !a->writers;
     unmark(gt, ref, a);
-    if (f && !is_pinned(a))
-        put_frame(f);
+    if ((last || last_writer) && a->mfn != INVALID_MFN)
+        let_go(mfn_frame(a->mfn), last, last_writer);
     spin_unlock(&gt->lock);
 }
 

@@ -25,6 +25,31 @@ int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *fr
 int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, bool preserve_ad);
 int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v);
 
+/*
+ * Both references of a writable mapping in one compare-and-swap: the usual case, a frame of d's that is writable already
+ * or was last. False: take the long way.
+ */
+static inline bool get_writable_fast(struct frame *f, const struct domain *d)
+{
+    uint64_t x = f->refs;
+    uint32_t type = x >> 32;
+
+    if ((type & (FT_TYPE | FT_VALIDATED)) != (FT_WRITABLE | FT_VALIDATED) || (type & FT_COUNT) == FT_COUNT)
+        return false;
+    if (f->owner != d->slot || !(x & FC_COUNT) || (x & FC_COUNT) == FC_COUNT)
+        return false;
+    return __sync_bool_compare_and_swap(&f->refs, x, x + 0x100000001ull);
+}
+
+/* Drop both at once, where the general reference is not the last. */
+static inline bool put_writable_fast(struct frame *f)
+{
+    uint64_t x = f->refs;
+
+    ASSERT((x >> 32) & FT_COUNT);
+    return (x & FC_COUNT) > 1 && __sync_bool_compare_and_swap(&f->refs, x, x - 0x100000001ull);
+}
+
 /* mm/mmu_update.c */
 int get_foreign_domain(domid_t id, struct domain **out);
 int report_done(uint32_t *guest_done, uint32_t done, bool continued);

@@ -296,6 +296,16 @@ uint32_t copy_to_guest(void *guest, const void *src, uint32_t n)
     return 0;
 }
 
+uint32_t raw_copy_words_from_guest(void *dst, const void *guest, uint32_t n)
+{
+    return copy_from_guest(dst, guest, n);
+}
+
+uint32_t raw_copy_words_to_guest(void *guest, const void *src, uint32_t n)
+{
+    return copy_to_guest(guest, src, n);
+}
+
 void printk(const char *fmt, ...)
 {
     va_list args;
