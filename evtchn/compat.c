@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * compat.c: event_channel_op as it was before Xen 3.0.3: one argument, a struct holding the command and its argument.
+ * compat.c: event_channel_op as it was before Xen 3.0.3: one argument, a struct holding the command
+ * and its argument.
  */
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>

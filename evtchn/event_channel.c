@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * event_channel.c: the operations on event channels. Public header: xen/event_channel.h, which tells what each does.
+ * event_channel.c: the operations on event channels. Public header: xen/event_channel.h, which
+ * tells what each does.
  *
  * A port is free, or one end of a channel, or bound to a source of events:
  *
- *   free --alloc_unbound--> unbound --the other domain's bind_interdomain--> interdomain --its close--> unbound
+ *   free --alloc_unbound--> unbound --the other domain's bind_interdomain--> interdomain --its
+ *   close--> unbound
  *   free --bind_virq, bind_ipi, bind_pirq--> virq, ipi, pirq                        any --close--> free
  *
  * Invariants, under evtchn_lock of the domain(s):
- *  E1  an interdomain port's remote domain is in the table of domains, and its remote port is interdomain and points back.
- *      To change either end takes both locks; so one lock is enough to use the other end.
- *  E2  a port that is virq, and only such a port, is in a vcpu's virq_port[]; likewise pirq and pirq_port[].
+ *  E1  an interdomain port's remote domain is in the table of domains, and its remote port is
+ *      interdomain and points back. To change either end takes both locks; so one lock is enough to
+ *      use the other end.
+ *  E2  a port that is virq, and only such a port, is in a vcpu's virq_port[]; likewise pirq and
+ *      pirq_port[].
  *  E3  a port's `vcpu` is the number of a vcpu that exists.
  *
  * Read next: ports.c, two_level.c, fifo.c, virq.c.
@@ -55,7 +59,7 @@ static bool may_control(const struct domain *d)
     return d == current->domain || current->domain->privileged;
 }
 
-/* ---- Making channels --------------------------------------------------------------------------------- */
+/* ---- Making channels ------------------------------------------------------------------------- */
 
 static int alloc_unbound(struct evtchn_alloc_unbound *op)
 {
@@ -79,8 +83,9 @@ static int alloc_unbound(struct evtchn_alloc_unbound *op)
 }
 
 /*
- * Connect a new port of `d` with `remote_port` of `rd`, which must wait for d. Both locks are held. The new port becomes
- * pending at once: the other side may have sent before there was anybody to send to.
+ * Connect a new port of `d` with `remote_port` of `rd`, which must wait for d. Both locks are held.
+ * The new port becomes pending at once: the other side may have sent before there was anybody to
+ * send to.
  */
 static int connect(struct domain *d, struct domain *rd, evtchn_port_t remote_port)
 {
@@ -209,7 +214,7 @@ static int bind_pirq(struct evtchn_bind_pirq *op)
     return 0;
 }
 
-/* ---- Closing ------------------------------------------------------------------------------------------- */
+/* ---- Closing --------------------------------------------------------------------------------- */
 
 /* Close a port whose other end, if it has one, is in rd. The locks needed are held. */
 static void close_locked(struct domain *d, struct evtchn *e, evtchn_port_t port, struct domain *rd)
@@ -234,8 +239,9 @@ static void close_locked(struct domain *d, struct evtchn *e, evtchn_port_t port,
 }
 
 /*
- * Close a port of d. The other end of a channel is known only under d's lock, and both locks may have to be taken in the
- * other order: then drop ours, take both, and see whether the channel is still the same. -EINVAL: nothing to close.
+ * Close a port of d. The other end of a channel is known only under d's lock, and both locks may
+ * have to be taken in the other order: then drop ours, take both, and see whether the channel is
+ * still the same. -EINVAL: nothing to close.
  */
 int evtchn_close(struct domain *d, evtchn_port_t port)
 {
@@ -267,7 +273,10 @@ int evtchn_close(struct domain *d, evtchn_port_t port)
     return 0;
 }
 
-/* Close all ports of d, with a look now and then at whether something else must be done first: then -ERESTART. */
+/*
+ * Close all ports of d, with a look now and then at whether something else must be done first: then
+ * -ERESTART.
+ */
 int evtchn_close_all(struct domain *d)
 {
     struct evtchn_table *t = &d->evtchn;
@@ -282,8 +291,9 @@ int evtchn_close_all(struct domain *d)
 }
 
 /*
- * EVTCHNOP_reset. Another domain's ports are closed only while a controller has it paused: it could not tell what
- * became of them. A domain that resets itself is back at the 2-level ABI. -ERESTART: call again.
+ * EVTCHNOP_reset. Another domain's ports are closed only while a controller has it paused: it could
+ * not tell what became of them. A domain that resets itself is back at the 2-level ABI. -ERESTART:
+ * call again.
  */
 int evtchn_reset(struct domain *d)
 {
@@ -312,11 +322,11 @@ static int reset(const struct evtchn_reset *op)
     return rc;
 }
 
-/* ---- Using channels ------------------------------------------------------------------------------------ */
+/* ---- Using channels -------------------------------------------------------------------------- */
 
 /*
- * EVTCHNOP_send. A port without a partner swallows what is sent; ports that only receive cannot be sent to: -EINVAL. Our own
- * lock is enough to use the other end (E1).
+ * EVTCHNOP_send. A port without a partner swallows what is sent; ports that only receive cannot be
+ * sent to: -EINVAL. Our own lock is enough to use the other end (E1).
  */
 int evtchn_send(struct domain *d, evtchn_port_t port)
 {
@@ -434,7 +444,7 @@ static int bind_vcpu(const struct evtchn_bind_vcpu *op)
     return rc;
 }
 
-/* ---- The FIFO ABI (fifo.c) ------------------------------------------------------------------------------ */
+/* ---- The FIFO ABI (fifo.c) ------------------------------------------------------------------- */
 
 /* EVTCHNOP_init_control: the first one switches the domain to the FIFO ABI. */
 static int init_control(struct evtchn_init_control *op)
@@ -463,7 +473,10 @@ static int expand_array(const struct evtchn_expand_array *op)
     return rc;
 }
 
-/* Takes effect when the port is put on a queue the next time. The 2-level ABI has no priorities: -ENOSYS. */
+/*
+ * Takes effect when the port is put on a queue the next time. The 2-level ABI has no priorities:
+ * -ENOSYS.
+ */
 static int set_priority(const struct evtchn_set_priority *op)
 {
     struct domain *d = current->domain;
@@ -484,9 +497,12 @@ static int set_priority(const struct evtchn_set_priority *op)
     return rc;
 }
 
-/* ---- The hypercalls ------------------------------------------------------------------------------------ */
+/* ---- The hypercalls -------------------------------------------------------------------------- */
 
-/* What is copied in for each operation but send, and whether it is copied back. Size 0: no such operation. */
+/*
+ * What is copied in for each operation but send, and whether it is copied back. Size 0: no such
+ * operation.
+ */
 static const struct {
     uint8_t size;
     bool answers;

@@ -1,28 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fifo.c: the FIFO ABI: 2^17 ports, in order of arrival, with priorities. Public header: xen/event_channel.h.
+ * fifo.c: the FIFO ABI: 2^17 ports, in order of arrival, with priorities. Public header:
+ * xen/event_channel.h.
  *
- * Each port has an event word of 32 bits in pages the guest gives (the event array, 1024 words a page):
+ * Each port has an event word of 32 bits in pages the guest gives (the event array, 1024 words a
+ * page):
  *
  *    31      30     29     28   27    17 16            0
  *   +-------+------+------+----+--------+---------------+
  *   |PENDING|MASKED|LINKED|BUSY|   0    |     LINK      |   LINK: the next port of the queue
  *   +-------+------+------+----+--------+---------------+
  *
- * Each vcpu has 16 queues, one a priority. The guest keeps their heads, in the control block it gives; we keep their tails.
- * To queue a port we set its LINKED and then the LINK of the tail's word to it, or the head if the tail is not LINKED any
- * more, which means that the guest has emptied the queue. The guest takes a port off by clearing its LINKED and LINK at
- * once. Both are compare-and-exchange, so one of the two sees what the other did.
+ * Each vcpu has 16 queues, one a priority. The guest keeps their heads, in the control block it
+ * gives; we keep their tails. To queue a port we set its LINKED and then the LINK of the tail's
+ * word to it, or the head if the tail is not LINKED any more, which means that the guest has
+ * emptied the queue. The guest takes a port off by clearing its LINKED and LINK at once. Both are
+ * compare-and-exchange, so one of the two sees what the other did.
  *
  *   control block: ready (a bit a queue: it has become non-empty), head[16]
  *
- * PENDING and MASKED mean what they mean in the 2-level ABI. A port that is masked or LINKED is not queued. BUSY is ours: a
- * guest that meets it while unmasking leaves the word alone for a moment.
+ * PENDING and MASKED mean what they mean in the 2-level ABI. A port that is masked or LINKED is not
+ * queued. BUSY is ours: a guest that meets it while unmasking leaves the word alone for a moment.
  *
- * The guest may write anything anywhere in these pages, at any time. Nothing we read there is used but as bits: ports to
- * link come from our own tails. What it can break is its own queues.
+ * The guest may write anything anywhere in these pages, at any time. Nothing we read there is used
+ * but as bits: ports to link come from our own tails. What it can break is its own queues.
  *
- * The pages are mapped as they are needed: keeping them mapped would let 128 pages a domain use up the global maps.
+ * The pages are mapped as they are needed: keeping them mapped would let 128 pages a domain use up
+ * the global maps.
  */
 #include <ringlet/bitops.h>
 #include <ringlet/hypercall.h>
@@ -48,7 +52,10 @@ struct evtchn_fifo_vcpu {
         tails[EVTCHN_FIFO_MAX_QUEUES]; /* 0: empty, or its last event was moved to another queue */
 };
 
-/* The port's event word, to be unmapped by unmap_frame(); NULL while the guest has given no page for it. */
+/*
+ * The port's event word, to be unmapped by unmap_frame(); NULL while the guest has given no page
+ * for it.
+ */
 static event_word_t *map_word(const struct evtchn_fifo *f, evtchn_port_t port)
 {
     event_word_t *page;
@@ -100,9 +107,12 @@ void fifo_clear_pending(struct domain *d, evtchn_port_t port)
     spin_unlock(&d->fifo_lock);
 }
 
-/* ---- Queues. fifo_lock is held. -------------------------------------------------------------------------- */
+/* ---- Queues. fifo_lock is held. -------------------------------------------------------------- */
 
-/* Replace the word's LINK, if it is LINKED. 1: done; 0: it is not LINKED; -1: the guest changed it meanwhile. */
+/*
+ * Replace the word's LINK, if it is LINKED. 1: done; 0: it is not LINKED; -1: the guest changed it
+ * meanwhile.
+ */
 static int try_link(event_word_t *word, event_word_t *seen, evtchn_port_t port)
 {
     event_word_t wanted = (*seen & ~(BUSY | EVTCHN_FIFO_LINK_MASK)) | port;
@@ -116,8 +126,9 @@ static int try_link(event_word_t *word, event_word_t *seen, evtchn_port_t port)
 }
 
 /*
- * Make `port` follow the tail, whose word this is. False: the tail has left the queue. The guest may mask and unmask the
- * tail while we try; BUSY asks it to stop. One that does not listen loses this event.
+ * Make `port` follow the tail, whose word this is. False: the tail has left the queue. The guest
+ * may mask and unmask the tail while we try; BUSY asks it to stop. One that does not listen loses
+ * this event.
  */
 static bool link_after(event_word_t *word, evtchn_port_t port)
 {
@@ -148,9 +159,10 @@ static bool start_queue(const struct evtchn_fifo_vcpu *q, unsigned priority, evt
 }
 
 /*
- * Put a port that is neither masked nor linked at the end of the queue of its vcpu and priority. True: the vcpu is to be
- * told. If the port was the tail of the queue it was last on, that queue is empty now: forget that tail before anything else, or
- * the port would seem to follow itself, or carry the next event of the old queue into the new one.
+ * Put a port that is neither masked nor linked at the end of the queue of its vcpu and priority.
+ * True: the vcpu is to be told. If the port was the tail of the queue it was last on, that queue is
+ * empty now: forget that tail before anything else, or the port would seem to follow itself, or
+ * carry the next event of the old queue into the new one.
  */
 static bool enqueue(struct domain *d, struct evtchn *e, evtchn_port_t port, event_word_t *word)
 {
@@ -176,7 +188,10 @@ static bool enqueue(struct domain *d, struct evtchn *e, evtchn_port_t port, even
     return !linked && start_queue(q, priority, port);
 }
 
-/* PENDING, and on a queue if it should be. True: the vcpu is to be told. *first: it was not pending before. */
+/*
+ * PENDING, and on a queue if it should be. True: the vcpu is to be told. *first: it was not pending
+ * before.
+ */
 static bool set_pending_locked(struct domain *d, evtchn_port_t port, bool *first)
 {
     struct evtchn *e = evtchn_at(d, port);
@@ -195,7 +210,10 @@ static bool set_pending_locked(struct domain *d, evtchn_port_t port, bool *first
     return tell;
 }
 
-/* From any domain, with that domain's evtchn_lock or none: so the domain may have left the FIFO ABI a moment ago. */
+/*
+ * From any domain, with that domain's evtchn_lock or none: so the domain may have left the FIFO ABI
+ * a moment ago.
+ */
 void fifo_set_pending(struct domain *d, evtchn_port_t port)
 {
     struct vcpu *v = d->vcpus[evtchn_at(d, port)->vcpu];
@@ -226,14 +244,17 @@ void fifo_unmask(struct domain *d, evtchn_port_t port)
         fifo_set_pending(d, port);
 }
 
-/* ---- Setting up and taking down --------------------------------------------------------------------------- */
+/* ---- Setting up and taking down -------------------------------------------------------------- */
 
 static int get_page(struct domain *d, uint64_t mfn)
 {
     return mfn >= max_frame || get_frame_and_type(mfn_frame(mfn), d, FT_WRITABLE) ? -EINVAL : 0;
 }
 
-/* The first control block: switch the domain over. Ports pending in the 2-level ABI stay so, until they get a word. */
+/*
+ * The first control block: switch the domain over. Ports pending in the 2-level ABI stay so, until
+ * they get a word.
+ */
 static void switch_over(struct domain *d, struct evtchn_fifo *f)
 {
     for (evtchn_port_t port = 1; port < d->evtchn.valid_ports; port++) {
@@ -281,7 +302,10 @@ int fifo_init_control(struct domain *d, struct vcpu *v, uint64_t mfn, uint32_t o
     return 0;
 }
 
-/* EVTCHNOP_expand_array: the next page of event words. What came for its ports before is pending now. */
+/*
+ * EVTCHNOP_expand_array: the next page of event words. What came for its ports before is pending
+ * now.
+ */
 int fifo_expand_array(struct domain *d, uint64_t mfn)
 {
     struct evtchn_fifo *f = d->evtchn.fifo;

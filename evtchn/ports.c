@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ports.c: the table of a domain's ports, and what every kind of port has in common: being allocated, pending, freed.
+ * ports.c: the table of a domain's ports, and what every kind of port has in common: being
+ * allocated, pending, freed.
  *
- * Ports come in buckets, allocated as the lowest free port moves up, and kept until the domain ends: so a port number that
- * was valid once stays safe to look up. Port 0 is reserved: 0 means "no port" everywhere in the ABI.
+ * Ports come in buckets, allocated as the lowest free port moves up, and kept until the domain
+ * ends: so a port number that was valid once stays safe to look up. Port 0 is reserved: 0 means "no
+ * port" everywhere in the ABI.
  *
- * Read next: event_channel.c (the operations), two_level.c and fifo.c (how the guest learns of an event).
+ * Read next: event_channel.c (the operations), two_level.c and fifo.c (how the guest learns of an
+ * event).
  */
 #include <ringlet/hypercall.h>
 #include <ringlet/ports.h>
@@ -37,15 +40,18 @@ static int add_bucket(struct domain *d)
     return 0;
 }
 
-/* A port that is free but still linked into a queue of the FIFO ABI waits until the guest has taken it off. */
+/*
+ * A port that is free but still linked into a queue of the FIFO ABI waits until the guest has taken
+ * it off.
+ */
 static bool reusable(const struct domain *d, evtchn_port_t port)
 {
     return evtchn_at(d, port)->state == EVTCHN_FREE && !(d->evtchn.fifo && fifo_is_linked(d, port));
 }
 
 /*
- * The lowest port that is free, for a new channel. The caller sets its state. -EINVAL: the domain is dying; -ENOSPC: all
- * ports it may have are used; -ENOMEM.
+ * The lowest port that is free, for a new channel. The caller sets its state. -EINVAL: the domain
+ * is dying; -ENOSPC: all ports it may have are used; -ENOMEM.
  */
 int evtchn_alloc_port(struct domain *d)
 {
@@ -125,7 +131,9 @@ bool evtchn_port_pending(struct domain *d, evtchn_port_t port)
     return pending;
 }
 
-/* Some port this vcpu is notified of has become pending: it gets an upcall as soon as it takes one. */
+/*
+ * Some port this vcpu is notified of has become pending: it gets an upcall as soon as it takes one.
+ */
 void vcpu_mark_events_pending(struct vcpu *v)
 {
     if (!__atomic_exchange_n(&v->info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST))

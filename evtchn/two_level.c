@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * two_level.c: the 2-level ABI: how a pending port becomes an upcall. Public header: xen/xen.h, struct shared_info.
+ * two_level.c: the 2-level ABI: how a pending port becomes an upcall. Public header: xen/xen.h,
+ * struct shared_info.
  *
  *   evtchn_pending[32]   shared_info: a bit for each of 1024 ports
  *   evtchn_mask[32]      shared_info: the guest does not want to be told of these
- *   evtchn_pending_sel   vcpu_info: bit n says that word n of evtchn_pending has something new for this vcpu
+ *   evtchn_pending_sel   vcpu_info: bit n says that word n of evtchn_pending has something new for
+ *                        this vcpu
  *   evtchn_upcall_pending vcpu_info: some bit of evtchn_pending_sel was set
  *
- * We set bits from the top down, the guest clears them from the bottom up: upcall_pending, then the selector, then the
- * port's bit. So whatever is set while the guest is looking, it either finds or is called for again. Each step goes on to
- * the next only when its bit was clear: a port that is pending already costs one instruction.
+ * We set bits from the top down, the guest clears them from the bottom up: upcall_pending, then the
+ * selector, then the port's bit. So whatever is set while the guest is looking, it either finds or
+ * is called for again. Each step goes on to the next only when its bit was clear: a port that is
+ * pending already costs one instruction.
  *
- * A domain that has gone back from the FIFO ABI may know ports from 1024 up: they exist, but stay free.
+ * A domain that has gone back from the FIFO ABI may know ports from 1024 up: they exist, but stay
+ * free.
  *
- * A masked port only becomes pending. Its guest finds it by looking, or asks for the rest with EVTCHNOP_unmask.
+ * A masked port only becomes pending. Its guest finds it by looking, or asks for the rest with
+ * EVTCHNOP_unmask.
  */
 #include <ringlet/bitops.h>
 #include <ringlet/ports.h>
@@ -54,7 +59,10 @@ bool two_level_is_masked(const struct domain *d, evtchn_port_t port)
     return port >= EVTCHN_2L_PORTS || test_bit(port, d->shared_info->evtchn_mask);
 }
 
-/* Unmask, then look: an event that came before was not announced, one that comes after announces itself. */
+/*
+ * Unmask, then look: an event that came before was not announced, one that comes after announces
+ * itself.
+ */
 void two_level_unmask(struct domain *d, struct vcpu *v, evtchn_port_t port)
 {
     struct shared_info *s = d->shared_info;
@@ -65,8 +73,8 @@ void two_level_unmask(struct domain *d, struct vcpu *v, evtchn_port_t port)
 }
 
 /*
- * v->info has just been copied to another place: a sender on another CPU may have set bits in the old one meanwhile. Make
- * the guest look at every word.
+ * v->info has just been copied to another place: a sender on another CPU may have set bits in the
+ * old one meanwhile. Make the guest look at every word.
  */
 void evtchn_move_vcpu_info(struct vcpu *v)
 {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * virq.c: events the hypervisor itself sends: virtual IRQs (timer, console, a domain's end) and physical ones.
+ * virq.c: events the hypervisor itself sends: virtual IRQs (timer, console, a domain's end) and
+ * physical ones.
  *
- * A VIRQ is bound to a port of the vcpu it is for; global ones to a port of vcpu 0, from where EVTCHNOP_bind_vcpu may move
- * them. v->virq_port tells the port. It is kept under a lock of its own, low in the order, so that a VIRQ can be sent
- * from nearly anywhere, and never to a port that was closed meanwhile and means something else now.
+ * A VIRQ is bound to a port of the vcpu it is for; global ones to a port of vcpu 0, from where
+ * EVTCHNOP_bind_vcpu may move them. v->virq_port tells the port. It is kept under a lock of its
+ * own, low in the order, so that a VIRQ can be sent from nearly anywhere, and never to a port that
+ * was closed meanwhile and means something else now.
  */
 #include <ringlet/ports.h>
 
@@ -60,7 +62,10 @@ void send_guest_pirq(struct domain *d, unsigned pirq)
     spin_unlock(&d->evtchn_lock);
 }
 
-/* The VIRQ's port is being closed. Global ones may notify another vcpu by now, but are kept with vcpu 0. */
+/*
+ * The VIRQ's port is being closed. Global ones may notify another vcpu by now, but are kept with
+ * vcpu 0.
+ */
 void virq_unbind(struct domain *d, const struct evtchn *e, evtchn_port_t port)
 {
     struct vcpu *v = d->vcpus[virq_is_global(e->u.virq) ? 0 : e->vcpu];

@@ -2,9 +2,10 @@
 /*
  * continuation.c: give way in the middle of a long hypercall.
  *
- * The registers are changed so that the guest will execute the same `int $0x82` again, with arguments that say where to go on. In
- * between, interrupts, events and other vcpus run; the guest sees a hypercall that took long. Inside a multicall the
- * entry is rewritten instead, and the multicall continues (multicall.c).
+ * The registers are changed so that the guest will execute the same `int $0x82` again, with
+ * arguments that say where to go on. In between, interrupts, events and other vcpus run; the guest
+ * sees a hypercall that took long. Inside a multicall the entry is rewritten instead, and the
+ * multicall continues (multicall.c).
  */
 #include <stdarg.h>
 
@@ -14,7 +15,10 @@
 /* Length of `int $0x82`: CD 82. */
 #define INT_LENGTH 2
 
-/* Returns what the handler returns: entry.S stores it into eax, which must then hold the number again. */
+/*
+ * Returns what the handler returns: entry.S stores it into eax, which must then hold the number
+ * again.
+ */
 long hypercall_continue(unsigned op, unsigned nr_args, ...)
 {
     struct cpu *c = this_cpu;

@@ -2,9 +2,12 @@
 /*
  * multicall.c: HYPERVISOR_multicall: several hypercalls for one crossing into ring 0 (xen/xen.h).
  *
- *  1. Each entry's result is written back to it. The multicall itself fails only where an entry cannot be read or written.
- *  2. An entry that gives way is written back with its new arguments, and the multicall continues from it.
- *  3. `iret` is carried out and ends the multicall: what follows would run in the context returned to.
+ *  1. Each entry's result is written back to it. The multicall itself fails only where an entry
+ *     cannot be read or written.
+ *  2. An entry that gives way is written back with its new arguments, and the multicall continues
+ *     from it.
+ *  3. `iret` is carried out and ends the multicall: what follows would run in the context returned
+ *     to.
  *  4. A multicall within a multicall is refused: -EINVAL.
  */
 #include <ringlet/domain.h>

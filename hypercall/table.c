@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * table.c: the hypercall table, in the order of the ABI's numbers (xen/xen.h), and the page of stubs guests call.
+ * table.c: the hypercall table, in the order of the ABI's numbers (xen/xen.h), and the page of
+ * stubs guests call.
  *
- * entry.S calls hypercall_table[eax] with the six argument registers on the stack. A hole answers -ENOSYS.
+ * entry.S calls hypercall_table[eax] with the six argument registers on the stack. A hole answers
+ * -ENOSYS.
  */
 #include <ringlet/domain.h>
 #include <ringlet/hypercall.h>
 
-/* The table holds functions of many types; all are asmlinkage, take up to six words and return a long. */
+/*
+ * The table holds functions of many types; all are asmlinkage, take up to six words and return a
+ * long.
+ */
 typedef asmlinkage long (*hypercall_fn)(uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t);
 
 static asmlinkage long do_ni_hypercall(void)
@@ -70,8 +75,9 @@ asmlinkage long call_hypercall(unsigned op, const uint32_t args[6])
 #define STUBS (PAGE_SIZE / STUB_SIZE)
 
 /*
- * Fill a page with one stub a hypercall, 32 bytes apart: mov $n, %eax; int $0x82; ret. That of iret saves eax first, for the
- * hypercall to restore, and does not return. The rest of each stub is INT3.
+ * Fill a page with one stub a hypercall, 32 bytes apart: mov $n, %eax; int $0x82; ret. That of iret
+ * saves eax first, for the hypercall to restore, and does not return. The rest of each stub is
+ * INT3.
  */
 void write_hypercall_page(void *page)
 {
@@ -83,7 +89,7 @@ void write_hypercall_page(void *page)
 
         if (i == __HYPERVISOR_iret)
             *p++ = 0x50; /* push %eax */
-        *p++ = 0xb8; /* mov $i, %eax */
+        *p++ = 0xb8;     /* mov $i, %eax */
         memcpy(p, &i, sizeof(i));
         p += sizeof(i);
         *p++ = 0xcd; /* int $0x82 */

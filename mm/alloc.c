@@ -2,23 +2,25 @@
 /*
  * alloc.c: which frames of the machine are free, and handing them out in blocks of 2^order.
  *
- * A buddy allocator whose whole state is the frame table: the first frame of a free block carries FC_FREE and the
- * block's order, and links to the next free block of that order by frame number. A block of order n starts at a
- * multiple of 2^n; its buddy is the block whose number differs in bit n alone. Two free buddies become one block of
- * the next order, so memory that was cut up grows together again when it is given back.
+ * A buddy allocator whose whole state is the frame table: the first frame of a free block carries
+ * FC_FREE and the block's order, and links to the next free block of that order by frame number. A
+ * block of order n starts at a multiple of 2^n; its buddy is the block whose number differs in bit
+ * n alone. Two free buddies become one block of the next order, so memory that was cut up grows
+ * together again when it is given back.
  *
- * Zones keep apart frames that differ in who can use them. Zone boundaries are the powers of two, so that "below
- * 2^bits" (devices that reach only so far, L3 tables without extended CR3) is answered by a range of zones and never
- * by a search; and the end of the direct map, below which the hypervisor's own heap must live. Frame 0 is never
- * handed out: that lets 0 end a list, and it is why no block ever grows across a power of two, since the
- * buddy beyond it would be the block that starts at frame 0.
+ * Zones keep apart frames that differ in who can use them. Zone boundaries are the powers of two,
+ * so that "below 2^bits" (devices that reach only so far, L3 tables without extended CR3) is
+ * answered by a range of zones and never by a search; and the end of the direct map, below which
+ * the hypervisor's own heap must live. Frame 0 is never handed out: that lets 0 end a list, and it
+ * is why no block ever grows across a power of two, since the buddy beyond it would be the block
+ * that starts at frame 0.
  *
- * Guests may not take the last of the low memory: `low_reserve` frames (an eighth of it, 4 MiB at least, a
- * quarter where even that would be more) stay for the hypervisor, or one guest's balloon could keep others from
- * being created.
+ * Guests may not take the last of the low memory: `low_reserve` frames (an eighth of it, 4 MiB at
+ * least, a quarter where even that would be more) stay for the hypervisor, or one guest's balloon
+ * could keep others from being created.
  *
- * Every frame handed out is zero. A frame is cleared when it is freed; memory from before the boot, which
- * may hold anything, is marked FC_UNSCRUBBED and cleared when it is first handed out.
+ * Every frame handed out is zero. A frame is cleared when it is freed; memory from before the boot,
+ * which may hold anything, is marked FC_UNSCRUBBED and cleared when it is first handed out.
  *
  * Read next: mm/ownership.c (frames and their domains), mm/xzalloc.c (small objects).
  */
@@ -31,7 +33,10 @@ _Static_assert(DIRECTMAP_FRAMES % (1 << MAX_ORDER) == 0,
 _Static_assert((DIRECTMAP_FRAMES & (DIRECTMAP_FRAMES - 1)) != 0,
                "a boundary of its own between zones");
 
-/* Zone z holds frames 2^z to 2^(z+1) - 1; the one with the end of the direct map in it is two zones. */
+/*
+ * Zone z holds frames 2^z to 2^(z+1) - 1; the one with the end of the direct map in it is two
+ * zones.
+ */
 #define LOW_ZONES 14
 #define NR_ZONES 23
 _Static_assert(DIRECTMAP_FRAMES > 1 << (LOW_ZONES - 1) && DIRECTMAP_FRAMES < 1 << LOW_ZONES,
@@ -113,7 +118,9 @@ static void insert_block(mfn_t mfn, unsigned order, uint32_t flags)
     list_insert(mfn, order, flags);
 }
 
-/* Cut the first large enough block of a zone down to `order`. 0 when there is none. heap_lock held. */
+/*
+ * Cut the first large enough block of a zone down to `order`. 0 when there is none. heap_lock held.
+ */
 static mfn_t take_from_zone(unsigned zone, unsigned order, uint32_t *flags)
 {
     uint32_t usable = nonempty[zone] & ~((1u << order) - 1);
@@ -133,7 +140,10 @@ static mfn_t take_from_zone(unsigned zone, unsigned order, uint32_t *flags)
     return mfn;
 }
 
-/* From zone `top` downwards; of the low zones only what leaves `keep` frames there. INVALID_MFN: nothing. */
+/*
+ * From zone `top` downwards; of the low zones only what leaves `keep` frames there. INVALID_MFN:
+ * nothing.
+ */
 static mfn_t take(int top, unsigned order, uint32_t keep)
 {
     uint32_t flags = 0;
@@ -156,9 +166,9 @@ static mfn_t take(int top, unsigned order, uint32_t keep)
 }
 
 /*
- * Allocate 2^order frames for a guest, below machine address 2^bits (0: anywhere), from the highest memory that will
- * do. The frames are zero, belong to nobody and have no references: assign_frames() or free_frames() comes next.
- * INVALID_MFN when there are none.
+ * Allocate 2^order frames for a guest, below machine address 2^bits (0: anywhere), from the highest
+ * memory that will do. The frames are zero, belong to nobody and have no references:
+ * assign_frames() or free_frames() comes next. INVALID_MFN when there are none.
  */
 mfn_t alloc_frames(unsigned order, unsigned bits)
 {
@@ -174,7 +184,10 @@ mfn_t alloc_frames(unsigned order, unsigned bits)
     return take(top, order, low_reserve);
 }
 
-/* Give back 2^order frames that nobody owns or refers to. They are cleared here, and have no pfn any more. */
+/*
+ * Give back 2^order frames that nobody owns or refers to. They are cleared here, and have no pfn
+ * any more.
+ */
 void free_frames(mfn_t mfn, unsigned order)
 {
     ASSERT(order <= MAX_ORDER && mfn && !(mfn & ((1u << order) - 1)));
@@ -205,8 +218,9 @@ uint32_t total_frame_count(void)
 }
 
 /*
- * Pages for the hypervisor itself: direct-mapped, zero, counted FC_XEN so that no guest can take them. NULL when
- * there are none. They are given back by heap_free_pages(), or by unshare_heap_page() once shared with a guest.
+ * Pages for the hypervisor itself: direct-mapped, zero, counted FC_XEN so that no guest can take
+ * them. NULL when there are none. They are given back by heap_free_pages(), or by
+ * unshare_heap_page() once shared with a guest.
  */
 void *heap_alloc_pages(unsigned order)
 {
@@ -239,8 +253,9 @@ void heap_free_pages(void *va, unsigned order)
 }
 
 /*
- * Boot: before any memory is known, every frame is the hypervisor's and none is free. What is not memory at all is
- * then named by frames_init_io(), and what is free by frames_init_add(). max_frame and the tables must be set up.
+ * Boot: before any memory is known, every frame is the hypervisor's and none is free. What is not
+ * memory at all is then named by frames_init_io(), and what is free by frames_init_add(). max_frame
+ * and the tables must be set up.
  */
 void frames_init(void)
 {
@@ -248,8 +263,8 @@ void frames_init(void)
     memset(nonempty, 0, sizeof(nonempty));
     nr_free = nr_total = low_free = low_total = low_reserve = 0;
     for (mfn_t i = 0; i < max_frame; i++) {
-        frame_table[i] = (struct frame){.count_info = FC_XEN | FC_ALLOCATED | 1,
-                                        .owner = OWNER_XEN};
+        frame_table[i] =
+            (struct frame){.count_info = FC_XEN | FC_ALLOCATED | 1, .owner = OWNER_XEN};
         m2p[i] = INVALID_M2P;
     }
 }
@@ -276,7 +291,10 @@ static void add_block(mfn_t mfn, unsigned order)
     spin_unlock(&heap_lock);
 }
 
-/* Frames [start, end) are free memory from now on: at boot, and later the pages only the boot needed. */
+/*
+ * Frames [start, end) are free memory from now on: at boot, and later the pages only the boot
+ * needed.
+ */
 void frames_init_add(mfn_t start, mfn_t end)
 {
     end = MIN(end, max_frame);

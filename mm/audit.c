@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * audit.c: recompute what every frame's counts must be from everything that refers to frames, and compare.
+ * audit.c: recompute what every frame's counts must be from everything that refers to frames, and
+ * compare.
  *
- * The counts in the frame table are kept by thousands of small steps. Here they are derived once more, slowly and from the
- * other side: every page list, page table, pin, root, descriptor table, registered page, event page and grant is visited,
- * and each reference it should hold is written down. A frame whose counts then differ has been forgotten or counted twice
- * somewhere, and that is how one guest gets at another's memory. So this is what the hostile tests run after each batch.
+ * The counts in the frame table are kept by thousands of small steps. Here they are derived once
+ * more, slowly and from the other side: every page list, page table, pin, root, descriptor table,
+ * registered page, event page and grant is visited, and each reference it should hold is written
+ * down. A frame whose counts then differ has been forgotten or counted twice somewhere, and that is
+ * how one guest gets at another's memory. So this is what the hostile tests run after each batch.
  *
- * Beyond counts: frames are on the page list of their owner and on no other, tot_pages and heap_pages are right, writable
- * entries point to writable frames and table entries to tables of the level below, free blocks add up, and F1 to F7.
+ * Beyond counts: frames are on the page list of their owner and on no other, tot_pages and
+ * heap_pages are right, writable entries point to writable frames and table entries to tables of
+ * the level below, free blocks add up, and F1 to F7.
  *
- * The sums are in scratch frames, 8 bytes for each frame audited, allocated only where there is something to write
- * down. Runs with interrupts off, from a console key or a test's hypercall: one at a time, and nothing may change
- * meanwhile, so with more CPUs the others must be stopped.
+ * The sums are in scratch frames, 8 bytes for each frame audited, allocated only where there is
+ * something to write down. Runs with interrupts off, from a console key or a test's hypercall: one
+ * at a time, and nothing may change meanwhile, so with more CPUs the others must be stopped.
  *
  * Read next: frame.h (F1 to F8), grant.h (G1 to G3).
  */
@@ -32,7 +35,7 @@ static struct {
     uint32_t owned[NR_DOMAIN_SLOTS], heap[NR_DOMAIN_SLOTS]; /* frames found with this owner */
 } audit;
 
-/* --- Finding something -------------------------------------------------------------------------------------------- */
+/* --- Finding something ------------------------------------------------------------------------ */
 
 /* Note a difference; the first is printed. */
 static void differ(mfn_t mfn, const char *what)
@@ -61,7 +64,7 @@ static void compare(mfn_t mfn, const struct sums *want)
         printk("audit: expected count %u, type count %u\n", want->general, want->type);
 }
 
-/* --- Sums --------------------------------------------------------------------------------------------------------- */
+/* --- Sums ------------------------------------------------------------------------------------- */
 
 static bool sums_init(void)
 {
@@ -133,7 +136,7 @@ static void holds_as(mfn_t mfn, uint32_t type)
         differ(mfn, "used as something else than its type says");
 }
 
-/* --- Page tables -------------------------------------------------------------------------------------------------- */
+/* --- Page tables ------------------------------------------------------------------------------ */
 
 static bool is_page_table(const struct frame *f)
 {
@@ -205,7 +208,7 @@ static void audit_table(mfn_t mfn, const struct frame *f)
     unmap_frame(table);
 }
 
-/* --- Frames ------------------------------------------------------------------------------------------------------- */
+/* --- Frames ----------------------------------------------------------------------------------- */
 
 static void audit_flags(mfn_t mfn, const struct frame *f)
 {
@@ -263,7 +266,7 @@ static void audit_free(void)
         differ(INVALID_MFN, "free blocks do not add up to the free count");
 }
 
-/* --- Domains ------------------------------------------------------------------------------------------------------ */
+/* --- Domains ---------------------------------------------------------------------------------- */
 
 static void audit_vcpu(const struct vcpu *v)
 {

@@ -21,7 +21,9 @@ void reload_l3_users(mfn_t l3)
         reload_l3(current);
 }
 
-/* Finish what an earlier hypercall of v had to leave half undone. 0, or -ERESTART: still not done. */
+/*
+ * Finish what an earlier hypercall of v had to leave half undone. 0, or -ERESTART: still not done.
+ */
 int finish_old_table(struct vcpu *v)
 {
     int rc;
@@ -35,8 +37,9 @@ int finish_old_table(struct vcpu *v)
 }
 
 /*
- * Make `mfn` the root of v's page tables (v is current). -EINVAL: no frame of the domain, or no good L3. -ERESTART: call
- * again. The caller holds the domain's mm_lock and has finished v->old_table.
+ * Make `mfn` the root of v's page tables (v is current). -EINVAL: no frame of the domain, or no
+ * good L3. -ERESTART: call again. The caller holds the domain's mm_lock and has finished
+ * v->old_table.
  */
 int new_guest_cr3(struct vcpu *v, mfn_t mfn)
 {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * descriptor_tables.c: a guest's GDT and LDT: whole frames of type FT_SEG, each entry checked (traps/descriptor.c), mapped
- * read-only at most by the guest, so that a descriptor changes only through update_descriptor.
+ * descriptor_tables.c: a guest's GDT and LDT: whole frames of type FT_SEG, each entry checked
+ * (traps/descriptor.c), mapped read-only at most by the guest, so that a descriptor changes only
+ * through update_descriptor.
  *
- * The GDT's frames are shown in the running CPU's window by each switch. The LDT's are shown when first used: the
- * processor faults on the window, and fault_in_ldt_page() takes the reference then, as in Xen.
+ * The GDT's frames are shown in the running CPU's window by each switch. The LDT's are shown when
+ * first used: the processor faults on the window, and fault_in_ldt_page() takes the reference then,
+ * as in Xen.
  */
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
@@ -12,7 +14,10 @@
 
 #define MAX_LDT_ENTRIES 8192
 
-/* All 512 descriptors of the page are ones a guest may have; some are adjusted in place. 0 or -EINVAL. */
+/*
+ * All 512 descriptors of the page are ones a guest may have; some are adjusted in place. 0 or
+ * -EINVAL.
+ */
 int validate_descriptor_page(struct frame *f)
 {
     struct desc *table = map_frame(frame_mfn(f));
@@ -33,8 +38,9 @@ static void put_gdt_frames(const mfn_t *frames, unsigned n)
 }
 
 /*
- * Make `entries` descriptors in these frames v's GDT. -EINVAL: too many entries, a frame that is not the domain's, or
- * one in use as something else, or with a descriptor that is not allowed; nothing has changed then.
+ * Make `entries` descriptors in these frames v's GDT. -EINVAL: too many entries, a frame that is
+ * not the domain's, or one in use as something else, or with a descriptor that is not allowed;
+ * nothing has changed then.
  */
 int set_gdt(struct vcpu *v, const mfn_t *frames, unsigned entries)
 {
@@ -85,7 +91,10 @@ asmlinkage long do_set_gdt(const uint32_t *guest_frames, uint32_t entries)
     return rc;
 }
 
-/* Forget the LDT pages mapped so far, keeping base and size: they fault in again when used. v is current or not running. */
+/*
+ * Forget the LDT pages mapped so far, keeping base and size: they fault in again when used. v is
+ * current or not running.
+ */
 void invalidate_ldt(struct vcpu *v)
 {
     if (v == current)
@@ -98,7 +107,10 @@ void invalidate_ldt(struct vcpu *v)
     }
 }
 
-/* Load this CPU's LDT register for v: a system descriptor of type 2 over this CPU's LDT window (SDM vol. 3, 3.5.1). */
+/*
+ * Load this CPU's LDT register for v: a system descriptor of type 2 over this CPU's LDT window (SDM
+ * vol. 3, 3.5.1).
+ */
 void load_guest_ldt(struct vcpu *v)
 {
     struct cpu *c = this_cpu;
@@ -118,7 +130,10 @@ void load_guest_ldt(struct vcpu *v)
     __asm__ volatile("lldt %w0" : : "r"(LDT_SELECTOR));
 }
 
-/* MMUEXT_SET_LDT. The base must be page-aligned and the guest's own; -EINVAL otherwise. v is current or not running. */
+/*
+ * MMUEXT_SET_LDT. The base must be page-aligned and the guest's own; -EINVAL otherwise. v is
+ * current or not running.
+ */
 int set_ldt(struct vcpu *v, uint32_t base, uint32_t entries)
 {
     if (entries > MAX_LDT_ENTRIES || (base & (PAGE_SIZE - 1)) ||
@@ -135,8 +150,9 @@ int set_ldt(struct vcpu *v, uint32_t base, uint32_t entries)
 }
 
 /*
- * The processor faulted at `offset` in the LDT window while loading a selector: map the frame that the guest's own tables
- * show at that place of its LDT, if it can be a descriptor page. false: the fault is the guest's to hear of.
+ * The processor faulted at `offset` in the LDT window while loading a selector: map the frame that
+ * the guest's own tables show at that place of its LDT, if it can be a descriptor page. false: the
+ * fault is the guest's to hear of.
  */
 bool fault_in_ldt_page(uint32_t offset)
 {
@@ -161,14 +177,16 @@ bool fault_in_ldt_page(uint32_t offset)
 }
 
 /*
- * HYPERVISOR_update_descriptor: write one descriptor at a machine address. The frame is a descriptor table, or one that could be
- * written anyway. -EINVAL: misaligned, not the domain's frame, a table of another kind, or a descriptor not allowed.
+ * HYPERVISOR_update_descriptor: write one descriptor at a machine address. The frame is a
+ * descriptor table, or one that could be written anyway. -EINVAL: misaligned, not the domain's
+ * frame, a table of another kind, or a descriptor not allowed.
  */
-asmlinkage long do_update_descriptor(uint32_t pa_lo, uint32_t pa_hi, uint32_t desc_lo, uint32_t desc_hi)
+asmlinkage long do_update_descriptor(uint32_t pa_lo, uint32_t pa_hi, uint32_t desc_lo,
+                                     uint32_t desc_hi)
 {
     struct domain *d = current->domain;
     uint64_t pa = (uint64_t)pa_hi << 32 | pa_lo, mfn = pa >> PAGE_SHIFT;
-    struct desc desc = { desc_lo, desc_hi };
+    struct desc desc = {desc_lo, desc_hi};
     struct frame *f;
     uint8_t *va;
     int rc;
@@ -177,7 +195,8 @@ asmlinkage long do_update_descriptor(uint32_t pa_lo, uint32_t pa_hi, uint32_t de
         return -EINVAL;
     f = mfn_frame(mfn);
     spin_lock(&d->mm_lock);
-    rc = check_descriptor(&desc) ? get_type(f, frame_type(f) == FT_SEG ? FT_SEG : FT_WRITABLE) : -EINVAL;
+    rc = check_descriptor(&desc) ? get_type(f, frame_type(f) == FT_SEG ? FT_SEG : FT_WRITABLE)
+                                 : -EINVAL;
     if (!rc) {
         va = map_frame(mfn);
         pte_write((uint64_t *)(va + (pa & (PAGE_SIZE - 1))), (uint64_t)desc.b << 32 | desc.a);

@@ -2,19 +2,24 @@
 /*
  * entries.c: what one page-table entry may say, and the references it holds while it stands.
  *
- *   L1 entry   writable: a general and a FT_WRITABLE reference to the frame; read-only: a general one
- *   L2 entry   a general and a FT_L1 reference to the page table; naming another L2 (linear map, read-only): a general one and
- *              one of its L2 type; naming its own table: none
+ *   L1 entry   writable: a general and a FT_WRITABLE reference to the frame; read-only: a general
+ *              one
+ *   L2 entry   a general and a FT_L1 reference to the page table; naming another L2 (linear map,
+ *              read-only): a general one and one of its L2 type; naming its own table: none
  *   L3 entry   a general and a FT_L2 reference to the page directory, in slot 3 FT_L2 | FT_TOP
  *
- * Frames that are no memory (device registers) have no counts: only domains with hardware access may map them.
- * An entry is checked and its references taken before it is written; the old entry's references go after.
+ * Frames that are no memory (device registers) have no counts: only domains with hardware access
+ * may map them. An entry is checked and its references taken before it is written; the old entry's
+ * references go after.
  */
 #include <ringlet/arch.h>
 #include <ringlet/hypercall.h>
 #include <ringlet/mm.h>
 
-/* Bits a guest may set, besides the frame. What the ABI leaves to the guest: P, RW, US, A, D and three free bits. */
+/*
+ * Bits a guest may set, besides the frame. What the ABI leaves to the guest: P, RW, US, A, D and
+ * three free bits.
+ */
 #define FREE_BITS (PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_AVAIL)
 #define CACHE_BITS (PTE_PWT | PTE_PCD | PTE_PAT)
 
@@ -28,7 +33,9 @@ static inline uint64_t l1_allowed(const struct domain *d)
     return FREE_BITS | nx_bit | PTE_ADDR | (has_hardware(d) ? CACHE_BITS : 0);
 }
 
-/* Memory has a frame-table entry and an owner other than OWNER_IO; that never changes for a frame. */
+/*
+ * Memory has a frame-table entry and an owner other than OWNER_IO; that never changes for a frame.
+ */
 static inline bool frame_is_memory(uint64_t mfn)
 {
     return mfn < max_frame && frame_table[mfn].owner != OWNER_IO;
@@ -57,7 +64,10 @@ int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *owner)
     return get_frame_and_type(f, owner, FT_WRITABLE);
 }
 
-/* The entry is gone from a table of pt_owner's: drop its references, and note that translations of it may live on. */
+/*
+ * The entry is gone from a table of pt_owner's: drop its references, and note that translations of
+ * it may live on.
+ */
 void put_l1_entry(pte_t e, struct domain *pt_owner)
 {
     uint64_t mfn = pte_frame64(e);
@@ -78,7 +88,10 @@ void put_l1_entry(pte_t e, struct domain *pt_owner)
         put_frame_and_type(f);
 }
 
-/* Replace a live entry, keeping the Accessed and Dirty bits the processor may be setting right now if asked. */
+/*
+ * Replace a live entry, keeping the Accessed and Dirty bits the processor may be setting right now
+ * if asked.
+ */
 static inline void write_entry(pte_t *p, pte_t old, pte_t e, bool preserve_ad)
 {
     if (!preserve_ad) {
@@ -95,9 +108,11 @@ static inline void write_entry(pte_t *p, pte_t old, pte_t e, bool preserve_ad)
 }
 
 /*
- * Write `e` into an entry of a validated L1 of pt_owner's. Its mm_lock is held. 0, or -EINVAL with nothing changed.
+ * Write `e` into an entry of a validated L1 of pt_owner's. Its mm_lock is held. 0, or -EINVAL with
+ * nothing changed.
  */
-int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *owner, bool preserve_ad)
+int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *owner,
+                 bool preserve_ad)
 {
     pte_t old = *pl1;
     int rc;
@@ -124,8 +139,8 @@ int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *ow
 }
 
 /*
- * A linear map: `table` (an L2) names another L2 as if it were an L1, so that the guest can read its page tables through
- * linear addresses. Safe only read-only, and only one level deep (F8).
+ * A linear map: `table` (an L2) names another L2 as if it were an L1, so that the guest can read
+ * its page tables through linear addresses. Safe only read-only, and only one level deep (F8).
  */
 static int get_linear_l2(pte_t e, struct frame *table, struct frame *f)
 {
@@ -139,12 +154,13 @@ static int get_linear_l2(pte_t e, struct frame *table, struct frame *f)
         return -EINVAL;
     x = f->type_info;
     do {
-        if ((x & FT_TYPE) != FT_L2 || !(x & FT_VALIDATED) || (x & FT_LINKER) || (x & FT_COUNT) == FT_COUNT) {
+        if ((x & FT_TYPE) != FT_L2 || !(x & FT_VALIDATED) || (x & FT_LINKER) ||
+            (x & FT_COUNT) == FT_COUNT) {
             put_frame(f);
             return -EINVAL;
         }
-    } while (!__atomic_compare_exchange_n(&f->type_info, &x, (x + 1) | FT_LINKED, false, __ATOMIC_SEQ_CST,
-                                          __ATOMIC_SEQ_CST));
+    } while (!__atomic_compare_exchange_n(&f->type_info, &x, (x + 1) | FT_LINKED, false,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     __atomic_fetch_or(&table->type_info, FT_LINKER, __ATOMIC_SEQ_CST);
     return 0;
 }
@@ -177,7 +193,10 @@ void put_l2_entry(pte_t e, struct frame *table)
         put_frame_and_type(f);
 }
 
-/* Write an entry of a validated L2. -EPERM for the hypervisor's slots, -EINVAL, or -ERESTART: nothing changed. */
+/*
+ * Write an entry of a validated L2. -EPERM for the hypervisor's slots, -EINVAL, or -ERESTART:
+ * nothing changed.
+ */
 int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, bool preserve_ad)
 {
     unsigned slot = ((uintptr_t)pl2 & (PAGE_SIZE - 1)) / sizeof(pte_t);
@@ -215,7 +234,10 @@ int get_l3_entry(pte_t e, struct frame *table, unsigned slot)
     f = &frame_table[mfn];
     rc = get_frame_and_type_preemptible(f, frame_owner(table), type);
     if (!rc && slot == 3 && (f->type_info & FT_COUNT) != 1) {
-        /* Another L3 has it in its slot 3 already. That holds the type, so this cannot be the last reference. */
+        /*
+         * Another L3 has it in its slot 3 already. That holds the type, so this cannot be the last
+         * reference.
+         */
         put_frame_and_type(f);
         rc = -EINVAL;
     }
@@ -234,8 +256,9 @@ int put_l3_entry(pte_t e, bool preemptible)
 }
 
 /*
- * Write an entry of a validated L3, on behalf of `v`. Slot 3 is fixed while the L3 is in use, slots beyond do not exist:
- * -EINVAL. The old directory may take long to undo: it is left in v->old_table, which the caller finishes.
+ * Write an entry of a validated L3, on behalf of `v`. Slot 3 is fixed while the L3 is in use, slots
+ * beyond do not exist: -EINVAL. The old directory may take long to undo: it is left in
+ * v->old_table, which the caller finishes.
  */
 int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v)
 {

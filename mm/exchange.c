@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * exchange.c: XENMEM_exchange: a guest trades frames for others, contiguous or at lower addresses, so that a device can
- * reach them. Linux's initial domain makes its bounce buffers this way.
+ * exchange.c: XENMEM_exchange: a guest trades frames for others, contiguous or at lower addresses,
+ * so that a device can reach them. Linux's initial domain makes its bounce buffers this way.
  *
  * Rules (public memory.h, and what Xen adds):
- *  1. in.domid == out.domid, and both lists name the same number of frames, in extents of 2^order each.
- *  2. A chunk is the smallest unit with whole extents on both sides: 2^max(in.order, out.order) frames. Chunks are
- *     exchanged one after the other, each whole or not at all; nr_exchanged counts in-extents of done chunks.
- *  3. A frame given must be unused: its only reference is the allocation (-EINVAL otherwise). Contents are lost.
+ *  1. in.domid == out.domid, and both lists name the same number of frames, in extents of 2^order
+ *     each.
+ *  2. A chunk is the smallest unit with whole extents on both sides: 2^max(in.order, out.order)
+ *     frames. Chunks are exchanged one after the other, each whole or not at all; nr_exchanged
+ *     counts in-extents of done chunks.
+ *  3. A frame given must be unused: its only reference is the allocation (-EINVAL otherwise).
+ *     Contents are lost.
  *  4. out.extent_start holds pfns and receives mfns; the M2P is set.
- *  5. -EPERM for extents larger than the caller may have, -ENOMEM when there is no such memory, -ESRCH, -EFAULT.
+ *  5. -EPERM for extents larger than the caller may have, -ENOMEM when there is no such memory,
+ *     -ESRCH, -EFAULT.
  *
- * For one chunk: allocate the new frames first, then take the old ones away, then assign. While the old ones are in hand
- * the domain is below its limit, and another of its vcpus could fill the gap, or the domain could begin to die: then
- * frames that cannot be assigned are freed. The guest loses only what it raced for.
+ * For one chunk: allocate the new frames first, then take the old ones away, then assign. While the
+ * old ones are in hand the domain is below its limit, and another of its vcpus could fill the gap,
+ * or the domain could begin to die: then frames that cannot be assigned are freed. The guest loses
+ * only what it raced for.
  *
  * Frames in hand are linked through frame.next, which is the holder's while nobody owns them.
  *
@@ -189,7 +194,10 @@ static int exchange_check(struct trade *t, const struct xen_memory_exchange *x)
     return 0;
 }
 
-/* 0 when all was exchanged; nr_exchanged in the guest's structure tells how far it came in any case. */
+/*
+ * 0 when all was exchanged; nr_exchanged in the guest's structure tells how far it came in any
+ * case.
+ */
 long memory_exchange(void *guest_arg)
 {
     struct xen_memory_exchange *guest = guest_arg;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * grant_copy.c: GNTTABOP_copy: the hypervisor copies up to a page between two frames, neither of which the caller needs to
- * map. Each side is a grant to the caller, or a frame of its own.
+ * grant_copy.c: GNTTABOP_copy: the hypervisor copies up to a page between two frames, neither of
+ * which the caller needs to map. Each side is a grant to the caller, or a frame of its own.
  *
  * Rules:
  *  1. Neither side may cross the end of its page, nor of the part that a sub-page grant covers.
- *  2. A frame by number must be the caller's own (DOMID_SELF); the destination must be writable memory.
+ *  2. A frame by number must be the caller's own (DOMID_SELF); the destination must be writable
+ *     memory.
  *  3. A transitive grant leads to a grant that a third domain made to the granter. One step only.
- *  4. Both sides are pinned before a byte is copied, so status bits show the copy to the granters while it lasts.
+ *  4. Both sides are pinned before a byte is copied, so status bits show the copy to the granters
+ *     while it lasts.
  *
  * Read next: mm/grant_table.c.
  */

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * grant_map.c: the mapping side: map_grant_ref, unmap_grant_ref, unmap_and_replace, and what a dying domain had mapped.
+ * grant_map.c: the mapping side: map_grant_ref, unmap_grant_ref, unmap_and_replace, and what a
+ * dying domain had mapped.
  *
- * Mapping pins the entry (mm/grant_table.c), writes a page-table entry that the guest names, and answers with a
- * handle. The page-table entry is named by a linear address of the running address space, or, with
- * GNTMAP_contains_pte, by the machine address of the entry. It must lie in a validated L1 of the caller's.
+ * Mapping pins the entry (mm/grant_table.c), writes a page-table entry that the guest names, and
+ * answers with a handle. The page-table entry is named by a linear address of the running address
+ * space, or, with GNTMAP_contains_pte, by the machine address of the entry. It must lie in a
+ * validated L1 of the caller's.
  *
- * Unmapping in the other direction: the entry goes first, then the translation out of every TLB the domain may have used,
- * then the pin and with it the bit the granter sees. In any other order the mapper could still write a page that its
- * owner has taken back. A batch flushes once: entries of all its elements go, one flush, then all pins.
+ * Unmapping in the other direction: the entry goes first, then the translation out of every TLB the
+ * domain may have used, then the pin and with it the bit the granter sees. In any other order the
+ * mapper could still write a page that its owner has taken back. A batch flushes once: entries of
+ * all its elements go, one flush, then all pins.
  *
- * Locks, one after the other and never nested: the mapper's grant lock (handles), the granter's (pins), the mapper's
- * mm_lock (page tables). A handle being mapped has no flags yet, one being unmapped none any more: nobody else touches it.
+ * Locks, one after the other and never nested: the mapper's grant lock (handles), the granter's
+ * (pins), the mapper's mm_lock (page tables). A handle being mapped has no flags yet, one being
+ * unmapped none any more: nobody else touches it.
  *
  * Read next: grant.h (G1 to G3).
  */
@@ -22,7 +26,7 @@
 #define MAP_BITS (GNTMAP_host_map | GNTMAP_device_map)
 #define UNMAP_BATCH 16
 
-/* --- Handles ------------------------------------------------------------------------------------------------------ */
+/* --- Handles ---------------------------------------------------------------------------------- */
 
 static struct grant_maptrack *maptrack_entry(const struct grant_table *gt, uint32_t handle)
 {
@@ -76,7 +80,7 @@ static uint32_t alloc_handle(struct grant_table *gt)
     return handle;
 }
 
-/* --- Page-table entries ------------------------------------------------------------------------------------------- */
+/* --- Page-table entries ----------------------------------------------------------------------- */
 
 static bool is_valid_l1(const struct frame *f)
 {
@@ -99,7 +103,10 @@ static pte_t *map_pte_at(struct domain *d, uint64_t ma)
     return good ? map_frame(mfn) + (ma & (PAGE_SIZE - 1)) : NULL;
 }
 
-/* The L1 entry the guest means by host_addr. mm_lock held; unmap_frame() the result. NULL: there is none. */
+/*
+ * The L1 entry the guest means by host_addr. mm_lock held; unmap_frame() the result. NULL: there is
+ * none.
+ */
 static pte_t *map_host_pte(struct domain *d, uint64_t host_addr, bool contains_pte)
 {
     mfn_t l1;
@@ -130,7 +137,10 @@ static pte_t grant_pte(mfn_t mfn, uint32_t flags)
     return make_pte(mfn, bits);
 }
 
-/* The references an entry holds (G3). The frame is the granter's and pinned, so only a full count can be in the way. */
+/*
+ * The references an entry holds (G3). The frame is the granter's and pinned, so only a full count
+ * can be in the way.
+ */
 static bool get_entry_references(struct frame *f, struct domain *granter, bool write)
 {
     if (!write)
@@ -139,8 +149,8 @@ static bool get_entry_references(struct frame *f, struct domain *granter, bool w
 }
 
 /*
- * Drop them. The pin still holds the frame, and the TLBs are flushed before that goes, so the frame's owner need not be
- * told that translations may live on (tlb_stale).
+ * Drop them. The pin still holds the frame, and the TLBs are flushed before that goes, so the
+ * frame's owner need not be told that translations may live on (tlb_stale).
  */
 static void put_entry_references(struct frame *f, bool write)
 {
@@ -172,7 +182,10 @@ static int16_t map_host(struct domain *d, struct domain *granter, uint64_t host_
     return rc;
 }
 
-/* Move the entry at `addr` to *p, references and all; those of *p are the caller's then. mm_lock held. */
+/*
+ * Move the entry at `addr` to *p, references and all; those of *p are the caller's then. mm_lock
+ * held.
+ */
 static bool move_entry(struct domain *d, uint64_t addr, pte_t *p)
 {
     pte_t *from = map_host_pte(d, addr, false);
@@ -181,7 +194,10 @@ static bool move_entry(struct domain *d, uint64_t addr, pte_t *p)
     if (!from)
         return false;
     if (from != p) {
-        /* The processor may be setting its Accessed or Dirty bit: take the entry as it is when it goes. */
+        /*
+         * The processor may be setting its Accessed or Dirty bit: take the entry as it is when it
+         * goes.
+         */
         for (e = *from; (seen = pte_cmpxchg(from, e, 0)) != e; e = seen)
             ;
         pte_write(p, e);
@@ -191,8 +207,9 @@ static bool move_entry(struct domain *d, uint64_t addr, pte_t *p)
 }
 
 /*
- * Take away the entry of a mapping: it must map this frame, and be as writable as the handle, or the bookkeeping would
- * come apart (G3). The entry at new_addr takes its place, if that is not 0 (unmap_and_replace).
+ * Take away the entry of a mapping: it must map this frame, and be as writable as the handle, or
+ * the bookkeeping would come apart (G3). The entry at new_addr takes its place, if that is not 0
+ * (unmap_and_replace).
  */
 static int16_t unmap_host(struct domain *d, uint64_t host_addr, const struct grant_maptrack *m,
                           uint64_t new_addr)
@@ -218,7 +235,7 @@ static int16_t unmap_host(struct domain *d, uint64_t host_addr, const struct gra
     return good ? GNTST_okay : GNTST_general_error;
 }
 
-/* --- Map ---------------------------------------------------------------------------------------------------------- */
+/* --- Map -------------------------------------------------------------------------------------- */
 
 static void unpin_each(struct domain *granter, grant_ref_t ref, uint32_t map_bits, bool write)
 {
@@ -226,7 +243,10 @@ static void unpin_each(struct domain *granter, grant_ref_t ref, uint32_t map_bit
         grant_unpin(granter, ref, write);
 }
 
-/* One pin for each of host and device map, then the page-table entry. *mfn: the frame. Nothing is held on an error. */
+/*
+ * One pin for each of host and device map, then the page-table entry. *mfn: the frame. Nothing is
+ * held on an error.
+ */
 static int16_t pin_and_map(const struct gnttab_map_grant_ref *op, struct domain *granter,
                            mfn_t *mfn)
 {
@@ -286,14 +306,19 @@ static int16_t map_one(struct gnttab_map_grant_ref *op)
     return GNTST_okay;
 }
 
-/* The structure is 8 words; its input is in the first 5, status in the high half of the last of these, then output. */
+/*
+ * The structure is 8 words; its input is in the first 5, status in the high half of the last of
+ * these, then output.
+ */
 _Static_assert(sizeof(struct gnttab_map_grant_ref) == 32 &&
                    offsetof(struct gnttab_map_grant_ref, dom) == 16,
                "words below");
 #define MAP_IN_WORDS 5
 #define MAP_OUT_WORD 4
 
-/* Guests read handle and address only where status is okay, but all out fields are written at once. */
+/*
+ * Guests read handle and address only where status is okay, but all out fields are written at once.
+ */
 long grant_map(void *guest_ops, uint32_t count)
 {
     struct gnttab_map_grant_ref *ops = guest_ops;
@@ -312,7 +337,7 @@ long grant_map(void *guest_ops, uint32_t count)
     return count;
 }
 
-/* --- Unmap -------------------------------------------------------------------------------------------------------- */
+/* --- Unmap ------------------------------------------------------------------------------------ */
 
 /* An element of a batch between its two halves: the entry is gone, the pins remain. */
 struct unmapping {
@@ -322,8 +347,8 @@ struct unmapping {
 };
 
 /*
- * Claim from the handle what the operation names. While it is claimed nothing of the entry changes but flags and busy.
- * NULL: the handle is not in use.
+ * Claim from the handle what the operation names. While it is claimed nothing of the entry changes
+ * but flags and busy. NULL: the handle is not in use.
  */
 static struct grant_maptrack *claim(struct grant_table *gt, uint32_t handle, uint32_t *wanted)
 {
@@ -342,7 +367,10 @@ static struct grant_maptrack *claim(struct grant_table *gt, uint32_t handle, uin
     return m;
 }
 
-/* The claim ends; `restored` bits go back to the handle. The handle is free when nothing is left of it. */
+/*
+ * The claim ends; `restored` bits go back to the handle. The handle is free when nothing is left of
+ * it.
+ */
 static void unclaim(struct grant_table *gt, struct grant_maptrack *m, uint32_t handle,
                     uint32_t restored)
 {
@@ -404,8 +432,8 @@ static void unmap_end(const struct unmapping *u, unsigned n)
 }
 
 /*
- * A batch of unmap operations: `one` does the first half of ops[i] and writes its status; -EFAULT ends the batch,
- * but what was begun is finished.
+ * A batch of unmap operations: `one` does the first half of ops[i] and writes its status; -EFAULT
+ * ends the batch, but what was begun is finished.
  */
 static inline long unmap_list(void *guest_ops, uint32_t count,
                               int (*one)(void *guest_ops, uint32_t i, struct unmapping *u))
@@ -474,8 +502,8 @@ long grant_unmap_and_replace(void *guest_ops, uint32_t count)
 }
 
 /*
- * A dying domain's handles, all of them. Its vcpus do not run again, so entries that still stand in its page tables are
- * out of reach; their own references go with the tables.
+ * A dying domain's handles, all of them. Its vcpus do not run again, so entries that still stand in
+ * its page tables are out of reach; their own references go with the tables.
  */
 int grant_table_release_mappings(struct domain *d)
 {

@@ -2,17 +2,19 @@
 /*
  * grant_setup.c: the grant table itself: its frames, its version, and moving entries about in it.
  *
- * A frame of the table is a heap page shared with the domain, writable: the guest maps it like a page of its own. The
- * table grows frame by frame when asked and never shrinks.
+ * A frame of the table is a heap page shared with the domain, writable: the guest maps it like a
+ * page of its own. The table grows frame by frame when asked and never shrinks.
  *
- * Changing the version needs every entry but the first GNTTAB_NR_RESERVED_ENTRIES to be unused (-EBUSY). Those survive in
- * the other form, pinned or not, for the control domain writes the first two (console and xenstore) before the guest
- * runs; going back to version 1 they must fit its 32-bit frame numbers (-ERANGE). All others are cleared.
+ * Changing the version needs every entry but the first GNTTAB_NR_RESERVED_ENTRIES to be unused
+ * (-EBUSY). Those survive in the other form, pinned or not, for the control domain writes the first
+ * two (console and xenstore) before the guest runs; going back to version 1 they must fit its
+ * 32-bit frame numbers (-ERANGE). All others are cleared.
  *
  * Rules:
- *  1. DOMID_SELF or the caller's own number; another domain takes privilege (GNTST_permission_denied).
- *  2. setup_table tells the first nr_frames frames, growing the table to that; max_frames is the limit
- *     (GNTST_general_error).
+ *  1. DOMID_SELF or the caller's own number; another domain takes privilege
+ *     (GNTST_permission_denied).
+ *  2. setup_table tells the first nr_frames frames, growing the table to that; max_frames is the
+ *     limit (GNTST_general_error).
  *  3. get_status_frames: version 2 only; no more frames than there are (GNTST_general_error).
  *  4. swap_grant_ref: neither entry may be pinned (GNTST_eagain).
  *
@@ -22,9 +24,11 @@
 #include <ringlet/hypercall.h>
 #include <ringlet/mm.h>
 
-/* --- Growing ------------------------------------------------------------------------------------------------------ */
+/* --- Growing ---------------------------------------------------------------------------------- */
 
-/* Active entries and, in version 2, status words for this many frames of the table. gt->lock held. */
+/*
+ * Active entries and, in version 2, status words for this many frames of the table. gt->lock held.
+ */
 static bool provide(struct domain *d, unsigned version, unsigned frames)
 {
     struct grant_table *gt = &d->grant;
@@ -47,7 +51,10 @@ static bool provide(struct domain *d, unsigned version, unsigned frames)
     return true;
 }
 
-/* At least `frames` frames. What was added before an error stays: it is the guest's to use. gt->lock held. */
+/*
+ * At least `frames` frames. What was added before an error stays: it is the guest's to use.
+ * gt->lock held.
+ */
 static bool grow(struct domain *d, unsigned frames)
 {
     struct grant_table *gt = &d->grant;
@@ -65,7 +72,7 @@ static bool grow(struct domain *d, unsigned frames)
     return true;
 }
 
-/* --- Telling the frames ------------------------------------------------------------------------------------------- */
+/* --- Telling the frames ----------------------------------------------------------------------- */
 
 /* find_target_domain() in the words of GNTST_*. */
 static int16_t find_target(domid_t id, struct domain **d)
@@ -116,8 +123,8 @@ static long get_status_frames(struct gnttab_get_status_frames *guest)
     op.status = find_target(op.dom, &d);
     if (!op.status) {
         const struct grant_table *gt = &d->grant;
-        uint32_t have = gt->version == 2 ? DIV_ROUND_UP(grant_entries(gt), GRANT_STATUS_PER_FRAME)
-                                         : 0;
+        uint32_t have =
+            gt->version == 2 ? DIV_ROUND_UP(grant_entries(gt), GRANT_STATUS_PER_FRAME) : 0;
 
         if (gt->version != 2 || gt->closed || op.nr_frames > have)
             op.status = GNTST_general_error;
@@ -164,7 +171,7 @@ static long dump_table(struct gnttab_dump_table *guest)
     return copy_to_guest(&guest->status, &op.status, sizeof(op.status)) ? -EFAULT : 0;
 }
 
-/* --- Version ------------------------------------------------------------------------------------------------------ */
+/* --- Version ---------------------------------------------------------------------------------- */
 
 /* What both versions can say of an entry; `status` holds GTF_reading and GTF_writing. */
 struct plain_entry {
@@ -300,7 +307,7 @@ static long get_version(struct gnttab_get_version *guest)
     return copy_to_guest(&guest->version, &op.version, sizeof(op.version)) ? -EFAULT : 0;
 }
 
-/* --- Swapping entries --------------------------------------------------------------------------------------------- */
+/* --- Swapping entries ------------------------------------------------------------------------- */
 
 /* gt->lock held. */
 static int16_t swap_entries(struct grant_table *gt, grant_ref_t a, grant_ref_t b)

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * grant_table.c: the granting side: entries that a guest writes, read once, checked, and pinned while in use.
+ * grant_table.c: the granting side: entries that a guest writes, read once, checked, and pinned
+ * while in use.
  *
- * The table lies in memory the guest can write at any moment, so an entry is believed only in the instant its status
- * bits are set: version 1 has flags, domid and status in one word, exchanged in one step; version 2 keeps the status in
- * a frame of its own, so there the status is set first and the entry read again behind it. What was read goes into
- * the active entry, and is what counts until the last pin goes: a guest that changes a live entry changes nothing.
+ * The table lies in memory the guest can write at any moment, so an entry is believed only in the
+ * instant its status bits are set: version 1 has flags, domid and status in one word, exchanged in
+ * one step; version 2 keeps the status in a frame of its own, so there the status is set first and
+ * the entry read again behind it. What was read goes into the active entry, and is what counts
+ * until the last pin goes: a guest that changes a live entry changes nothing.
  *
- * GTF_reading and GTF_writing tell the guest what it may not take back yet. They are set by the first reader or writer
- * and cleared by the last.
+ * GTF_reading and GTF_writing tell the guest what it may not take back yet. They are set by the
+ * first reader or writer and cleared by the last.
  *
- * Read next: mm/grant_map.c (the mapping side), mm/grant_copy.c, mm/grant_transfer.c, mm/grant_setup.c.
+ * Read next: mm/grant_map.c (the mapping side), mm/grant_copy.c, mm/grant_transfer.c,
+ * mm/grant_setup.c.
  */
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
@@ -59,7 +62,7 @@ static bool is_pinned(const struct grant_active *a)
     return a->readers | a->writers;
 }
 
-/* --- Marking an entry as in use ---------------------------------------------------------------------------------- */
+/* --- Marking an entry as in use --------------------------------------------------------------- */
 
 /* Does an entry that begins with these flags and domid allow what is asked? */
 static int16_t check_header(uint32_t header, const struct grant_pin *p, unsigned version)
@@ -136,7 +139,7 @@ static void unmark(const struct grant_table *gt, grant_ref_t ref, const struct g
         __atomic_fetch_and(status_word(gt, ref), (uint16_t)~bits, __ATOMIC_SEQ_CST);
 }
 
-/* --- Pins -------------------------------------------------------------------------------------------------------- */
+/* --- Pins ------------------------------------------------------------------------------------- */
 
 /* Version 2: read what kind of grant it is into the active entry. 64-bit frame numbers that do not exist become
  * max_frame. */
@@ -173,7 +176,10 @@ static int16_t read_entry(const struct grant_pin *p, const struct grant_table *g
     return GNTST_okay;
 }
 
-/* Where a transitive grant leads. Read anew for each pin: whoever follows it pins the other entry for himself. */
+/*
+ * Where a transitive grant leads. Read anew for each pin: whoever follows it pins the other entry
+ * for himself.
+ */
 static int16_t read_transitive(const struct grant_table *gt, uint32_t header, struct grant_pin *p)
 {
     const volatile union grant_entry_v2 *e = entry_v2(gt, p->ref);
@@ -204,7 +210,10 @@ static int16_t hold_frame(mfn_t mfn, const struct grant_pin *p, bool first)
     return GNTST_okay;
 }
 
-/* Entry and counts are in order and the status bits are set: take the references. Nothing is held on an error. */
+/*
+ * Entry and counts are in order and the status bits are set: take the references. Nothing is held
+ * on an error.
+ */
 static int16_t pin_frame(struct grant_pin *p, const struct grant_table *gt, uint32_t header,
                          struct grant_active *a)
 {
@@ -239,7 +248,10 @@ static int16_t pin_locked(struct grant_pin *p, const struct grant_table *gt)
         if (!p->copying && (a->mfn == INVALID_MFN || a->length < PAGE_SIZE))
             return GNTST_general_error;
     }
-    /* A pinned entry is marked already, unless this is its first writer. A transitive one is read every time. */
+    /*
+     * A pinned entry is marked already, unless this is its first writer. A transitive one is read
+     * every time.
+     */
     if (!is_pinned(a) || (p->write && !a->writers) || a->mfn == INVALID_MFN) {
         rc = mark(gt, p, &header);
         if (!rc)
@@ -301,7 +313,7 @@ void grant_unpin(struct domain *granter, grant_ref_t ref, bool write)
     spin_unlock(&gt->lock);
 }
 
-/* --- A domain's table -------------------------------------------------------------------------------------------- */
+/* --- A domain's table ------------------------------------------------------------------------- */
 
 int grant_table_init(struct domain *d)
 {
@@ -334,8 +346,8 @@ int grant_table_set_limits(struct domain *d, unsigned max_frames, unsigned max_m
 }
 
 /*
- * The domain is dying: nothing can be pinned any more, and the frames of the table are the guest's last references
- * to give up. Entries pinned by others stay pinned till those let go.
+ * The domain is dying: nothing can be pinned any more, and the frames of the table are the guest's
+ * last references to give up. Entries pinned by others stay pinned till those let go.
  */
 void grant_table_close(struct domain *d)
 {
@@ -354,7 +366,10 @@ void grant_table_close(struct domain *d)
     spin_unlock(&gt->lock);
 }
 
-/* Every maptrack entry refers to its granter's domain: when that has no references left, nothing here is pinned. */
+/*
+ * Every maptrack entry refers to its granter's domain: when that has no references left, nothing
+ * here is pinned.
+ */
 void grant_table_destroy(struct domain *d)
 {
     struct grant_table *gt = &d->grant;
@@ -384,7 +399,7 @@ void grant_table_dump(struct domain *d)
     }
 }
 
-/* --- The hypercall ----------------------------------------------------------------------------------------------- */
+/* --- The hypercall ---------------------------------------------------------------------------- */
 
 /* The operations that take a list. */
 static const struct {
@@ -414,8 +429,8 @@ static long do_list(uint32_t cmd, uint8_t *guest_ops, uint32_t count)
 }
 
 /*
- * -EINVAL: a count the operation does not take; -EFAULT: the list cannot be read or written; -ENOSYS. Everything else
- * is told in the status of each element (GNTST_*), and the call returns 0.
+ * -EINVAL: a count the operation does not take; -EFAULT: the list cannot be read or written;
+ * -ENOSYS. Everything else is told in the status of each element (GNTST_*), and the call returns 0.
  */
 asmlinkage long do_grant_table_op(uint32_t cmd, void *guest_ops, uint32_t count)
 {

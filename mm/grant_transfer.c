@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * grant_transfer.c: GNTTABOP_transfer: a domain gives a frame away for good, to one that said it would take it.
+ * grant_transfer.c: GNTTABOP_transfer: a domain gives a frame away for good, to one that said it
+ * would take it.
  *
  * Rules (public grant_table.h):
- *  1. The frame must be the caller's and unused: its only reference the allocation. GNTST_bad_page otherwise, and nothing
- *     has changed. After any other error the frame is gone all the same: cleared and free.
- *  2. The receiver's entry must accept a transfer from the caller, and not have had one. It is committed first, with the
- *     frame still in hand; then the frame changes hands; then its number is written and the entry says completed.
- *     The receiver may spin between the two.
+ *  1. The frame must be the caller's and unused: its only reference the allocation. GNTST_bad_page
+ *     otherwise, and nothing has changed. After any other error the frame is gone all the same:
+ *     cleared and free.
+ *  2. The receiver's entry must accept a transfer from the caller, and not have had one. It is
+ *     committed first, with the frame still in hand; then the frame changes hands; then its number
+ *     is written and the entry says completed. The receiver may spin between the two.
  *  3. The receiver's limit holds: GNTST_general_error, and the entry is as before.
  *  4. The entry's frame field said at which pfn the receiver will have it: the M2P is set so.
  *

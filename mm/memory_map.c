@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * memory_map.c: what memory_op tells about memory: the machine's map, a guest's own map, and where the M2P is.
+ * memory_map.c: what memory_op tells about memory: the machine's map, a guest's own map, and where
+ * the M2P is.
  *
- * A memory map is a list in the form of the BIOS call INT 0x15 EAX=0xE820. The machine's is for the initial domain,
- * which must know where devices may lie. Another guest's is what the control domain set for it; Linux takes -ENOSYS
- * as "one piece, as large as nr_pages and a little more".
+ * A memory map is a list in the form of the BIOS call INT 0x15 EAX=0xE820. The machine's is for the
+ * initial domain, which must know where devices may lie. Another guest's is what the control domain
+ * set for it; Linux takes -ENOSYS as "one piece, as large as nr_pages and a little more".
  *
  * Read next: mm/memory_op.c.
  */
@@ -13,7 +14,10 @@
 #include <ringlet/mm.h>
 #include <xen/memory.h>
 
-/* The frames of the M2P in steps of 2 MiB, as a list a tool can map (read-only, as frames of DOMID_XEN). */
+/*
+ * The frames of the M2P in steps of 2 MiB, as a list a tool can map (read-only, as frames of
+ * DOMID_XEN).
+ */
 long machphys_mfn_list(void *guest_arg)
 {
     struct xen_machphys_mfn_list *guest = guest_arg;
@@ -72,7 +76,9 @@ long get_memory_map(void *guest_arg)
     return copy_to_guest(guest_arg, &map, sizeof(map)) ? -EFAULT : 0;
 }
 
-/* A NULL buffer asks for the number of lines only; a buffer too small for all of them is -EINVAL. */
+/*
+ * A NULL buffer asks for the number of lines only; a buffer too small for all of them is -EINVAL.
+ */
 long get_machine_memory_map(void *guest_arg)
 {
     uint32_t bytes = boot_memory_map_entries * sizeof(boot_memory_map[0]);

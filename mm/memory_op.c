@@ -2,14 +2,15 @@
 /*
  * memory_op.c: the memory_op hypercall: who may ask for what, and the questions with short answers.
  *
- * The operation is in the low 6 bits of `cmd`. The bits above are ours: where a long list of extents was interrupted,
- * the hypercall is issued again with the number of extents done so far there (MEMOP_EXTENT_SHIFT). A guest may put any
- * number there itself; it only skips its own work.
+ * The operation is in the low 6 bits of `cmd`. The bits above are ours: where a long list of
+ * extents was interrupted, the hypercall is issued again with the number of extents done so far
+ * there (MEMOP_EXTENT_SHIFT). A guest may put any number there itself; it only skips its own work.
  *
  * A domain may name itself (DOMID_SELF, or its own number); naming another takes privilege.
  *
- * Numbers and structures: public memory.h. Not implemented (-ENOSYS): operations of translated guests (access, paging,
- * sharing, populate-on-demand targets), NUMA, claims, acquire_resource. docs/ lists them.
+ * Numbers and structures: public memory.h. Not implemented (-ENOSYS): operations of translated
+ * guests (access, paging, sharing, populate-on-demand targets), NUMA, claims, acquire_resource.
+ * docs/ lists them.
  *
  * Read next: mm/reservation.c, mm/exchange.c, mm/memory_map.c.
  */
@@ -21,7 +22,10 @@
 #define MEMOP_EXTENT_SHIFT 6
 #define MEMOP_CMD_MASK ((1u << MEMOP_EXTENT_SHIFT) - 1)
 
-/* find_domain_or_self() for a caller that must have power over the domain. -ESRCH, -EPERM or 0 and a reference. */
+/*
+ * find_domain_or_self() for a caller that must have power over the domain. -ESRCH, -EPERM or 0 and
+ * a reference.
+ */
 int find_target_domain(domid_t id, struct domain **out)
 {
     struct domain *d = find_domain_or_self(id);
@@ -55,7 +59,10 @@ static long query_reservation(unsigned op, const void *guest_arg)
         rc = d->max_pages;
         break;
     default:
-        /* The guest itself keeps this number, one above its highest pfn. A dying one has no shared_info any more. */
+        /*
+         * The guest itself keeps this number, one above its highest pfn. A dying one has no
+         * shared_info any more.
+         */
         rc = d->state == DOMAIN_ALIVE ? (long)d->shared_info->arch.max_pfn - 1 : -ESRCH;
         break;
     }
@@ -63,7 +70,10 @@ static long query_reservation(unsigned op, const void *guest_arg)
     return rc;
 }
 
-/* Guests of this ABI keep their own pfn-to-mfn list: nothing here to map into. Xen's answer is -EACCES, too. */
+/*
+ * Guests of this ABI keep their own pfn-to-mfn list: nothing here to map into. Xen's answer is
+ * -EACCES, too.
+ */
 static long refuse_physmap(const void *guest_arg)
 {
     struct domain *d;

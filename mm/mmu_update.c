@@ -3,15 +3,17 @@
  * mmu_update.c: HYPERVISOR_mmu_update, the guest's way to write its page tables (xen/xen.h).
  *
  *  1. Each request names a machine address and a value; the address's low two bits are the command.
- *  2. MMU_NORMAL_PT_UPDATE and MMU_PT_UPDATE_PRESERVE_AD write one page-table entry. What the frame is used as decides how the
- *     value is checked; a frame in no use as a table is just written.
+ *  2. MMU_NORMAL_PT_UPDATE and MMU_PT_UPDATE_PRESERVE_AD write one page-table entry. What the frame
+ *     is used as decides how the value is checked; a frame in no use as a table is just written.
  *  3. MMU_MACHPHYS_UPDATE sets the M2P entry of a frame.
- *  4. `foreigndom` bits 0-15 name the domain whose frames are mapped, bits 16-31, less one, the domain whose tables are
- *     written (0: the caller). Another domain needs a privileged caller; one's own number is an error.
- *  5. Requests are done in order until one fails; *done tells how many were. Nothing of a failed one has happened.
+ *  4. `foreigndom` bits 0-15 name the domain whose frames are mapped, bits 16-31, less one, the
+ *     domain whose tables are written (0: the caller). Another domain needs a privileged caller;
+ *     one's own number is an error.
+ *  5. Requests are done in order until one fails; *done tells how many were. Nothing of a failed
+ *     one has happened.
  *
- * Most of the cost of a Linux fork is here, and most batches write one table over and over: the table's frame stays
- * referenced and mapped from one request to the next.
+ * Most of the cost of a Linux fork is here, and most batches write one table over and over: the
+ * table's frame stays referenced and mapped from one request to the next.
  *
  * Read next: entries.c.
  */
@@ -62,7 +64,8 @@ static int write_plain(struct frame *f, pte_t *p, pte_t val)
     return 0;
 }
 
-static int update_entry(struct table_map *t, uint64_t ptr, pte_t val, struct domain *pt_owner, struct domain *owner)
+static int update_entry(struct table_map *t, uint64_t ptr, pte_t val, struct domain *pt_owner,
+                        struct domain *owner)
 {
     bool preserve_ad = (ptr & 3) == MMU_PT_UPDATE_PRESERVE_AD;
     pte_t *p = (pte_t *)(t->va + (ptr & (PAGE_SIZE - sizeof(pte_t))));
@@ -115,8 +118,8 @@ static int one_update(const struct mmu_update *req, struct table_map *t, struct 
 }
 
 /*
- * The domain a request's foreign part names, with a reference: 0 in *out's place of failure is -ESRCH (no such domain, or the
- * caller's own number) or -EPERM (not privileged).
+ * The domain a request's foreign part names, with a reference: 0 in *out's place of failure is
+ * -ESRCH (no such domain, or the caller's own number) or -EPERM (not privileged).
  */
 int get_foreign_domain(domid_t id, struct domain **out)
 {
@@ -154,13 +157,14 @@ static int get_update_domains(uint32_t foreigndom, struct domain **pt_owner, str
 }
 
 /*
- * Do requests [0, count); *done counts them. -ERESTART: preempted before request *done. A table that the last request let go
- * is undone before the guest hears of success: it may reuse the frame at once.
+ * Do requests [0, count); *done counts them. -ERESTART: preempted before request *done. A table
+ * that the last request let go is undone before the guest hears of success: it may reuse the frame
+ * at once.
  */
-static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *done, struct domain *pt_owner,
-                      struct domain *owner)
+static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *done,
+                      struct domain *pt_owner, struct domain *owner)
 {
-    struct table_map t = { NULL, NULL };
+    struct table_map t = {NULL, NULL};
     struct mmu_update req;
     int rc = 0;
 
@@ -185,7 +189,9 @@ static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *d
     return rc;
 }
 
-/* Tell the guest how many requests were done, those of earlier parts of a continued call included. */
+/*
+ * Tell the guest how many requests were done, those of earlier parts of a continued call included.
+ */
 int report_done(uint32_t *guest_done, uint32_t done, bool continued)
 {
     uint32_t before = 0;
@@ -198,7 +204,8 @@ int report_done(uint32_t *guest_done, uint32_t done, bool continued)
     return copy_to_guest(guest_done, &done, sizeof(done)) ? -EFAULT : 0;
 }
 
-asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_done, uint32_t foreigndom)
+asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_done,
+                              uint32_t foreigndom)
 {
     const struct mmu_update *reqs = guest_reqs;
     bool continued = count & CONTINUED;
@@ -219,7 +226,7 @@ asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_
     if (report_done(guest_done, done, continued))
         return -EFAULT;
     if (rc == -ERESTART)
-        return hypercall_continue(__HYPERVISOR_mmu_update, 4, &reqs[done], (count - done) | CONTINUED, guest_done,
-                                  foreigndom);
+        return hypercall_continue(__HYPERVISOR_mmu_update, 4, &reqs[done],
+                                  (count - done) | CONTINUED, guest_done, foreigndom);
     return rc;
 }

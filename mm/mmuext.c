@@ -2,13 +2,15 @@
 /*
  * mmuext.c: HYPERVISOR_mmuext_op: pins, roots, flushes, LDTs (xen/xen.h).
  *
- *  1. MMUEXT_PIN_Ln_TABLE checks a table and keeps it checked though nothing uses it: one general and one type reference and
- *     FT_PINNED. Pinning twice is -EINVAL. MMUEXT_UNPIN_TABLE undoes it.
+ *  1. MMUEXT_PIN_Ln_TABLE checks a table and keeps it checked though nothing uses it: one general
+ *     and one type reference and FT_PINNED. Pinning twice is -EINVAL. MMUEXT_UNPIN_TABLE undoes it.
  *  2. MMUEXT_NEW_BASEPTR makes an L3 the root of the calling vcpu's address space.
  *  3. Flushes: this vcpu's CPU, those of a bitmap of vcpus, or all the domain ran on.
  *  4. MMUEXT_SET_LDT: a page-aligned linear address and a number of entries, at most 8192.
- *  5. MMUEXT_CLEAR_PAGE and COPY_PAGE work on frames of the domain `foreigndom` that may be written.
- *  6. Operations are done in order until one fails; *done counts them. Long ones continue where they were.
+ *  5. MMUEXT_CLEAR_PAGE and COPY_PAGE work on frames of the domain `foreigndom` that may be
+ *     written.
+ *  6. Operations are done in order until one fails; *done counts them. Long ones continue where
+ *     they were.
  */
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
@@ -117,7 +119,9 @@ static int pin_op(const struct mmuext_op *op, struct domain *owner)
     }
 }
 
-/* Flushing the caches is for those who drive devices; for others it would only slow everybody down. */
+/*
+ * Flushing the caches is for those who drive devices; for others it would only slow everybody down.
+ */
 static int flush_cache(struct domain *d)
 {
     if (!d->iomem_all)
@@ -126,7 +130,10 @@ static int flush_cache(struct domain *d)
     return 0;
 }
 
-/* One operation, but those that name frames of `owner` only where that makes sense. mm_lock of `owner` is held. */
+/*
+ * One operation, but those that name frames of `owner` only where that makes sense. mm_lock of
+ * `owner` is held.
+ */
 static int one_op(const struct mmuext_op *op, struct domain *owner)
 {
     struct vcpu *v = current;
@@ -199,7 +206,8 @@ static int do_ops(const struct mmuext_op *ops, uint32_t count, uint32_t *done, s
     return rc;
 }
 
-asmlinkage long do_mmuext_op(void *guest_ops, uint32_t count, uint32_t *guest_done, uint32_t foreigndom)
+asmlinkage long do_mmuext_op(void *guest_ops, uint32_t count, uint32_t *guest_done,
+                             uint32_t foreigndom)
 {
     const struct mmuext_op *ops = guest_ops;
     bool continued = count & CONTINUED;
@@ -219,7 +227,7 @@ asmlinkage long do_mmuext_op(void *guest_ops, uint32_t count, uint32_t *guest_do
     if (report_done(guest_done, done, continued))
         return -EFAULT;
     if (rc == -ERESTART)
-        return hypercall_continue(__HYPERVISOR_mmuext_op, 4, &ops[done], (count - done) | CONTINUED, guest_done,
-                                  foreigndom);
+        return hypercall_continue(__HYPERVISOR_mmuext_op, 4, &ops[done], (count - done) | CONTINUED,
+                                  guest_done, foreigndom);
     return rc;
 }

@@ -2,16 +2,18 @@
 /*
  * ownership.c: how a frame comes into a domain's hands and how it leaves them.
  *
- * A frame goes alloc_frames() -> assign_frames() -> (references come and go) -> put_frame() of the last one ->
- * frame_release() -> free. Between allocation and assignment, and again between steal_frame() and the next
- * assignment, it is "in hand": no owner, no count, so get_frame() fails and nobody can begin to use it.
+ * A frame goes alloc_frames() -> assign_frames() -> (references come and go) -> put_frame() of the
+ * last one -> frame_release() -> free. Between allocation and assignment, and again between
+ * steal_frame() and the next assignment, it is "in hand": no owner, no count, so get_frame() fails
+ * and nobody can begin to use it.
  *
- * What makes reuse safe, in order: the last reference is gone, so no page table maps the frame; a processor may
- * still hold a translation in its TLB, so those that may are flushed; then the contents are cleared; then the frame
- * is free. Miss the flush, and the old owner writes into the new owner's memory; miss the clearing, and the new
- * owner reads the old one's.
+ * What makes reuse safe, in order: the last reference is gone, so no page table maps the frame; a
+ * processor may still hold a translation in its TLB, so those that may are flushed; then the
+ * contents are cleared; then the frame is free. Miss the flush, and the old owner writes into the
+ * new owner's memory; miss the clearing, and the new owner reads the old one's.
  *
- * A domain structure lives as long as it owns a frame: one domain reference is held while tot_pages + heap_pages > 0.
+ * A domain structure lives as long as it owns a frame: one domain reference is held while tot_pages
+ * + heap_pages > 0.
  *
  * Read next: mm/types.c (references), mm/memory_op.c (guests asking for frames).
  */
@@ -45,8 +47,9 @@ static bool owns_nothing(const struct domain *d)
 }
 
 /*
- * Give 2^order frames that are in hand to `d`, each with its allocation reference. -EINVAL when the domain is dying,
- * -ENOMEM when it would own more than max_pages; the frames stay in hand then. The M2P is the caller's business.
+ * Give 2^order frames that are in hand to `d`, each with its allocation reference. -EINVAL when the
+ * domain is dying, -ENOMEM when it would own more than max_pages; the frames stay in hand then. The
+ * M2P is the caller's business.
  */
 int assign_frames(struct domain *d, mfn_t mfn, unsigned order)
 {
@@ -89,7 +92,9 @@ mfn_t alloc_domain_frames(struct domain *d, unsigned order, unsigned bits)
     return mfn;
 }
 
-/* Take a frame without references out of its owner's accounts; it is in hand then. page_lock held. */
+/*
+ * Take a frame without references out of its owner's accounts; it is in hand then. page_lock held.
+ */
 static void disown(struct domain *d, struct frame *f)
 {
     ASSERT((f->count_info & FC_COUNT) == 0 && (f->type_info & FT_COUNT) == 0);
@@ -106,8 +111,8 @@ static void disown(struct domain *d, struct frame *f)
 }
 
 /*
- * The last reference to a domain's frame is gone (put_frame() calls this): back to the free memory, and the domain's
- * structure with it if this was its last one.
+ * The last reference to a domain's frame is gone (put_frame() calls this): back to the free memory,
+ * and the domain's structure with it if this was its last one.
  */
 void frame_release(struct frame *f)
 {
@@ -127,9 +132,10 @@ void frame_release(struct frame *f)
 }
 
 /*
- * Take from `d` a frame that nothing uses: its only reference is the allocation. True when it is now in hand, with all
- * TLBs clean of it, contents and M2P entry untouched; false when it is in use, not the domain's, or the hypervisor's.
- * Owners change only under page_lock, so with that held the check of the owner and the exchange are one step.
+ * Take from `d` a frame that nothing uses: its only reference is the allocation. True when it is
+ * now in hand, with all TLBs clean of it, contents and M2P entry untouched; false when it is in
+ * use, not the domain's, or the hypervisor's. Owners change only under page_lock, so with that held
+ * the check of the owner and the exchange are one step.
  */
 bool steal_frame(struct domain *d, struct frame *f)
 {
@@ -152,9 +158,10 @@ bool steal_frame(struct domain *d, struct frame *f)
 }
 
 /*
- * Let `d` map a heap page (its shared_info, its grant table), writable or not. The one type reference taken here is
- * never returned while the page is shared, so the type is fixed: a guest can map the page, but not make a page table
- * of it, nor map a read-only one writable. FC_XEN keeps it out of decrease_reservation, transfer and page_list.
+ * Let `d` map a heap page (its shared_info, its grant table), writable or not. The one type
+ * reference taken here is never returned while the page is shared, so the type is fixed: a guest
+ * can map the page, but not make a page table of it, nor map a read-only one writable. FC_XEN keeps
+ * it out of decrease_reservation, transfer and page_list.
  */
 void share_heap_page(struct domain *d, void *va, bool writable)
 {
@@ -173,8 +180,8 @@ void share_heap_page(struct domain *d, void *va, bool writable)
 }
 
 /*
- * The hypervisor is done with a shared page. It goes back to the heap now, or when the guests that still map it let
- * go; the caller must not touch it again, nor free it.
+ * The hypervisor is done with a shared page. It goes back to the heap now, or when the guests that
+ * still map it let go; the caller must not touch it again, nor free it.
  */
 void unshare_heap_page(struct domain *d, void *va)
 {

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ptwr.c: writable page tables. A guest writes an entry of its own L1 with a plain MOV, and it works.
+ * ptwr.c: writable page tables. A guest writes an entry of its own L1 with a plain MOV, and it
+ * works.
  *
  * A page table is mapped read-only in its guest, so the MOV faults. A guest that asked for it
- * (VMASST_TYPE_writable_pagetables) gets the write carried out here: the instruction is fetched and decoded, the entry's new
- * value is computed as the instruction would have, and then goes through mod_l1_entry(), the door every other update
- * goes through. The guest's own mapping stays read-only throughout, so nothing unchecked is ever in a page table.
+ * (VMASST_TYPE_writable_pagetables) gets the write carried out here: the instruction is fetched and
+ * decoded, the entry's new value is computed as the instruction would have, and then goes through
+ * mod_l1_entry(), the door every other update goes through. The guest's own mapping stays read-only
+ * throughout, so nothing unchecked is ever in a page table.
  *
- * Entries are 64 bits and a 32-bit guest mostly writes them by halves. Each half-write makes a whole entry, which must be
- * acceptable by itself, with one exception (P1).
+ * Entries are 64 bits and a 32-bit guest mostly writes them by halves. Each half-write makes a
+ * whole entry, which must be acceptable by itself, with one exception (P1).
  *
- * P1  When a MOV of the upper half makes a present entry that is not acceptable, it is written as not present: the guest
- *     is on its way from one present entry to another and began at the wrong end, the lower half with the present bit follows.
+ * P1  When a MOV of the upper half makes a present entry that is not acceptable, it is written as
+ *     not present: the guest is on its way from one present entry to another and began at the wrong
+ *     end, the lower half with the present bit follows.
  *
  * Read next: mm/entries.c (what an entry may say), traps/decode.c.
  */
@@ -34,7 +37,10 @@
 /* ALU operations as opcode bits 5:3, and ModRM.reg of opcodes 80 to 83, number them. */
 enum { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
 
-/* An instruction's outcome, computed from the operand's old value; nothing of it is visible until committed. */
+/*
+ * An instruction's outcome, computed from the operand's old value; nothing of it is visible until
+ * committed.
+ */
 struct outcome {
     uint64_t value; /* the operand afterwards */
     bool plain;     /* a MOV: the old value plays no part (P1) */
@@ -73,13 +79,15 @@ static uint32_t alu(unsigned op, uint32_t a, uint32_t b, unsigned size, uint32_t
     default:
         r = a ^ b;
     }
-    flags |= (r ? 0 : FLAG_ZF) | (r & sign ? FLAG_SF : 0) |
-             (__builtin_parity(r & 0xff) ? 0 : FLAG_PF);
+    flags |=
+        (r ? 0 : FLAG_ZF) | (r & sign ? FLAG_SF : 0) | (__builtin_parity(r & 0xff) ? 0 : FLAG_PF);
     *eflags = (*eflags & ~FLAGS_ARITHMETIC) | flags;
     return r;
 }
 
-/* BTS, BTR, BTC (ModRM.reg 5, 6, 7 of opcode 0F BA): one bit of the operand, its old value to CF. */
+/*
+ * BTS, BTR, BTC (ModRM.reg 5, 6, 7 of opcode 0F BA): one bit of the operand, its old value to CF.
+ */
 static void change_bit(struct outcome *o, uint32_t old, unsigned op, unsigned bit)
 {
     uint32_t mask = 1u << bit;
@@ -156,7 +164,9 @@ static bool compute_store(struct outcome *o, uint32_t value)
     return true;
 }
 
-/* What the instruction makes of the operand's old value. false: not an instruction for page tables. */
+/*
+ * What the instruction makes of the operand's old value. false: not an instruction for page tables.
+ */
 static bool compute(struct outcome *o, const struct cpu_user_regs *regs, const struct insn *in,
                     uint64_t old)
 {
@@ -192,7 +202,10 @@ static bool compute(struct outcome *o, const struct cpu_user_regs *regs, const s
     }
 }
 
-/* The frame that `address` shows read-only, if it is an L1 of d's in use; else INVALID_MFN. mm_lock is held. */
+/*
+ * The frame that `address` shows read-only, if it is an L1 of d's in use; else INVALID_MFN. mm_lock
+ * is held.
+ */
 static mfn_t page_table_at(const struct vcpu *v, uint32_t address)
 {
     pte_t e = guest_l1_entry(v, address);
@@ -251,8 +264,9 @@ static bool writes_entry_at(const struct cpu_user_regs *regs, const struct insn 
 }
 
 /*
- * A page fault of the running vcpu at `address`, whose error code is in regs. true: it was a write to one of its page tables,
- * and is done (or its code page was gone, and that #PF injected). false: the fault is the guest's.
+ * A page fault of the running vcpu at `address`, whose error code is in regs. true: it was a write
+ * to one of its page tables, and is done (or its code page was gone, and that #PF injected). false:
+ * the fault is the guest's.
  */
 bool emulate_pagetable_write(uint32_t address, struct cpu_user_regs *regs)
 {

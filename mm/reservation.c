@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reservation.c: a guest takes more memory, or gives some back: increase_reservation, decrease_reservation,
- * populate_physmap.
+ * reservation.c: a guest takes more memory, or gives some back: increase_reservation,
+ * decrease_reservation, populate_physmap.
  *
- * All three walk a list of extents (2^order frames each) and return how many they did: an error is a short count,
- * never a negative number once the arguments made sense. An extent is done whole or not at all.
+ * All three walk a list of extents (2^order frames each) and return how many they did: an error is
+ * a short count, never a negative number once the arguments made sense. An extent is done whole or
+ * not at all.
  *
  * Rules, for each extent:
- *  1. increase:  allocate; write its first mfn to the list. The M2P is left to the guest (MMU_MACHPHYS_UPDATE).
- *  2. populate:  the list holds the first pfn; allocate; set the M2P of all its frames; write the first mfn to the list.
- *  3. decrease:  the list holds the first mfn; every frame must be the domain's and not given back before. The frame
- *                is free when nothing refers to it any more: a frame still mapped stays the guest's till then.
+ *  1. increase:  allocate; write its first mfn to the list. The M2P is left to the guest
+ *                (MMU_MACHPHYS_UPDATE).
+ *  2. populate:  the list holds the first pfn; allocate; set the M2P of all its frames; write the
+ *                first mfn to the list.
+ *  3. decrease:  the list holds the first mfn; every frame must be the domain's and not given back
+ *                before. The frame is free when nothing refers to it any more: a frame still mapped
+ *                stays the guest's till then.
  *  4. Extents are at most 2^9 frames for ordinary guests, 2^MAX_ORDER for privileged ones.
  *  5. max_pages is never exceeded; the reserve of low memory is never touched (mm/alloc.c).
  *
@@ -36,7 +40,10 @@ unsigned max_extent_order(void)
     return current->domain->privileged ? MAX_ORDER : GUEST_MAX_ORDER;
 }
 
-/* Take a reference to each of n frames of the domain, all still allocated to it. False (and no references) if not. */
+/*
+ * Take a reference to each of n frames of the domain, all still allocated to it. False (and no
+ * references) if not.
+ */
 static bool get_extent(struct domain *d, mfn_t mfn, uint32_t n)
 {
     uint32_t i;
@@ -61,8 +68,8 @@ static bool get_extent(struct domain *d, mfn_t mfn, uint32_t n)
 }
 
 /*
- * The domain gives 2^order frames back: its allocation references go, and each frame with its last reference. False,
- * and nothing changed, unless all of them are the domain's to give.
+ * The domain gives 2^order frames back: its allocation references go, and each frame with its last
+ * reference. False, and nothing changed, unless all of them are the domain's to give.
  */
 bool release_extent(struct domain *d, mfn_t mfn, unsigned order)
 {
@@ -140,16 +147,16 @@ static bool extents_check(struct extents *e, const struct xen_memory_reservation
 }
 
 /*
- * The list from extent `start` on, until one fails, all are done, or others want the processor. Returns the number
- * of extents done, counting from the first; -EPERM for a domain the caller has no power over.
+ * The list from extent `start` on, until one fails, all are done, or others want the processor.
+ * Returns the number of extents done, counting from the first; -EPERM for a domain the caller has
+ * no power over.
  */
 long memory_reservation_op(unsigned op, uint32_t start, void *guest_arg)
 {
-    bool (*const one)(const struct extents *, uint32_t) = op == XENMEM_increase_reservation
-                                                              ? increase
-                                                          : op == XENMEM_decrease_reservation
-                                                              ? decrease
-                                                              : populate;
+    bool (*const one)(const struct extents *, uint32_t) =
+        op == XENMEM_increase_reservation   ? increase
+        : op == XENMEM_decrease_reservation ? decrease
+                                            : populate;
     struct xen_memory_reservation r;
     struct extents e;
     uint32_t i = start;

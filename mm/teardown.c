@@ -2,10 +2,12 @@
 /*
  * teardown.c: take back the memory of a domain that ends.
  *
- * Its vcpus do not run any more. First everything that holds references from outside its page tables goes: roots, descriptor
- * tables, grants. Then, frame by frame, pins and interrupted validations are undone, after which no frame is a page table
- * any more and so none is mapped by another. Last, the allocation references go: a frame nobody else maps is scrubbed and
- * freed by that; one that another domain still maps follows when that map goes, and the domain's structure with it.
+ * Its vcpus do not run any more. First everything that holds references from outside its page
+ * tables goes: roots, descriptor tables, grants. Then, frame by frame, pins and interrupted
+ * validations are undone, after which no frame is a page table any more and so none is mapped by
+ * another. Last, the allocation references go: a frame nobody else maps is scrubbed and freed by
+ * that; one that another domain still maps follows when that map goes, and the domain's structure
+ * with it.
  *
  * Called again and again while it returns -ERESTART; the phase and a cursor tell how far it came.
  */
@@ -21,7 +23,8 @@ static int release_vcpus(struct domain *d)
     struct vcpu *v;
     int rc;
 
-    for_each_vcpu(d, v) {
+    for_each_vcpu(d, v)
+    {
         rc = drop_guest_cr3(v);
         if (rc)
             return rc;
@@ -40,7 +43,10 @@ static int release_type(struct domain *d, struct frame *f)
     int rc;
 
     if (x & FT_PARTIAL) {
-        /* As if it had been validated that far and were now let go: the frame's own references are taken over. */
+        /*
+         * As if it had been validated that far and were now let go: the frame's own references are
+         * taken over.
+         */
         __atomic_fetch_and(&f->type_info, ~FT_PARTIAL, __ATOMIC_SEQ_CST);
         d->teardown_table = frame_mfn(f);
     } else if (x & FT_PINNED) {
@@ -55,7 +61,10 @@ static int release_type(struct domain *d, struct frame *f)
     return rc;
 }
 
-/* No frame leaves the list in this phase (each still has its allocation reference), so the cursor stays good. */
+/*
+ * No frame leaves the list in this phase (each still has its allocation reference), so the cursor
+ * stays good.
+ */
 static int release_types(struct domain *d)
 {
     unsigned n = 0;
@@ -99,7 +108,9 @@ static int release_frames(struct domain *d)
     return 0;
 }
 
-/* 0 when all is done, -ERESTART to be called again. The domain is dying and none of its vcpus runs. */
+/*
+ * 0 when all is done, -ERESTART to be called again. The domain is dying and none of its vcpus runs.
+ */
 int relinquish_memory(struct domain *d)
 {
     int rc = 0;

@@ -2,13 +2,15 @@
 /*
  * types.c: the machine that moves frames between types. See frame.h for the invariants F1 to F8.
  *
- * A reference is taken with compare-and-swap on the frame's own words, so two CPUs or two domains may race for a frame
- * without a lock; one wins. Types that need checking (page tables) are checked by the one who takes the first
- * type reference, under the mm_lock of the domain that owns the table.
+ * A reference is taken with compare-and-swap on the frame's own words, so two CPUs or two domains
+ * may race for a frame without a lock; one wins. Types that need checking (page tables) are checked
+ * by the one who takes the first type reference, under the mm_lock of the domain that owns the
+ * table.
  *
- * Long work gives way: validating or undoing an L2 or L3 returns -ERESTART between entries when preempt_needed() says so.
- * An interrupted validation waits in the frame (FT_PARTIAL) for whoever asks for the type again; an interrupted undoing
- * is owned by the caller, who keeps it in its vcpu's old_table.
+ * Long work gives way: validating or undoing an L2 or L3 returns -ERESTART between entries when
+ * preempt_needed() says so. An interrupted validation waits in the frame (FT_PARTIAL) for whoever
+ * asks for the type again; an interrupted undoing is owned by the caller, who keeps it in its
+ * vcpu's old_table.
  *
  * Read next: entries.c (what one entry of each level needs).
  */
@@ -21,11 +23,11 @@ static bool is_page_table(uint32_t type)
     return (type & FT_TYPE) >= FT_L1 && (type & FT_TYPE) <= FT_L3;
 }
 
-/* --- General references ------------------------------------------------------------------------------------------ */
+/* --- General references ----------------------------------------------------------------------- */
 
 /*
- * Take a reference if d owns the frame. False: free, another's, or the count is full. The owner is looked at again once
- * the reference is held, for only then can it no longer change.
+ * Take a reference if d owns the frame. False: free, another's, or the count is full. The owner is
+ * looked at again once the reference is held, for only then can it no longer change.
  */
 bool get_frame(struct frame *f, const struct domain *d)
 {
@@ -34,7 +36,8 @@ bool get_frame(struct frame *f, const struct domain *d)
     do {
         if (unlikely(!(x & FC_COUNT) || (x & FC_COUNT) == FC_COUNT || f->owner != d->slot))
             return false;
-    } while (!__atomic_compare_exchange_n(&f->count_info, &x, x + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    } while (!__atomic_compare_exchange_n(&f->count_info, &x, x + 1, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST));
     if (likely(f->owner == d->slot))
         return true;
     put_frame(f);
@@ -51,7 +54,7 @@ void put_frame(struct frame *f)
         frame_release(f);
 }
 
-/* --- Tables: validate and undo all entries ------------------------------------------------------------------------- */
+/* --- Tables: validate and undo all entries ---------------------------------------------------- */
 
 static unsigned table_entries(uint32_t type)
 {
@@ -60,8 +63,12 @@ static unsigned table_entries(uint32_t type)
     return (type & FT_TOP) ? L2_FIRST_HYPERVISOR_SLOT : L2_ENTRIES;
 }
 
-/* Drop the references of entry i. Only an L3's entry can take long: -ERESTART then, with the entry's reference kept. */
-static int undo_entry(struct frame *f, uint32_t type, const pte_t *table, unsigned i, bool preemptible)
+/*
+ * Drop the references of entry i. Only an L3's entry can take long: -ERESTART then, with the
+ * entry's reference kept.
+ */
+static int undo_entry(struct frame *f, uint32_t type, const pte_t *table, unsigned i,
+                      bool preemptible)
 {
     struct domain *d = frame_owner(f);
 
@@ -114,8 +121,9 @@ static int get_entry(struct frame *f, uint32_t type, pte_t e, unsigned i)
 }
 
 /*
- * An L3 is good only as a whole: slot 3 present, its L2 named by no other L3 (its hypervisor entries belong to one address
- * space in this ABI), and below 4 GiB unless the guest can name it in CR3 (VMASST_TYPE_pae_extended_cr3).
+ * An L3 is good only as a whole: slot 3 present, its L2 named by no other L3 (its hypervisor
+ * entries belong to one address space in this ABI), and below 4 GiB unless the guest can name it in
+ * CR3 (VMASST_TYPE_pae_extended_cr3).
  */
 static int check_l3(struct frame *f, const pte_t *table)
 {
@@ -127,8 +135,8 @@ static int check_l3(struct frame *f, const pte_t *table)
 }
 
 /*
- * Check entries from nr_done up and take their references. 0: all good. -ERESTART: interrupted, f->nr_done tells where.
- * Another error: an entry is bad; all references are dropped again.
+ * Check entries from nr_done up and take their references. 0: all good. -ERESTART: interrupted,
+ * f->nr_done tells where. Another error: an entry is bad; all references are dropped again.
  */
 static int validate_table(struct frame *f, uint32_t type, bool preemptible)
 {
@@ -159,11 +167,12 @@ static int validate_table(struct frame *f, uint32_t type, bool preemptible)
     return rc;
 }
 
-/* --- Type references ----------------------------------------------------------------------------------------------- */
+/* --- Type references -------------------------------------------------------------------------- */
 
 /*
- * The frame's type count is zero: make it `type` with a count of one. A frame that was something else may still be reachable by
- * translations of its old life, so stale ones are flushed before the new one begins.
+ * The frame's type count is zero: make it `type` with a count of one. A frame that was something
+ * else may still be reachable by translations of its old life, so stale ones are flushed before the
+ * new one begins.
  */
 static int first_type_reference(struct frame *f, uint32_t x, uint32_t type)
 {
@@ -172,7 +181,8 @@ static int first_type_reference(struct frame *f, uint32_t x, uint32_t type)
 
     if (!is_page_table(type) && type != FT_SEG)
         nx |= FT_VALIDATED;
-    if (!__atomic_compare_exchange_n(&f->type_info, &x, nx, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    if (!__atomic_compare_exchange_n(&f->type_info, &x, nx, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_SEQ_CST))
         return -ERESTART;
     if ((x & FT_TYPE) != (type & FT_TYPE) && owner)
         tlb_flush_if_stale(owner);
@@ -184,8 +194,8 @@ static void change_type_flags(struct frame *f, uint32_t clear, uint32_t set)
 {
     uint32_t x = f->type_info;
 
-    while (!__atomic_compare_exchange_n(&f->type_info, &x, (x & ~clear) | set, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_SEQ_CST))
+    while (!__atomic_compare_exchange_n(&f->type_info, &x, (x & ~clear) | set, false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         ;
 }
 
@@ -217,7 +227,8 @@ static int get_type_common(struct frame *f, uint32_t type, bool preemptible)
         x = f->type_info;
         if (!(x & FT_COUNT)) {
             if (type == FT_WRITABLE && (x & FT_TYPE) == FT_WRITABLE) {
-                if (__atomic_compare_exchange_n(&f->type_info, &x, x + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+                if (__atomic_compare_exchange_n(&f->type_info, &x, x + 1, false, __ATOMIC_SEQ_CST,
+                                                __ATOMIC_SEQ_CST))
                     return 0;
                 continue;
             }
@@ -231,12 +242,13 @@ static int get_type_common(struct frame *f, uint32_t type, bool preemptible)
         if ((x & FT_TYPE_AND_TOP) != type || (x & FT_COUNT) == FT_COUNT)
             return -EINVAL;
         if (x & FT_VALIDATED) {
-            if (__atomic_compare_exchange_n(&f->type_info, &x, x + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+            if (__atomic_compare_exchange_n(&f->type_info, &x, x + 1, false, __ATOMIC_SEQ_CST,
+                                            __ATOMIC_SEQ_CST))
                 return 0;
         } else if (x & FT_PARTIAL) {
             /* Take over the interrupted validation, its type reference and its general one. */
-            if (!__atomic_compare_exchange_n(&f->type_info, &x, x & ~FT_PARTIAL, false, __ATOMIC_SEQ_CST,
-                                             __ATOMIC_SEQ_CST))
+            if (!__atomic_compare_exchange_n(&f->type_info, &x, x & ~FT_PARTIAL, false,
+                                             __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
                 continue;
             put_frame(f);
             return validate_frame(f, type, preemptible);
@@ -247,9 +259,9 @@ static int get_type_common(struct frame *f, uint32_t type, bool preemptible)
 }
 
 /*
- * Take a type reference to a frame on which the caller holds a general one. 0; -EINVAL: in use as something else, or
- * not good as that; -ERESTART: try again later. The preemptible form may return -ERESTART with work half done, and
- * then the frame keeps the caller's general reference (F6).
+ * Take a type reference to a frame on which the caller holds a general one. 0; -EINVAL: in use as
+ * something else, or not good as that; -ERESTART: try again later. The preemptible form may return
+ * -ERESTART with work half done, and then the frame keeps the caller's general reference (F6).
  */
 int get_type(struct frame *f, uint32_t type)
 {
@@ -270,10 +282,13 @@ static int put_type_common(struct frame *f, bool preemptible)
         x = f->type_info;
         nx = x - 1;
         ASSERT(x & FT_COUNT);
-        /* The last reference to a page table: undo it first, and let nobody else have it meanwhile. */
+        /*
+         * The last reference to a page table: undo it first, and let nobody else have it meanwhile.
+         */
         if (!(nx & FT_COUNT) && is_page_table(x))
             nx = x & ~FT_VALIDATED;
-    } while (!__atomic_compare_exchange_n(&f->type_info, &x, nx, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    } while (!__atomic_compare_exchange_n(&f->type_info, &x, nx, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST));
 
     if ((nx & FT_COUNT) && !((x & FT_COUNT) == 1 && is_page_table(x)))
         return 0;
@@ -301,7 +316,9 @@ void put_type(struct frame *f)
     ASSERT(!rc);
 }
 
-/* The same, but -ERESTART when it takes long: the caller still owns the reference and calls again. */
+/*
+ * The same, but -ERESTART when it takes long: the caller still owns the reference and calls again.
+ */
 int put_type_preemptible(struct frame *f)
 {
     return put_type_common(f, true);
@@ -320,8 +337,9 @@ int get_frame_and_type(struct frame *f, struct domain *d, uint32_t type)
 }
 
 /*
- * General and type reference at once, preemptibly. -ERESTART comes in two kinds, and the caller need not tell them apart: when
- * the validation was interrupted here the frame keeps the references (F6); when another vcpu works on it there are none.
+ * General and type reference at once, preemptibly. -ERESTART comes in two kinds, and the caller
+ * need not tell them apart: when the validation was interrupted here the frame keeps the references
+ * (F6); when another vcpu works on it there are none.
  */
 int get_frame_and_type_preemptible(struct frame *f, struct domain *d, uint32_t type)
 {

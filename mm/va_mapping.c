@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * va_mapping.c: HYPERVISOR_update_va_mapping: write the L1 entry that maps a linear address, and flush (xen/xen.h).
+ * va_mapping.c: HYPERVISOR_update_va_mapping: write the L1 entry that maps a linear address, and
+ * flush (xen/xen.h).
  *
  *  1. The address must have a page table: -EINVAL otherwise, or when the value is not acceptable.
- *  2. Flags bits 0-1 say what to flush: nothing, the whole TLB, one page; the rest says whose: this vcpu's, all of the domain's, or
- *     a pointer to a bitmap of vcpus.
+ *  2. Flags bits 0-1 say what to flush: nothing, the whole TLB, one page; the rest says whose: this
+ *     vcpu's, all of the domain's, or a pointer to a bitmap of vcpus.
  *  3. The _otherdomain form maps a frame of another domain: privileged callers.
  */
 #include <ringlet/guest_access.h>
@@ -13,8 +14,9 @@
 #include <ringlet/sched.h>
 
 /*
- * The CPUs on which the vcpus of the bitmap at guest address `bitmap` run, as a CPU mask. -EFAULT when it cannot be read.
- * A domain has at most 32 vcpus here: one word tells all, of which only max_vcpus bits need to be there.
+ * The CPUs on which the vcpus of the bitmap at guest address `bitmap` run, as a CPU mask. -EFAULT
+ * when it cannot be read. A domain has at most 32 vcpus here: one word tells all, of which only
+ * max_vcpus bits need to be there.
  */
 int vcpu_bitmap_to_cpus(const struct domain *d, const void *bitmap, uint32_t *cpus_out)
 {
@@ -73,7 +75,10 @@ static int update_one_va(uint32_t va, pte_t val, struct domain *owner)
     spin_lock(&d->mm_lock);
     p = map_guest_l1(v, va, &l1);
     if (p) {
-        /* An L2 that names an L2 (linear map) leads here too: that one is not an L1, and not written this way. */
+        /*
+         * An L2 that names an L2 (linear map) leads here too: that one is not an L1, and not
+         * written this way.
+         */
         if (frame_type(mfn_frame(l1)) == FT_L1)
             rc = mod_l1_entry(p, val, d, owner, false);
         unmap_frame(p);
@@ -89,8 +94,8 @@ asmlinkage long do_update_va_mapping(uint32_t va, uint32_t val_lo, uint32_t val_
     return rc || likely(!flags) ? rc : flush_as_told(va, flags);
 }
 
-asmlinkage long do_update_va_mapping_otherdomain(uint32_t va, uint32_t val_lo, uint32_t val_hi, uint32_t flags,
-                                                 uint32_t domid)
+asmlinkage long do_update_va_mapping_otherdomain(uint32_t va, uint32_t val_lo, uint32_t val_hi,
+                                                 uint32_t flags, uint32_t domid)
 {
     struct domain *owner;
     int rc = get_foreign_domain(domid, &owner);

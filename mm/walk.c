@@ -2,14 +2,16 @@
 /*
  * walk.c: from a linear address to the L1 entry that maps it.
  *
- * The tables are read where they lie, through map_frame(), and not through a linear map of themselves: such a map is itself
- * cached in the TLB and may show a table that the guest has just replaced (XSA-286).
+ * The tables are read where they lie, through map_frame(), and not through a linear map of
+ * themselves: such a map is itself cached in the TLB and may show a table that the guest has just
+ * replaced (XSA-286).
  */
 #include <ringlet/mm.h>
 
 /*
- * The entry for `va` in the tables the running vcpu v uses, or NULL where there is none or va is the hypervisor's. The
- * L1's frame goes to *l1_mfn. The caller holds the domain's mm_lock and calls unmap_frame() on the result.
+ * The entry for `va` in the tables the running vcpu v uses, or NULL where there is none or va is
+ * the hypervisor's. The L1's frame goes to *l1_mfn. The caller holds the domain's mm_lock and calls
+ * unmap_frame() on the result.
  */
 pte_t *map_guest_l1(const struct vcpu *v, uint32_t va, mfn_t *l1_mfn)
 {

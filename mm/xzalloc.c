@@ -2,13 +2,15 @@
 /*
  * xzalloc.c: memory for the hypervisor's own objects, out of its heap pages.
  *
- * Small objects of like size share a page (a slab): a header, then the objects, the free ones linked through their
- * first word. Anything larger has whole pages. The frame table remembers what a page is used for in nr_done, and links
- * the slabs that have room through next and prev, so freeing needs no size and no search: the header makes a small
- * object's address never page-aligned, and a large one's always is. An empty slab goes back to the heap at once, so
- * that memory is equal before and after a domain's life.
+ * Small objects of like size share a page (a slab): a header, then the objects, the free ones
+ * linked through their first word. Anything larger has whole pages. The frame table remembers what
+ * a page is used for in nr_done, and links the slabs that have room through next and prev, so
+ * freeing needs no size and no search: the header makes a small object's address never
+ * page-aligned, and a large one's always is. An empty slab goes back to the heap at once, so that
+ * memory is equal before and after a domain's life.
  *
- * The sizes are those that fill a page well: 4080 bytes are 255, 127, 63, 31, 15, 7, 4, 3, 2 objects.
+ * The sizes are those that fill a page well: 4080 bytes are 255, 127, 63, 31, 15, 7, 4, 3, 2
+ * objects.
  *
  * Read next: mm/alloc.c.
  */
@@ -26,7 +28,10 @@ _Static_assert(sizeof(struct slab) <= 16, "objects are aligned to 16 behind the 
 static const uint16_t class_size[] = {16, 32, 64, 128, 256, 576, 1008, 1360, 2032};
 #define NR_CLASSES ARRAY_SIZE(class_size)
 
-/* slab_lock guards `partial`, every slab's header and free objects, and its frame's next, prev and nr_done. */
+/*
+ * slab_lock guards `partial`, every slab's header and free objects, and its frame's next, prev and
+ * nr_done.
+ */
 static spinlock_t slab_lock = SPINLOCK_INIT(RANK_HEAP);
 static mfn_t partial[NR_CLASSES]; /* first slab with a free object; 0: none */
 
@@ -98,7 +103,10 @@ static void *alloc_small(unsigned class)
 
     spin_lock(&slab_lock);
     if (!partial[class]) {
-        /* The heap's lock has the same rank: let go of ours meanwhile. Another CPU's new slab does no harm. */
+        /*
+         * The heap's lock has the same rank: let go of ours meanwhile. Another CPU's new slab does
+         * no harm.
+         */
         spin_unlock(&slab_lock);
         s = slab_create(class);
         if (!s)

@@ -2,7 +2,8 @@
 /*
  * bounce.c: hand an exception or an event to the guest kernel in ring 1.
  *
- * The frame is the one the processor itself would push on entry to ring 1, on the guest's own stack:
+ * The frame is the one the processor itself would push on entry to ring 1, on the guest's own
+ * stack:
  *
  *      from ring 3 (stack: kernel_ss:kernel_sp)        from ring 1 (stack: where it is)
  *
@@ -13,11 +14,13 @@
  *      eip
  *      error code, for vectors that have one
  *
- * The same ring pushes no ss:esp, as in the processor (SDM vol. 3, figure 6-4). The real IF is always set while a guest runs; what
- * the guest thinks of as IF is its evtchn_upcall_mask, so the pushed EFLAGS shows IF as the inverse of the mask.
- * Guests' kernel stacks are taken to be flat, as Xen 4.17 takes them.
+ * The same ring pushes no ss:esp, as in the processor (SDM vol. 3, figure 6-4). The real IF is
+ * always set while a guest runs; what the guest thinks of as IF is its evtchn_upcall_mask, so the
+ * pushed EFLAGS shows IF as the inverse of the mask. Guests' kernel stacks are taken to be flat, as
+ * Xen 4.17 takes them.
  *
- * A guest that has no handler, or whose stack cannot take the frame, is ended: there is nobody to tell.
+ * A guest that has no handler, or whose stack cannot take the frame, is ended: there is nobody to
+ * tell.
  *
  * Read next: iret.c (the way back).
  */
@@ -40,7 +43,8 @@ static inline void push(struct frame_words *f, uint32_t value)
 }
 
 /* What the processor pushes by itself, in its order; returns the stack pointer it pushes at. */
-static inline uint32_t push_return_frame(struct frame_words *f, const struct vcpu *v, const struct cpu_user_regs *regs)
+static inline uint32_t push_return_frame(struct frame_words *f, const struct vcpu *v,
+                                         const struct cpu_user_regs *regs)
 {
     uint8_t mask = v->info->evtchn_upcall_mask;
     uint32_t esp = regs->esp;
@@ -58,16 +62,18 @@ static inline uint32_t push_return_frame(struct frame_words *f, const struct vcp
 }
 
 /*
- * Write the frame below `esp` and make the registers continue at cs:eip in ring 1. Flags that would disturb the handler are
- * cleared as by a real gate: TF, NT, RF, VM.
+ * Write the frame below `esp` and make the registers continue at cs:eip in ring 1. Flags that would
+ * disturb the handler are cleared as by a real gate: TF, NT, RF, VM.
  */
-static bool enter_guest_handler(struct vcpu *v, struct cpu_user_regs *regs, const struct frame_words *f, uint32_t esp,
-                                uint32_t cs, uint32_t eip)
+static bool enter_guest_handler(struct vcpu *v, struct cpu_user_regs *regs,
+                                const struct frame_words *f, uint32_t esp, uint32_t cs,
+                                uint32_t eip)
 {
     uint32_t bytes = (MAX_FRAME_WORDS - f->first) * 4;
 
     esp -= bytes;
-    if (!guest_range_ok((void *)esp, bytes) || raw_copy_words_to_guest((void *)esp, &f->w[f->first], bytes)) {
+    if (!guest_range_ok((void *)esp, bytes) ||
+        raw_copy_words_to_guest((void *)esp, &f->w[f->first], bytes)) {
         domain_crash(v->domain, "no room for a frame on the guest's stack at %04x:%08x",
                      regs_ring(regs) != 1 ? v->kernel_ss : regs->ss, esp);
         return false;
@@ -90,8 +96,8 @@ static void bounce(unsigned vector, int error_code)
     uint32_t esp;
 
     if (unlikely(!t->address)) {
-        domain_crash(v->domain, "no handler for vector %u (error code %x) at %04x:%08x", vector, error_code,
-                     regs->cs, regs->eip);
+        domain_crash(v->domain, "no handler for vector %u (error code %x) at %04x:%08x", vector,
+                     error_code, regs->cs, regs->eip);
         return;
     }
     esp = push_return_frame(&f, v, regs);
@@ -114,7 +120,9 @@ void inject_page_fault(uint32_t address, unsigned error_code)
     bounce(TRAP_page_fault, error_code);
 }
 
-/* `int n`: the caller has checked that the guest lets this ring call the vector, and advanced eip. */
+/*
+ * `int n`: the caller has checked that the guest lets this ring call the vector, and advanced eip.
+ */
 void inject_software_interrupt(unsigned vector)
 {
     bounce(vector, NO_ERROR_CODE);
@@ -132,8 +140,9 @@ void bounce_nmi(void)
 }
 
 /*
- * Events are pending and not masked, and the vcpu is about to go back to the guest: enter its event callback first, with events
- * masked. Called from entry.S. A guest without a callback is left alone.
+ * Events are pending and not masked, and the vcpu is about to go back to the guest: enter its event
+ * callback first, with events masked. Called from entry.S. A guest without a callback is left
+ * alone.
  */
 asmlinkage void deliver_pending_events(void)
 {
@@ -150,9 +159,9 @@ asmlinkage void deliver_pending_events(void)
 }
 
 /*
- * The guest cannot be returned to: a data segment selector would not load, or IRET faulted. It is told through its failsafe
- * callback, whose frame has the four data segment selectors below the usual one, ds lowest; they are null on entry.
- * Called from entry.S and from a vcpu switch.
+ * The guest cannot be returned to: a data segment selector would not load, or IRET faulted. It is
+ * told through its failsafe callback, whose frame has the four data segment selectors below the
+ * usual one, ds lowest; they are null on entry. Called from entry.S and from a vcpu switch.
  */
 asmlinkage void deliver_failsafe(uint32_t ds, uint32_t es, uint32_t fs, uint32_t gs)
 {
@@ -161,9 +170,13 @@ asmlinkage void deliver_failsafe(uint32_t ds, uint32_t es, uint32_t fs, uint32_t
     struct frame_words f;
     uint32_t esp;
 
-    /* Returning to the callback itself failed: trying again would go on for as long as the guest's stack lasts. */
+    /*
+     * Returning to the callback itself failed: trying again would go on for as long as the guest's
+     * stack lasts.
+     */
     if (!v->failsafe_eip || (regs->eip == v->failsafe_eip && regs->cs == v->failsafe_cs)) {
-        domain_crash(v->domain, "cannot return to the guest at %04x:%08x, ss %04x, ds %04x, es %04x", regs->cs,
+        domain_crash(v->domain,
+                     "cannot return to the guest at %04x:%08x, ss %04x, ds %04x, es %04x", regs->cs,
                      regs->eip, regs->ss, ds, es);
         return;
     }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * callbacks.c: where a guest kernel wants to be entered: its trap table, its stack, its event, failsafe and other callbacks.
+ * callbacks.c: where a guest kernel wants to be entered: its trap table, its stack, its event,
+ * failsafe and other callbacks.
  *
- * Every code selector is checked when it is registered: it can never be one of the hypervisor's own (traps/descriptor.c),
- * so no gate or frame made from it leads into ring 0.
+ * Every code selector is checked when it is registered: it can never be one of the hypervisor's own
+ * (traps/descriptor.c), so no gate or frame made from it leads into ring 0.
  */
 #include <ringlet/arch.h>
 #include <ringlet/domain.h>
@@ -15,8 +16,8 @@
 #include <xen/nmi.h>
 
 /*
- * HYPERVISOR_set_trap_table: entries up to one with address 0 (xen/arch-x86/xen.h). A null pointer clears the table.
- * Entries before a bad one stay set. A long list continues where it was.
+ * HYPERVISOR_set_trap_table: entries up to one with address 0 (xen/arch-x86/xen.h). A null pointer
+ * clears the table. Entries before a bad one stay set. A long list continues where it was.
  */
 asmlinkage long do_set_trap_table(const struct trap_info *guest_traps)
 {
@@ -50,7 +51,10 @@ asmlinkage long do_set_trap_table(const struct trap_info *guest_traps)
     return rc;
 }
 
-/* HYPERVISOR_stack_switch: the stack for entries from ring 3, also by the direct gate of `int $0x80`. */
+/*
+ * HYPERVISOR_stack_switch: the stack for entries from ring 3, also by the direct gate of `int
+ * $0x80`.
+ */
 asmlinkage long do_stack_switch(uint32_t ss, uint32_t esp)
 {
     struct vcpu *v = current;
@@ -75,12 +79,14 @@ static int set_entry_point(uint32_t *cs_out, uint32_t *eip_out, uint32_t cs, uin
 }
 
 /* HYPERVISOR_set_callbacks: the old form of callback_op, both at once. */
-asmlinkage long do_set_callbacks(uint32_t event_cs, uint32_t event_eip, uint32_t failsafe_cs, uint32_t failsafe_eip)
+asmlinkage long do_set_callbacks(uint32_t event_cs, uint32_t event_eip, uint32_t failsafe_cs,
+                                 uint32_t failsafe_eip)
 {
     struct vcpu *v = current;
     uint16_t sel = failsafe_cs;
 
-    if (!fixup_guest_code_selector(&sel) || set_entry_point(&v->event_cs, &v->event_eip, event_cs, event_eip))
+    if (!fixup_guest_code_selector(&sel) ||
+        set_entry_point(&v->event_cs, &v->event_eip, event_cs, event_eip))
         return -EINVAL;
     return set_entry_point(&v->failsafe_cs, &v->failsafe_eip, failsafe_cs, failsafe_eip);
 }
@@ -107,7 +113,10 @@ static int register_callback(const struct callback_register *r)
             v->sysenter_masks_events = mask;
         return rc;
     case CALLBACKTYPE_syscall32:
-        return 0; /* 32-bit processors' SYSCALL is AMD's alone and off: newer guests insist on an answer of 0 */
+        /*
+         * 32-bit processors' SYSCALL is AMD's alone and off: newer guests insist on an answer of 0
+         */
+        return 0;
     case CALLBACKTYPE_nmi:
         return set_entry_point(&v->nmi_cs, &v->nmi_eip, cs, eip);
     default:
@@ -174,8 +183,9 @@ asmlinkage long do_nmi_op(uint32_t cmd, const void *guest_arg)
 }
 
 /*
- * HYPERVISOR_fpu_taskswitch: the guest's CR0.TS. Clear, FPU instructions run (ours is set all the same while the registers
- * are not this vcpu's, and #NM then loads them silently); set, they fault to the guest.
+ * HYPERVISOR_fpu_taskswitch: the guest's CR0.TS. Clear, FPU instructions run (ours is set all the
+ * same while the registers are not this vcpu's, and #NM then loads them silently); set, they fault
+ * to the guest.
  */
 asmlinkage long do_fpu_taskswitch(int set)
 {

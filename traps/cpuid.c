@@ -2,11 +2,13 @@
 /*
  * cpuid.c: the processor a PV guest is told it has.
  *
- * CPUID itself cannot be intercepted: a guest that runs it plainly sees the machine. Kernels of this ABI ask by the
- * forced-emulation prefix instead (traps/emulate.c) and get what is here: the machine's answer, less what they cannot
- * use in ring 1 or what the hypervisor does not switch between vcpus, plus the hypervisor's own leaves.
+ * CPUID itself cannot be intercepted: a guest that runs it plainly sees the machine. Kernels of
+ * this ABI ask by the forced-emulation prefix instead (traps/emulate.c) and get what is here: the
+ * machine's answer, less what they cannot use in ring 1 or what the hypervisor does not switch
+ * between vcpus, plus the hypervisor's own leaves.
  *
- * Each mask lists what is shown; what is not listed is hidden, new features of future processors included.
+ * Each mask lists what is shown; what is not listed is hidden, new features of future processors
+ * included.
  *
  * Read next: traps/msr.c. SDM vol. 2, CPUID; xen/arch-x86/cpuid.h for the leaves from 0x40000000.
  */
@@ -26,25 +28,33 @@ enum { EAX, EBX, ECX, EDX };
 #define HYPERVISOR_LEAF 0x40000000u
 
 /*
- * Leaf 1, EDX: FPU, DE, TSC, MSR, PAE, CX8, APIC, CMOV, PAT, CLFLUSH, MMX, FXSR, SSE, SSE2, SS. Hidden among others: VME
- * (no vm86 in ring 1), PSE and PSE36 (large pages are not validated), PGE (the bit belongs to the hypervisor), SEP (SYSENTER
- * lands in ring 0), MTRR, MCE, MCA (the machine's, not the guest's), HTT (each vcpu is a package of its own).
+ * Leaf 1, EDX: FPU, DE, TSC, MSR, PAE, CX8, APIC, CMOV, PAT, CLFLUSH, MMX, FXSR, SSE, SSE2, SS.
+ * Hidden among others: VME (no vm86 in ring 1), PSE and PSE36 (large pages are not validated), PGE
+ * (the bit belongs to the hypervisor), SEP (SYSENTER lands in ring 0), MTRR, MCE, MCA (the
+ * machine's, not the guest's), HTT (each vcpu is a package of its own).
  */
 #define LEAF1_EDX                                                                                 \
     (BIT(0) | BIT(2) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) | BIT(15) | BIT(16) | BIT(19) | \
      BIT(23) | BIT(24) | BIT(25) | BIT(26) | BIT(27))
 #define LEAF1_EDX_ACPI BIT(22)
 /*
- * Leaf 1, ECX: SSE3, PCLMULQDQ, SSSE3, CX16, SSE4.1, SSE4.2, MOVBE, POPCNT, AES, RDRAND. Hidden among others: MONITOR, VMX,
- * SMX, EST, PCID, X2APIC, TSC deadline, XSAVE and all that needs it (AVX, FMA, F16C): FXSAVE switches no more.
+ * Leaf 1, ECX: SSE3, PCLMULQDQ, SSSE3, CX16, SSE4.1, SSE4.2, MOVBE, POPCNT, AES, RDRAND. Hidden
+ * among others: MONITOR, VMX, SMX, EST, PCID, X2APIC, TSC deadline, XSAVE and all that needs it
+ * (AVX, FMA, F16C): FXSAVE switches no more.
  */
 #define LEAF1_ECX \
     (BIT(0) | BIT(1) | BIT(9) | BIT(13) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | BIT(25) | BIT(30))
 #define LEAF1_ECX_HYPERVISOR BIT(31)
-/* Leaf 7.0, EBX: FDP_EXCPTN_ONLY, ERMS, no FPU CS/DS, RDSEED, ADX, CLFLUSHOPT, CLWB, SHA; EDX: fast short REP MOVS. */
+/*
+ * Leaf 7.0, EBX: FDP_EXCPTN_ONLY, ERMS, no FPU CS/DS, RDSEED, ADX, CLFLUSHOPT, CLWB, SHA; EDX: fast
+ * short REP MOVS.
+ */
 #define LEAF7_EBX (BIT(6) | BIT(9) | BIT(13) | BIT(18) | BIT(19) | BIT(23) | BIT(24) | BIT(29))
 #define LEAF7_EDX BIT(4)
-/* Leaf 0x80000001, EDX: MMXEXT, 3DNOWEXT, 3DNOW, and AMD's copies of leaf 1; NX by nx_bit. Not SYSCALL, LM, 1 GiB, RDTSCP. */
+/*
+ * Leaf 0x80000001, EDX: MMXEXT, 3DNOWEXT, 3DNOW, and AMD's copies of leaf 1; NX by nx_bit. Not
+ * SYSCALL, LM, 1 GiB, RDTSCP.
+ */
 #define EXT1_EDX (BIT(22) | BIT(30) | BIT(31))
 #define EXT1_EDX_NX BIT(20)
 #define EXT1_EDX_COPIES                                                                            \
@@ -70,7 +80,10 @@ static void leaf_1(const struct vcpu *v, uint32_t out[4])
     out[EDX] &= edx;
 }
 
-/* Caches: shared by nobody, one core a package. SDM: EAX 25:14 and 31:26 count sharers and cores, less one. */
+/*
+ * Caches: shared by nobody, one core a package. SDM: EAX 25:14 and 31:26 count sharers and cores,
+ * less one.
+ */
 static void leaf_4(uint32_t subleaf, uint32_t out[4])
 {
     cpuid(4, subleaf, out);
@@ -204,7 +217,10 @@ static void hypervisor_leaf(const struct vcpu *v, uint32_t leaf, uint32_t sublea
     }
 }
 
-/* eax, ebx, ecx, edx of CPUID with `leaf` in eax and `subleaf` in ecx, for the vcpu that runs. Unknown leaves are zero. */
+/*
+ * eax, ebx, ecx, edx of CPUID with `leaf` in eax and `subleaf` in ecx, for the vcpu that runs.
+ * Unknown leaves are zero.
+ */
 void guest_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     if (leaf >= 0x80000000)

@@ -2,17 +2,21 @@
 /*
  * debugreg.c: the debug registers of a vcpu.
  *
- * DR0 to DR3 hold breakpoint addresses, DR7 enables them, DR6 tells which was met (SDM vol. 3, 17.2). They are one set
- * for all rings, so a guest's values are loaded into the processor only as far as they cannot disturb ring 0:
+ * DR0 to DR3 hold breakpoint addresses, DR7 enables them, DR6 tells which was met (SDM vol. 3,
+ * 17.2). They are one set for all rings, so a guest's values are loaded into the processor only as
+ * far as they cannot disturb ring 0:
  *
- *   B1  no address from HYPERVISOR_START up is ever loaded: the hypervisor's own code and data would trap.
+ *   B1  no address from HYPERVISOR_START up is ever loaded: the hypervisor's own code and data
+ *       would trap.
  *   B2  DR7.GD, which makes MOV DRn itself trap, is refused.
- *   B3  breakpoints on ports are kept from the processor (they would fire on the hypervisor's access on the guest's
- *       behalf) and looked at by the emulation of IN and OUT instead. They exist only with the guest's CR4.DE.
- *   B4  of a vcpu that enabled none, nothing is loaded: DR7 stays 0, and a switch costs a comparison.
+ *   B3  breakpoints on ports are kept from the processor (they would fire on the hypervisor's
+ *       access on the guest's behalf) and looked at by the emulation of IN and OUT instead. They
+ *       exist only with the guest's CR4.DE.
+ *   B4  of a vcpu that enabled none, nothing is loaded: DR7 stays 0, and a switch costs a
+ *       comparison.
  *
- * A data breakpoint on the guest's own memory may still fire in ring 0, when the hypervisor copies there: the trap
- * handler ignores a #DB from ring 0 with no breakpoint in it of ours.
+ * A data breakpoint on the guest's own memory may still fire in ring 0, when the hypervisor copies
+ * there: the trap handler ignores a #DB from ring 0 with no breakpoint in it of ours.
  *
  * v->debugreg[7] is the guest's DR7 in full; loaded_dr7() is what of it the processor gets.
  *
@@ -31,7 +35,10 @@
 #define DR7_GENERAL_DETECT 0x00002000u
 #define DR7_ENABLES 0x000000ffu
 
-/* DR7 has for each breakpoint two enable bits (local, global) below, and four control bits from bit 16 up. */
+/*
+ * DR7 has for each breakpoint two enable bits (local, global) below, and four control bits from bit
+ * 16 up.
+ */
 #define DR7_ENABLE(i) (3u << (2 * (i)))
 #define DR7_KIND(dr7, i) (((dr7) >> (16 + 4 * (i))) & 3)
 #define DR7_LENGTH(dr7, i) (((dr7) >> (18 + 4 * (i))) & 3)
@@ -67,7 +74,10 @@ static uint32_t loaded_dr7(const struct vcpu *v)
     return dr7 & DR7_ENABLES ? dr7 : 0;
 }
 
-/* What v enabled, into the processor: for a switch to v (DR7 is 0 then) and after a change while v runs. */
+/*
+ * What v enabled, into the processor: for a switch to v (DR7 is 0 then) and after a change while v
+ * runs.
+ */
 void load_debug_registers(const struct vcpu *v)
 {
     uint32_t dr7;
@@ -114,7 +124,10 @@ static uint32_t fixed_dr7(uint32_t value)
     return (value | DR7_FIXED_ONE) & ~DR7_FIXED_ZERO;
 }
 
-/* DR4 and DR5 are other names of DR6 and DR7, unless CR4.DE takes them away. SDM vol. 3, 17.2.2. false: no such register. */
+/*
+ * DR4 and DR5 are other names of DR6 and DR7, unless CR4.DE takes them away. SDM vol. 3, 17.2.2.
+ * false: no such register.
+ */
 static bool resolve_alias(const struct vcpu *v, unsigned *reg)
 {
     if (*reg == 4 || *reg == 5) {
@@ -126,8 +139,8 @@ static bool resolve_alias(const struct vcpu *v, unsigned *reg)
 }
 
 /*
- * Set a debug register of v, which is current or does not run. Reserved bits are put right; -ENODEV: no such register,
- * -EPERM: B1, B2, or a breakpoint the processor does not define.
+ * Set a debug register of v, which is current or does not run. Reserved bits are put right;
+ * -ENODEV: no such register, -EPERM: B1, B2, or a breakpoint the processor does not define.
  */
 long set_debugreg(struct vcpu *v, unsigned reg, uint32_t value)
 {
@@ -149,7 +162,10 @@ long set_debugreg(struct vcpu *v, unsigned reg, uint32_t value)
     return 0;
 }
 
-/* Read one. -ENODEV: no such register. DR6 is what the last #DB left, see the handler in traps/traps.c. */
+/*
+ * Read one. -ENODEV: no such register. DR6 is what the last #DB left, see the handler in
+ * traps/traps.c.
+ */
 long get_debugreg(const struct vcpu *v, unsigned reg, uint32_t *value)
 {
     if (!resolve_alias(v, &reg))
@@ -162,7 +178,10 @@ long get_debugreg(const struct vcpu *v, unsigned reg, uint32_t *value)
     return 0;
 }
 
-/* May a vcpu context hold these (xen/arch-x86/xen.h, vcpu_guest_context.debugreg)? A new vcpu has CR4.DE clear. */
+/*
+ * May a vcpu context hold these (xen/arch-x86/xen.h, vcpu_guest_context.debugreg)? A new vcpu has
+ * CR4.DE clear.
+ */
 bool debugreg_values_ok(const unsigned long dr[8])
 {
     for (unsigned i = 0; i < 4; i++) {

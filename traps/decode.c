@@ -2,15 +2,18 @@
 /*
  * decode.c: take one IA-32 instruction apart (decode.h says into what).
  *
- * Two tables, one entry an opcode, say what follows the opcode (ModRM, immediates) and what becomes of the memory
- * operand; the order of the tables is that of the SDM's opcode maps (vol. 2, appendix A), 16 to a row. Opcodes whose
- * ModRM.reg chooses among instructions ("groups") are put right by refine_group().
+ * Two tables, one entry an opcode, say what follows the opcode (ModRM, immediates) and what becomes
+ * of the memory operand; the order of the tables is that of the SDM's opcode maps (vol. 2, appendix
+ * A), 16 to a row. Opcodes whose ModRM.reg chooses among instructions ("groups") are put right by
+ * refine_group().
  *
- * Left out, and DECODE_INVALID: VEX, EVEX and XOP encodings (AVX needs XSAVE, which guests are not given), VMREAD and
- * VMWRITE, the test registers. All of them are #UD to a guest, and no caller emulates from #UD by this decoder.
- * An opcode not defined by any processor may decode: callers compare opcodes exactly.
+ * Left out, and DECODE_INVALID: VEX, EVEX and XOP encodings (AVX needs XSAVE, which guests are not
+ * given), VMREAD and VMWRITE, the test registers. All of them are #UD to a guest, and no caller
+ * emulates from #UD by this decoder. An opcode not defined by any processor may decode: callers
+ * compare opcodes exactly.
  *
- * The decoder is pure: bytes in, struct out. tests/fuzz/fuzz_decode.c compares it with a disassembler.
+ * The decoder is pure: bytes in, struct out. tests/fuzz/fuzz_decode.c compares it with a
+ * disassembler.
  *
  * Read next: traps/emulate.c.
  */
@@ -105,7 +108,10 @@ static const uint16_t map_0f[256] = {
 
 /* clang-format on */
 
-/* x87: bit n set, if the memory form with ModRM.reg n writes; opcodes d8 to df. SDM vol. 2, tables. */
+/*
+ * x87: bit n set, if the memory form with ModRM.reg n writes; opcodes d8 to df. SDM vol. 2, tables
+ * A-7 to A-22.
+ */
 static const uint8_t x87_writes[8] = {0x00, 0xcc, 0x00, 0x8e, 0x00, 0xce, 0x00, 0xce};
 
 /* The bytes not yet looked at. */
@@ -474,7 +480,10 @@ void insn_write_register(struct cpu_user_regs *regs, unsigned nr, unsigned size,
         *r = (*r & ~0xffu) | (value & 0xff);
 }
 
-/* BT with a register counts bits from the operand's address in either direction. SDM vol. 2, 3.1.1.9. */
+/*
+ * BT with a register counts bits from the operand's address in either direction. SDM vol. 2,
+ * 3.1.1.9.
+ */
 static uint32_t bit_string_displacement(const struct insn *in, const struct cpu_user_regs *regs)
 {
     int32_t bit;

@@ -2,23 +2,25 @@
 /*
  * descriptor.c: what a guest may put into its descriptor tables, and which selectors it may name.
  *
- * This is where ring compression is enforced. Page tables cannot tell ring 1 from ring 0, so the only thing between a
- * guest's kernel and the hypervisor is that no descriptor it can load reaches an address from GUEST_SEGMENT_END up,
- * and none lets it run in ring 0:
+ * This is where ring compression is enforced. Page tables cannot tell ring 1 from ring 0, so the
+ * only thing between a guest's kernel and the hypervisor is that no descriptor it can load reaches
+ * an address from GUEST_SEGMENT_END up, and none lets it run in ring 0:
  *
- *   D1  a present code or data segment has DPL 1 or more. DPL 0 is lifted to 1 rather than refused: kernels written for
- *       ring 0 hand those over.
- *   D2  the linear addresses of a present code or data segment, base + every valid offset modulo 4 GiB, all lie below
- *       GUEST_SEGMENT_END. Page-granular limits are cut down to that; byte-granular ones cannot be what a flat segment
- *       wants, and are refused when they reach too far.
- *   D3  the only system descriptor is the 32-bit call gate, DPL 1 or more, and it does not lead into the hypervisor's
- *       segments. A target in the guest's own tables cannot be ring 0 by D1.
+ *   D1  a present code or data segment has DPL 1 or more. DPL 0 is lifted to 1 rather than refused:
+ *       kernels written for ring 0 hand those over.
+ *   D2  the linear addresses of a present code or data segment, base + every valid offset modulo 4
+ *       GiB, all lie below GUEST_SEGMENT_END. Page-granular limits are cut down to that;
+ *       byte-granular ones cannot be what a flat segment wants, and are refused when they reach too
+ *       far.
+ *   D3  the only system descriptor is the 32-bit call gate, DPL 1 or more, and it does not lead
+ *       into the hypervisor's segments. A target in the guest's own tables cannot be ring 0 by D1.
  *
- * A descriptor that is not present cannot be loaded and may hold anything: the present bit is the processor's only to
- * read. SDM vol. 3, 3.4.5 (descriptors), 5.3 (limits, expand-down), 5.8.3 (call gates).
+ * A descriptor that is not present cannot be loaded and may hold anything: the present bit is the
+ * processor's only to read. SDM vol. 3, 3.4.5 (descriptors), 5.3 (limits, expand-down), 5.8.3 (call
+ * gates).
  *
- * Read next: mm/descriptor_tables.c (who calls this), traps/segments_4gb.c. Tested by tests/host/test_descriptor.c,
- * which enumerates what a segment reaches.
+ * Read next: mm/descriptor_tables.c (who calls this), traps/segments_4gb.c. Tested by
+ * tests/host/test_descriptor.c, which enumerates what a segment reaches.
  */
 #include <ringlet/desc.h>
 #include <ringlet/emulate.h>
@@ -49,11 +51,13 @@ static void set_desc_limit(struct desc *d, uint32_t limit)
  * Expand-up, valid offsets 0 to (limit << 12 | 0xfff): the highest address is base + (limit + 1) * 4096 - 1, so
  * (limit + 1) * 4096 <= GUEST_SEGMENT_END - base.
  *
- * Expand-down, 32-bit, valid offsets (limit + 1) * 4096 to 4 GiB - 1: the addresses run from base + (limit + 1) * 4096
- * up to base + 4 GiB - 1, that is base - 1. They must begin past the end of the address space, having jumped over the
- * hypervisor: (limit + 1) * 4096 >= 4 GiB - base, for which 4 GiB - 1 - base, shifted, is the least. And base - 1 must be the guest's; we ask for base <= HYPERVISOR_START,
- * because an access at the last offset may run on past 4 GiB on some processors (SDM vol. 3, 5.3) and so touch addresses
- * from base up, which are harmless there: the M2P alias. With base 0 nothing remains: the limit is 0xfffff, "no offset".
+ * Expand-down, 32-bit, valid offsets (limit + 1) * 4096 to 4 GiB - 1: the addresses run from base +
+ * (limit + 1) * 4096 up to base + 4 GiB - 1, that is base - 1. They must begin past the end of the
+ * address space, having jumped over the hypervisor: (limit + 1) * 4096 >= 4 GiB - base, for which 4
+ * GiB - 1 - base, shifted, is the least. And base - 1 must be the guest's; we ask for base <=
+ * HYPERVISOR_START, because an access at the last offset may run on past 4 GiB on some processors
+ * (SDM vol. 3, 5.3) and so touch addresses from base up, which are harmless there: the M2P alias.
+ * With base 0 nothing remains: the limit is 0xfffff, "no offset".
  */
 static bool widest_limit(uint32_t base, bool expand_down, uint32_t *limit)
 {
@@ -72,7 +76,9 @@ static bool is_expand_down(const struct desc *d)
     return (d->b & (DESC_CODE | DESC_EXPAND_DOWN)) == DESC_EXPAND_DOWN;
 }
 
-/* D2 for a segment whose valid offsets are few enough to be counted in bytes: 0 or any to `last`. */
+/*
+ * D2 for a segment whose valid offsets are few enough to be counted in bytes: 0 or any to `last`.
+ */
 static bool bytes_in_reach(uint32_t base, uint32_t last)
 {
     return base < GUEST_SEGMENT_END && last < GUEST_SEGMENT_END - base;
@@ -105,13 +111,14 @@ static bool form_reaches(bool expand_down, uint32_t limit, uint32_t offset)
 }
 
 /*
- * For traps/segments_4gb.c: turn an expand-up data segment into an expand-down one at the same base, or back, so that
- * it has `offset`. false, and nothing changed: it is no 32-bit, page-granular data segment; it has the offset already; the
- * other form would not have it either.
+ * For traps/segments_4gb.c: turn an expand-up data segment into an expand-down one at the same
+ * base, or back, so that it has `offset`. false, and nothing changed: it is no 32-bit,
+ * page-granular data segment; it has the offset already; the other form would not have it either.
  *
- * Why this cannot open the hypervisor: the new limit comes from widest_limit(), by whose comment it keeps D2 in either form
- * for every base; nothing else changes but the expand-down bit. Why it does not widen what the guest meant to be narrow:
- * only a limit that already is the widest of its form is touched, as it is when a larger one was cut.
+ * Why this cannot open the hypervisor: the new limit comes from widest_limit(), by whose comment it
+ * keeps D2 in either form for every base; nothing else changes but the expand-down bit. Why it does
+ * not widen what the guest meant to be narrow: only a limit that already is the widest of its form
+ * is touched, as it is when a larger one was cut.
  */
 bool flip_descriptor(struct desc *d, uint32_t offset)
 {
@@ -144,8 +151,8 @@ static bool check_call_gate(struct desc *d)
 }
 
 /*
- * May a guest have this descriptor in its GDT or LDT? What can be put right is put right in place; the caller installs the
- * result. false: refused. The rules are D1 to D3 above.
+ * May a guest have this descriptor in its GDT or LDT? What can be put right is put right in place;
+ * the caller installs the result. false: refused. The rules are D1 to D3 above.
  */
 bool check_descriptor(struct desc *d)
 {
@@ -173,8 +180,8 @@ static uint16_t lift_rpl(uint16_t selector)
 }
 
 /*
- * A code selector for a trap table, a callback or a call gate: RPL 0 becomes 1. false: it names one of the reserved
- * entries of the GDT, and not the flat kernel code segment.
+ * A code selector for a trap table, a callback or a call gate: RPL 0 becomes 1. false: it names one
+ * of the reserved entries of the GDT, and not the flat kernel code segment.
  */
 bool fixup_guest_code_selector(uint16_t *sel)
 {

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * emulate.c: privileged instructions that a guest kernel runs in ring 1 and the processor refuses with #GP.
+ * emulate.c: privileged instructions that a guest kernel runs in ring 1 and the processor refuses
+ * with #GP.
  *
- * A kernel written for ring 0 reads CR0, sets TS, asks for an MSR or a port. In ring 1 each of these is a general
- * protection fault, and the hypervisor carries the instruction out on the guest's virtual processor instead. What is
- * emulated is the ABI's list; everything else (HLT, INVLPG, LMSW, LGDT, LIDT, LLDT, LTR, INVD, a MOV to a CR that does not
- * exist) stays the #GP it is. So does RDPMC: CPUID shows a guest no counters. CLI and STI with virtual IOPL do nothing:
- * POPF in ring 1 silently ignores IF, so a mask that followed CLI could never be relied on to come off again; a
- * guest masks events in its vcpu_info. SMSW, SGDT, SIDT and STR never fault and show the real machine.
+ * A kernel written for ring 0 reads CR0, sets TS, asks for an MSR or a port. In ring 1 each of
+ * these is a general protection fault, and the hypervisor carries the instruction out on the
+ * guest's virtual processor instead. What is emulated is the ABI's list; everything else (HLT,
+ * INVLPG, LMSW, LGDT, LIDT, LLDT, LTR, INVD, a MOV to a CR that does not exist) stays the #GP it
+ * is. So does RDPMC: CPUID shows a guest no counters. CLI and STI with virtual IOPL do nothing:
+ * POPF in ring 1 silently ignores IF, so a mask that followed CLI could never be relied on to come
+ * off again; a guest masks events in its vcpu_info. SMSW, SGDT, SIDT and STR never fault and show
+ * the real machine.
  *
- * The guest is hostile: its bytes may change between the fault and our look at them. So only what was fetched here, once,
- * is decoded, checked in full and acted on; that the processor refused something similar is no argument.
+ * The guest is hostile: its bytes may change between the fault and our look at them. So only what
+ * was fetched here, once, is decoded, checked in full and acted on; that the processor refused
+ * something similar is no argument.
  *
  * Read next: traps/decode.c, traps/operand.c, traps/ioports.c, traps/msr.c, traps/cpuid.c.
  */
@@ -33,8 +37,8 @@ bool in_guest_kernel(const struct cpu_user_regs *regs)
 }
 
 /*
- * Copy up to n instruction bytes at a linear address; returns how many could be read. The common case, 16 bytes on
- * one page, is four words.
+ * Copy up to n instruction bytes at a linear address; returns how many could be read. The common
+ * case, 16 bytes on one page, is four words.
  */
 static uint32_t fetch_bytes(uint8_t bytes[16], uint32_t linear, uint32_t n)
 {
@@ -53,7 +57,10 @@ static uint32_t fetchable(const struct segment *cs, uint32_t eip, uint32_t linea
     return MIN(n - 1, cs->last - eip) + 1;
 }
 
-/* An instruction that goes on behind the bytes read so far: the next page, if the segment reaches it. */
+/*
+ * An instruction that goes on behind the bytes read so far: the next page, if the segment reaches
+ * it.
+ */
 static enum emulation fetch_rest(const struct segment *cs, const struct cpu_user_regs *regs,
                                  uint8_t bytes[16], uint32_t n, struct insn *in)
 {
@@ -76,8 +83,9 @@ static enum emulation fetch_rest(const struct segment *cs, const struct cpu_user
 }
 
 /*
- * Fetch and decode the instruction at cs:eip. EMULATION_REFUSED: it lies beyond its segment, cs is no code segment now,
- * or this is no instruction; EMULATION_HANDLED: a #PF, its page is not there (it was when the processor read it).
+ * Fetch and decode the instruction at cs:eip. EMULATION_REFUSED: it lies beyond its segment, cs is
+ * no code segment now, or this is no instruction; EMULATION_HANDLED: a #PF, its page is not there
+ * (it was when the processor read it).
  */
 enum emulation fetch_insn(const struct cpu_user_regs *regs, struct insn *in)
 {
@@ -104,8 +112,9 @@ enum emulation fetch_insn(const struct cpu_user_regs *regs, struct insn *in)
 }
 
 /*
- * The instruction is done: step over it. A guest that single-steps (EFLAGS.TF) expects a #DB behind each
- * instruction, emulated ones too; so does one whose breakpoints (bits of DR6) it met. SDM vol. 3, 17.3.1.4.
+ * The instruction is done: step over it. A guest that single-steps (EFLAGS.TF) expects a #DB behind
+ * each instruction, emulated ones too; so does one whose breakpoints (bits of DR6) it met. SDM vol.
+ * 3, 17.3.1.4.
  */
 void retire_insn(struct cpu_user_regs *regs, uint32_t length, uint32_t breakpoints)
 {
@@ -120,15 +129,17 @@ void retire_insn(struct cpu_user_regs *regs, uint32_t length, uint32_t breakpoin
 }
 
 /*
- * CR4 as the guest sees it after writing `value`: the bits it may set, where the processor has them (all have TSD and DE
- * since the Pentium), and those the hypervisor set.
+ * CR4 as the guest sees it after writing `value`: the bits it may set, where the processor has them
+ * (all have TSD and DE since the Pentium), and those the hypervisor set.
  */
 uint32_t guest_cr4_visible(uint32_t value)
 {
     return (value & CR4_GUEST) | (read_cr4() & CR4_VISIBLE);
 }
 
-/* Bring the processor's TSD and DE in line with what v set. For a vcpu switch, and after a write. */
+/*
+ * Bring the processor's TSD and DE in line with what v set. For a vcpu switch, and after a write.
+ */
 void load_guest_cr4(const struct vcpu *v)
 {
     uint32_t now = read_cr4(), wanted = (now & ~CR4_GUEST) | (v->cr4 & CR4_GUEST);
@@ -157,7 +168,10 @@ static bool read_cr(struct vcpu *v, unsigned nr, uint32_t *value)
     }
 }
 
-/* A new root may take long to validate: then the guest executes the same MOV again, others having had their turn. */
+/*
+ * A new root may take long to validate: then the guest executes the same MOV again, others having
+ * had their turn.
+ */
 static enum emulation write_guest_cr3(struct vcpu *v, uint32_t value)
 {
     int rc;
@@ -172,7 +186,10 @@ static enum emulation write_guest_cr3(struct vcpu *v, uint32_t value)
     return rc ? EMULATION_REFUSED : EMULATION_DONE;
 }
 
-/* CR0 offers TS alone: a write that would change any other bit is refused. CR3 is folded (xen/arch-x86/xen-x86_32.h). */
+/*
+ * CR0 offers TS alone: a write that would change any other bit is refused. CR3 is folded
+ * (xen/arch-x86/xen-x86_32.h).
+ */
 static enum emulation write_cr(struct vcpu *v, unsigned nr, uint32_t value)
 {
     switch (nr) {
@@ -195,7 +212,9 @@ static enum emulation write_cr(struct vcpu *v, unsigned nr, uint32_t value)
     }
 }
 
-/* A debug register that does not exist is #UD, a value that may not be is #GP. SDM vol. 2, MOV DRn. */
+/*
+ * A debug register that does not exist is #UD, a value that may not be is #GP. SDM vol. 2, MOV DRn.
+ */
 static enum emulation debugreg_result(long rc)
 {
     if (rc == -ENODEV) {
@@ -206,8 +225,8 @@ static enum emulation debugreg_result(long rc)
 }
 
 /*
- * RDMSR. Some kernels read MSRs before they have a #GP handler, where the fault would be the end of them: an MSR that
- * exists then reads as 0 (xen/arch-x86/xen.h says so at set_trap_table).
+ * RDMSR. Some kernels read MSRs before they have a #GP handler, where the fault would be the end of
+ * them: an MSR that exists then reads as 0 (xen/arch-x86/xen.h says so at set_trap_table).
  */
 static bool emulate_rdmsr(struct vcpu *v, struct cpu_user_regs *regs)
 {
@@ -223,7 +242,10 @@ static bool emulate_rdmsr(struct vcpu *v, struct cpu_user_regs *regs)
     return true;
 }
 
-/* CR4.TSD, which the guest set, stops its programs from reading the TSC; its kernel may, as in ring 0. */
+/*
+ * CR4.TSD, which the guest set, stops its programs from reading the TSC; its kernel may, as in ring
+ * 0.
+ */
 static void emulate_rdtsc(struct cpu_user_regs *regs)
 {
     uint64_t tsc = rdtsc();
@@ -233,8 +255,8 @@ static void emulate_rdtsc(struct cpu_user_regs *regs)
 }
 
 /*
- * WBINVD changes nothing a program can see but the time it takes. A domain that drives devices gets it; for the
- * others it is an instruction that does nothing.
+ * WBINVD changes nothing a program can see but the time it takes. A domain that drives devices gets
+ * it; for the others it is an instruction that does nothing.
  */
 static void emulate_wbinvd(const struct domain *d)
 {
@@ -318,9 +340,9 @@ bool emulate_privileged(struct cpu_user_regs *regs)
 }
 
 /*
- * CPUID never faults, so a guest that wants the virtual answer says `ud2; .ascii "xen"; cpuid` (XEN_CPUID in
- * xen/arch-x86/xen.h), in any ring. Nothing else may follow the prefix. Most #UDs are no such thing, so the first word
- * decides.
+ * CPUID never faults, so a guest that wants the virtual answer says `ud2; .ascii "xen"; cpuid`
+ * (XEN_CPUID in xen/arch-x86/xen.h), in any ring. Nothing else may follow the prefix. Most #UDs are
+ * no such thing, so the first word decides.
  */
 #define PREFIX_FIRST 0x65780b0fu /* 0f 0b 'x' 'e' */
 #define PREFIX_LENGTH 7

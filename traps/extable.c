@@ -2,8 +2,9 @@
 /*
  * extable.c: ring-0 instructions that are allowed to fault, and where to go on when they do.
  *
- * Each such instruction puts a pair (its address, its fixup's address) into the section .extable. A fault of the
- * hypervisor at any other address is a bug of the hypervisor. The pairs are sorted once at boot.
+ * Each such instruction puts a pair (its address, its fixup's address) into the section .extable. A
+ * fault of the hypervisor at any other address is a bug of the hypervisor. The pairs are sorted
+ * once at boot.
  */
 #include <ringlet/lib.h>
 #include <ringlet/traps.h>
@@ -14,7 +15,10 @@ struct extable_entry {
 
 extern struct extable_entry extable_start[], extable_end[];
 
-/* The table is a few dozen entries: insertion sort. Boot only; the section is writable until W^X is set up. */
+/*
+ * The table is a few dozen entries: insertion sort. Boot only; the section is writable until W^X is
+ * set up.
+ */
 void extable_sort(void)
 {
     for (struct extable_entry *e = extable_start + 1; e < extable_end; e++) {

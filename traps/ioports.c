@@ -2,16 +2,20 @@
 /*
  * ioports.c: IN, OUT, INS and OUTS.
  *
- * The real EFLAGS.IOPL is always 0 and the TSS has no port bitmap, so every port access of a guest faults. Two
- * questions then decide, as on a processor and its bus:
+ * The real EFLAGS.IOPL is always 0 and the TSS has no port bitmap, so every port access of a guest
+ * faults. Two questions then decide, as on a processor and its bus:
  *
  *   May this code use ports at all?  The guest's own rule: its virtual IOPL (PHYSDEVOP_set_iopl) covers the ring, or its
- *       port bitmap (PHYSDEVOP_set_iobitmap) has the ports' bits clear. If not: #GP, as SDM vol. 1, 18.5 has it.
- *   Does the port answer?  The domain's `ioports` say which ports of the machine are its own. The others are empty
- *       bus: reads give all ones, writes are lost. Kernels probe for devices and rely on that; a fault kills them.
+ *       port bitmap (PHYSDEVOP_set_iobitmap) has the ports' bits clear. If not: #GP, as SDM vol. 1,
+ *       18.5 has it.
+ *   Does the port answer?  The domain's `ioports` say which ports of the machine are its own. The
+ *                          others are empty
+ *       bus: reads give all ones, writes are lost. Kernels probe for devices and rely on that; a
+ *       fault kills them.
  *
- * A few ports are the hypervisor's own, whoever asks: the interrupt controllers, the timer that drives the scheduler, its
- * serial port. The timer chip's channel 2 (the speaker's, which kernels calibrate clocks with) is not among them.
+ * A few ports are the hypervisor's own, whoever asks: the interrupt controllers, the timer that
+ * drives the scheduler, its serial port. The timer chip's channel 2 (the speaker's, which kernels
+ * calibrate clocks with) is not among them.
  *
  * Read next: traps/operand.c (the memory side of INS and OUTS).
  */
@@ -25,12 +29,15 @@
 #define PIT_CONTROL 0x43
 #define PORT_B 0x61 /* bits 0 and 1: channel 2's gate, the speaker */
 
-/* Elements of a repeated instruction carried out before others are asked whether they want the processor. */
+/*
+ * Elements of a repeated instruction carried out before others are asked whether they want the
+ * processor.
+ */
 #define REP_BATCH 64
 
 /*
- * Does the virtual IOPL cover the ring? The kernel counts as ring 1, or as ring 0 if it asked for the architecture's
- * meaning of IOPL (VMASST_TYPE_architectural_iopl).
+ * Does the virtual IOPL cover the ring? The kernel counts as ring 1, or as ring 0 if it asked for
+ * the architecture's meaning of IOPL (VMASST_TYPE_architectural_iopl).
  */
 bool may_use_iopl(const struct vcpu *v, const struct cpu_user_regs *regs)
 {
@@ -99,8 +106,8 @@ static uint8_t read_byte(const struct domain *d, unsigned port)
 }
 
 /*
- * The control word's upper two bits choose the channel, or read several back at once (3): only those for channel 2 alone
- * pass. Of port B only the two bits of channel 2 are written.
+ * The control word's upper two bits choose the channel, or read several back at once (3): only
+ * those for channel 2 alone pass. Of port B only the two bits of channel 2 are written.
  */
 static void write_byte(const struct domain *d, unsigned port, uint8_t value)
 {
@@ -113,7 +120,10 @@ static void write_byte(const struct domain *d, unsigned port, uint8_t value)
     outb(port, value);
 }
 
-/* An access of more than a byte goes to the bus as one only if all of its bytes are the domain's, without exception. */
+/*
+ * An access of more than a byte goes to the bus as one only if all of its bytes are the domain's,
+ * without exception.
+ */
 static bool plain_access(const struct domain *d, unsigned port, unsigned size)
 {
     for (unsigned i = 0; i < size; i++) {
@@ -190,8 +200,9 @@ static void add_to_register(struct cpu_user_regs *regs, const struct insn *in, u
 }
 
 /*
- * INS and OUTS, once or repeated. Registers advance with each element, so a fault halfway, or others that want the
- * processor, leave a state from which the same instruction goes on: eip stays until the count is used up.
+ * INS and OUTS, once or repeated. Registers advance with each element, so a fault halfway, or
+ * others that want the processor, leave a state from which the same instruction goes on: eip stays
+ * until the count is used up.
  */
 static enum emulation emulate_string_io(struct cpu_user_regs *regs, const struct insn *in,
                                         unsigned port)
@@ -232,8 +243,9 @@ static enum emulation emulate_single_io(struct cpu_user_regs *regs, const struct
 /*
  * Opcodes 6C-6F, E4-E7, EC-EF. EMULATION_REFUSED: the guest's own rule says #GP.
  *
- * The vcpu's I/O breakpoints are looked at here: real ones would stop the hypervisor's access, so they are never loaded
- * (traps/debugreg.c). Their #DB comes after the access, eip behind the instruction. SDM vol. 3, 17.2.5.
+ * The vcpu's I/O breakpoints are looked at here: real ones would stop the hypervisor's access, so
+ * they are never loaded (traps/debugreg.c). Their #DB comes after the access, eip behind the
+ * instruction. SDM vol. 3, 17.2.5.
  */
 enum emulation emulate_port_io(struct cpu_user_regs *regs, const struct insn *in)
 {

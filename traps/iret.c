@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * iret.c: HYPERVISOR_iret: return from a bounce frame and set the upcall mask in one step, which a plain IRET in ring 1 cannot
- * do: it ignores IF there (SDM vol. 2, IRET: IF changes only if CPL <= IOPL).
+ * iret.c: HYPERVISOR_iret: return from a bounce frame and set the upcall mask in one step, which a
+ * plain IRET in ring 1 cannot do: it ignores IF there (SDM vol. 2, IRET: IF changes only if CPL <=
+ * IOPL).
  *
  * The stub of the hypercall page pushes eax and is jumped to, so the guest's stack holds
  *
  *      esp -> eax   eip   cs   eflags   [esp   ss]      the last two only for a return to ring 3
  *
- * EFLAGS.IF becomes the inverse of the upcall mask; what the high half of the cs slot says is not looked at (4.2 do_iret).
+ * EFLAGS.IF becomes the inverse of the upcall mask; what the high half of the cs slot says is not
+ * looked at (4.2 do_iret).
  */
 #include <ringlet/arch.h>
 #include <ringlet/domain.h>
@@ -25,7 +27,8 @@ asmlinkage long do_iret(void)
     if (!guest_range_ok(stack, 16) || !get_guest_words4(w, stack))
         goto bad_stack;
     if ((w[2] & 3) == 0 || (w[3] & EFLAGS_VM)) {
-        domain_crash(v->domain, "iret to ring 0 or virtual-8086 mode: cs %04x eflags %08x", w[2] & 0xffff, w[3]);
+        domain_crash(v->domain, "iret to ring 0 or virtual-8086 mode: cs %04x eflags %08x",
+                     w[2] & 0xffff, w[3]);
         return 0;
     }
     if ((w[2] & 3) != 1) {
@@ -43,7 +46,10 @@ asmlinkage long do_iret(void)
     v->nmi_masked = false;
     nmi_recheck(v);
     v->info->evtchn_upcall_mask = !(w[3] & EFLAGS_IF);
-    /* entry.S stores what we return into eax; a multicall that holds the iret returns it in its turn. */
+    /*
+     * entry.S stores what we return into eax; a multicall that holds the iret returns it in its
+     * turn.
+     */
     this_cpu->iret_eax = w[0];
     return w[0];
 

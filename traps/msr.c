@@ -2,9 +2,10 @@
 /*
  * msr.c: the model-specific registers a guest's kernel may read and write.
  *
- * The list is short on purpose: what kernels of this ABI read while they boot (and what those reads are good for),
- * and no register that tells of other guests or changes the machine. Everything else is #GP, which is what a processor
- * answers for an MSR it does not have, and what kernels are prepared for.
+ * The list is short on purpose: what kernels of this ABI read while they boot (and what those reads
+ * are good for), and no register that tells of other guests or changes the machine. Everything else
+ * is #GP, which is what a processor answers for an MSR it does not have, and what kernels are
+ * prepared for.
  *
  * Read next: traps/cpuid.c, which must not promise what is refused here. SDM vol. 4.
  */
@@ -66,7 +67,8 @@ bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
     case MSR_TSC:
         *value = rdtsc();
         return true;
-    case MSR_APIC_BASE: /* there is no APIC behind it: what a kernel expects to find before it asks the hypervisor */
+    /* there is no APIC behind it: what a kernel expects to find before it asks the hypervisor */
+    case MSR_APIC_BASE:
         *value = APIC_BASE_DEFAULT | APIC_BASE_ENABLE | (v->id ? 0 : APIC_BASE_BOOT_CPU);
         return true;
     case MSR_UCODE_REV:
@@ -91,7 +93,10 @@ bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
     }
 }
 
-/* Fill a page of the domain's own with hypercall stubs. The low bits of the address choose one page: there is only 0. */
+/*
+ * Fill a page of the domain's own with hypercall stubs. The low bits of the address choose one
+ * page: there is only 0.
+ */
 static bool write_guest_hypercall_page(struct domain *d, uint64_t address)
 {
     uint64_t mfn = address >> PAGE_SHIFT;
@@ -109,8 +114,8 @@ static bool write_guest_hypercall_page(struct domain *d, uint64_t address)
 }
 
 /*
- * WRMSR. Registers the guest cannot change accept the value they have, so that a kernel may restore what it read.
- * false: #GP.
+ * WRMSR. Registers the guest cannot change accept the value they have, so that a kernel may restore
+ * what it read. false: #GP.
  */
 bool guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
 {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * nmi.c: NMIs sent to a guest (VCPUOP_send_nmi, DOMCTL_sendtrigger), delivered to the callback it registered.
+ * nmi.c: NMIs sent to a guest (VCPUOP_send_nmi, DOMCTL_sendtrigger), delivered to the callback it
+ * registered.
  *
- * Like a processor's, a guest's NMI ignores the event mask and does not nest: it is masked until the next iret hypercall.
+ * Like a processor's, a guest's NMI ignores the event mask and does not nest: it is masked until
+ * the next iret hypercall.
  */
 #include <ringlet/domain.h>
 #include <ringlet/sched.h>

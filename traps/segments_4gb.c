@@ -2,21 +2,25 @@
 /*
  * segments_4gb.c: VMASST_TYPE_4gb_segments: a segment of 4 GiB for guests that are given less.
  *
- * glibc keeps thread-local data below the address that %gs's base holds, and reads it as %gs:-8 and the like: with a limit
- * of 4 GiB, base + 0xfffffff8 wraps around to just below base. Our limits end before the hypervisor (traps/descriptor.c),
- * so such an access is a #GP. No single descriptor can grant both what lies above base and what lies below it without
- * everything in between, so they are granted in turn:
+ * glibc keeps thread-local data below the address that %gs's base holds, and reads it as %gs:-8 and
+ * the like: with a limit of 4 GiB, base + 0xfffffff8 wraps around to just below base. Our limits
+ * end before the hypervisor (traps/descriptor.c), so such an access is a #GP. No single descriptor
+ * can grant both what lies above base and what lies below it without everything in between, so they
+ * are granted in turn:
  *
  *      expand-up, limit cut at GUEST_SEGMENT_END        offsets 0 .. END - base - 1          (base and above)
  *      expand-down, limit raised to 4 GiB - base        offsets 4 GiB - base .. 4 GiB - 1    (below base)
  *
- * On a #GP or #SS for an offset that only the other form has, the descriptor is turned into that form in the guest's table,
- * the segment register is loaded again, and the instruction starts over. The guest may ask to hear of it, because it is
- * slow (VMASST_TYPE_4gb_segments_notify): then trap 15 is delivered, with the number of prefix bytes as error code.
+ * On a #GP or #SS for an offset that only the other form has, the descriptor is turned into that
+ * form in the guest's table, the segment register is loaded again, and the instruction starts over.
+ * The guest may ask to hear of it, because it is slow (VMASST_TYPE_4gb_segments_notify): then trap
+ * 15 is delivered, with the number of prefix bytes as error code.
  *
- * flip_descriptor() in traps/descriptor.c says why no flip can open the hypervisor, nor widen what was meant narrow.
+ * flip_descriptor() in traps/descriptor.c says why no flip can open the hypervisor, nor widen what
+ * was meant narrow.
  *
- * Read next: traps/descriptor.c. Emulators without limit checks never come here; Bochs and processors do.
+ * Read next: traps/descriptor.c. Emulators without limit checks never come here; Bochs and
+ * processors do.
  */
 #include <ringlet/domain.h>
 #include <ringlet/emulate.h>
@@ -36,8 +40,8 @@
                      : "r"((uint32_t)(selector)))
 
 /*
- * Have the processor read the changed descriptor. It still holds the guest's fs and gs; the others are loaded again on the
- * way out. false: the load faulted.
+ * Have the processor read the changed descriptor. It still holds the guest's fs and gs; the others
+ * are loaded again on the way out. false: the load faulted.
  */
 static bool reload_segment(unsigned segment, uint16_t selector)
 {
@@ -59,7 +63,10 @@ static bool replace_descriptor(struct desc *entry, struct desc old, struct desc 
                                         (uint64_t) new.b << 32 | new.a);
 }
 
-/* Tell the guest, if it wants to know and has a handler. eip is at the instruction, which starts over after it. */
+/*
+ * Tell the guest, if it wants to know and has a handler. eip is at the instruction, which starts
+ * over after it.
+ */
 static void notify(const struct insn *in)
 {
     const struct vcpu *v = current;
@@ -70,8 +77,8 @@ static void notify(const struct insn *in)
 }
 
 /*
- * #GP or #SS with error code 0 in the running vcpu. true: the instruction can start over, or something else was
- * injected; false: the fault is the guest's to hear of.
+ * #GP or #SS with error code 0 in the running vcpu. true: the instruction can start over, or
+ * something else was injected; false: the fault is the guest's to hear of.
  */
 bool emulate_4gb_segment(struct cpu_user_regs *regs)
 {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * traps.c: what becomes of each exception and interrupt. entry.S calls do_trap() for every vector but the hypercall's.
+ * traps.c: what becomes of each exception and interrupt. entry.S calls do_trap() for every vector
+ * but the hypercall's.
  *
- * Three questions decide. Is it an interrupt of the machine? Then it is ours. Did it come from ring 0? Then it is a bug of ours,
- * unless the exception table expected it. Otherwise it is the guest's: some faults stand for something we do on its
- * behalf (a privileged instruction, a write to a page table); all others are bounced to it.
+ * Three questions decide. Is it an interrupt of the machine? Then it is ours. Did it come from ring
+ * 0? Then it is a bug of ours, unless the exception table expected it. Otherwise it is the guest's:
+ * some faults stand for something we do on its behalf (a privileged instruction, a write to a page
+ * table); all others are bounced to it.
  *
  * Read next: bounce.c, emulate.c.
  */
@@ -33,7 +35,8 @@ static void interrupt(unsigned vector)
 }
 
 /*
- * A fault in ring 0. Loading a selector of a guest's LDT may need the page shown first; other expected faults have a fixup.
+ * A fault in ring 0. Loading a selector of a guest's LDT may need the page shown first; other
+ * expected faults have a fixup.
  */
 static void hypervisor_fault(struct cpu_user_regs *regs)
 {
@@ -49,8 +52,8 @@ static void hypervisor_fault(struct cpu_user_regs *regs)
 }
 
 /*
- * A guest's watchpoint can be hit by our own accesses to its memory. It is the guest's breakpoint, but not its
- * instruction: note it in DR6 and go on.
+ * A guest's watchpoint can be hit by our own accesses to its memory. It is the guest's breakpoint,
+ * but not its instruction: note it in DR6 and go on.
  */
 static void debug_in_ring0(struct cpu_user_regs *regs)
 {
@@ -86,11 +89,16 @@ static void guest_page_fault(struct cpu_user_regs *regs)
     const struct vcpu *v = current;
 
     if (likely(cr2 < HYPERVISOR_START)) {
-        if ((regs->error_code & (PF_PRESENT | PF_WRITE)) == (PF_PRESENT | PF_WRITE) && regs_ring(regs) == 1 &&
-            (v->domain->vm_assist & (1u << VMASST_TYPE_writable_pagetables)) && emulate_pagetable_write(cr2, regs))
+        if ((regs->error_code & (PF_PRESENT | PF_WRITE)) == (PF_PRESENT | PF_WRITE) &&
+            regs_ring(regs) == 1 &&
+            (v->domain->vm_assist & (1u << VMASST_TYPE_writable_pagetables)) &&
+            emulate_pagetable_write(cr2, regs))
             return;
     } else if (cr2 - ldt < GUEST_LDT_PAGES * PAGE_SIZE) {
-        /* The processor was reading a descriptor: show the page, or tell the guest at which of its own addresses. */
+        /*
+         * The processor was reading a descriptor: show the page, or tell the guest at which of its
+         * own addresses.
+         */
         if (fault_in_ldt_page(cr2 - ldt))
             return;
         cr2 = v->ldt_base + (cr2 - ldt);
@@ -99,8 +107,9 @@ static void guest_page_fault(struct cpu_user_regs *regs)
 }
 
 /*
- * #GP from a guest. With the IDT bit, it was `int n` through a gate the ring may not use: all of ours. Its own trap table decides
- * whether it may. An error code of 0 is often a privileged instruction.
+ * #GP from a guest. With the IDT bit, it was `int n` through a gate the ring may not use: all of
+ * ours. Its own trap table decides whether it may. An error code of 0 is often a privileged
+ * instruction.
  */
 static void guest_general_protection(struct cpu_user_regs *regs)
 {
@@ -124,7 +133,10 @@ static void guest_general_protection(struct cpu_user_regs *regs)
     inject_exception(TRAP_gp_fault, error);
 }
 
-/* #NM: the FPU's registers are somebody else's, or the guest itself set (virtual) CR0.TS and wants to know. */
+/*
+ * #NM: the FPU's registers are somebody else's, or the guest itself set (virtual) CR0.TS and wants
+ * to know.
+ */
 static void guest_no_device(void)
 {
     struct vcpu *v = current;

@@ -2,19 +2,20 @@
 /*
  * builder.c: the initial domain: from the boot loader's modules to a vcpu ready to run.
  *
- * The guest finds, from the kernel's virt_base up and all mapped (xen/xen.h, "start-of-day memory layout"; the order is the
- * one that libxc uses too, and that kernels rely on):
+ * The guest finds, from the kernel's virt_base up and all mapped (xen/xen.h, "start-of-day memory
+ * layout"; the order is the one that libxc uses too, and that kernels rely on):
  *
  *      kernel image         its LOAD segments, at the addresses its notes ask for
  *      ramdisk              the second module
  *      phys-to-machine list one word a page of the domain
  *      start_info           esi points here; the VGA state behind it
- *      page tables          the L3 first (pt_base), then four L2s, then the L1s; mapped read-only, and pinned
+ *      page tables          the L3 first (pt_base), then four L2s, then the L1s; mapped read-only,
+ *                           and pinned
  *      boot stack           one page; esp is its end
  *      spare                at least 512 KiB, to the next 4 MiB boundary
  *
- * Pseudo-physical page n is at virt_base + n pages for as long as this mapping reaches. The page tables are then validated
- * like any guest's: no trust in our own arithmetic.
+ * Pseudo-physical page n is at virt_base + n pages for as long as this mapping reaches. The page
+ * tables are then validated like any guest's: no trust in our own arithmetic.
  *
  * Read next: elfload.c (the kernel file), mm/types.c (validation).
  */
@@ -29,7 +30,10 @@
 /* One page-table page maps this much. */
 #define L1_SPAN (1u << SUPERPAGE_SHIFT)
 
-/* Runs of consecutive machine frames, in order of pfn: the domain's memory while its p2m list is not yet written. */
+/*
+ * Runs of consecutive machine frames, in order of pfn: the domain's memory while its p2m list is
+ * not yet written.
+ */
 struct chunk {
     uint32_t pfn;
     mfn_t mfn;
@@ -55,7 +59,10 @@ static uint32_t page_up(uint32_t va)
     return ROUND_UP(va, PAGE_SIZE);
 }
 
-/* How many pages the domain gets: dom0_mem=, or all that is free less a sixteenth (128 MiB at most) for the rest. */
+/*
+ * How many pages the domain gets: dom0_mem=, or all that is free less a sixteenth (128 MiB at most)
+ * for the rest.
+ */
 static uint32_t choose_size(void)
 {
     uint32_t available = free_frame_count(), wanted = options.dom0_mem >> PAGE_SHIFT;
@@ -72,7 +79,10 @@ static uint32_t tables_for(uint32_t base, uint32_t end)
     return 1 + L3_ENTRIES + ((end - 1) / L1_SPAN - base / L1_SPAN + 1);
 }
 
-/* Where everything goes. The page tables' number depends on the end of the mapping, which depends on their number. */
+/*
+ * Where everything goes. The page tables' number depends on the end of the mapping, which depends
+ * on their number.
+ */
 static void lay_out(struct build *b)
 {
     uint64_t end;
@@ -87,17 +97,18 @@ static void lay_out(struct build *b)
         b->stack_va = b->tables_va + b->nr_tables * PAGE_SIZE;
         end = ROUND_UP((uint64_t)b->stack_va + PAGE_SIZE + SPARE, MAPPING_GRANULE);
         if (end > HYPERVISOR_START || end < b->base)
-            panic("initial domain: kernel, ramdisk and memory list do not fit below %08x", HYPERVISOR_START);
+            panic("initial domain: kernel, ramdisk and memory list do not fit below %08x",
+                  HYPERVISOR_START);
         b->end_va = end;
     } while (b->nr_tables < tables_for(b->base, b->end_va));
     if ((b->end_va - b->base) >> PAGE_SHIFT > b->nr_pages)
-        panic("initial domain: %u KiB of memory are too little; its start alone needs %u KiB", b->nr_pages * 4,
-              (b->end_va - b->base) >> 10);
+        panic("initial domain: %u KiB of memory are too little; its start alone needs %u KiB",
+              b->nr_pages * 4, (b->end_va - b->base) >> 10);
 }
 
 /*
- * Give the domain its memory, in pieces as large as there are. The part that is mapped at the start lies below 4 GiB: page tables
- * must, for kernels that cannot name an L3 above.
+ * Give the domain its memory, in pieces as large as there are. The part that is mapped at the start
+ * lies below 4 GiB: page tables must, for kernels that cannot name an L3 above.
  */
 static void allocate(struct build *b)
 {
@@ -118,7 +129,7 @@ static void allocate(struct build *b)
                 break;
             continue;
         }
-        b->chunks[b->nr_chunks++] = (struct chunk){ pfn, mfn, 1u << order };
+        b->chunks[b->nr_chunks++] = (struct chunk){pfn, mfn, 1u << order};
         pfn += 1u << order;
     }
     if (pfn < mapped)
@@ -201,7 +212,7 @@ static void write_p2m(struct build *b)
 /* The screen as the BIOS left it: 80 x 25 text (struct dom0_vga_console_info). */
 static uint32_t write_vga_info(struct build *b, uint32_t va)
 {
-    struct dom0_vga_console_info vga = { .video_type = XEN_VGATYPE_TEXT_MODE_3 };
+    struct dom0_vga_console_info vga = {.video_type = XEN_VGATYPE_TEXT_MODE_3};
 
     vga.u.text_mode_3.font_height = 16;
     vga.u.text_mode_3.rows = 25;
@@ -212,7 +223,7 @@ static uint32_t write_vga_info(struct build *b, uint32_t va)
 
 static void write_start_info(struct build *b)
 {
-    struct start_info si = { .magic = "xen-3.0-x86_32p" };
+    struct start_info si = {.magic = "xen-3.0-x86_32p"};
 
     si.nr_pages = b->nr_pages;
     si.shared_info = direct_maddr(b->d->shared_info);
@@ -247,7 +258,8 @@ static void write_page_tables(struct build *b)
     for (unsigned i = 0; i < L3_ENTRIES; i++)
         set_entry(b, b->tables_va, i, va_to_mfn(b, l2_va + i * PAGE_SIZE), PTE_P);
     for (unsigned i = 0; i < b->nr_tables - 1 - L3_ENTRIES; i++)
-        set_entry(b, l2_va, first + i, va_to_mfn(b, l1_va + i * PAGE_SIZE), PTE_P | PTE_RW | PTE_A | PTE_D);
+        set_entry(b, l2_va, first + i, va_to_mfn(b, l1_va + i * PAGE_SIZE),
+                  PTE_P | PTE_RW | PTE_A | PTE_D);
     for (va = b->base; va != b->end_va; va += PAGE_SIZE) {
         bool table = va >= b->tables_va && va < b->stack_va;
 
@@ -281,10 +293,14 @@ static void start_vcpu(struct build *b)
     v->wait &= ~WAIT_DOWN;
 }
 
-/* The domain itself: privileged, with all ports and device memory but the hypervisor's own. Still paused. */
+/*
+ * The domain itself: privileged, with all ports and device memory but the hypervisor's own. Still
+ * paused.
+ */
 static struct domain *create(const struct elf_kernel *k)
 {
-    struct domain *d = domain_create(0, true, options.dom0_max_vcpus ? options.dom0_max_vcpus : nr_cpus);
+    struct domain *d =
+        domain_create(0, true, options.dom0_max_vcpus ? options.dom0_max_vcpus : nr_cpus);
 
     if (!d)
         panic("initial domain: out of memory");
@@ -305,8 +321,8 @@ static struct domain *create(const struct elf_kernel *k)
 }
 
 /*
- * Build domain 0 from the first module, its kernel, and the second, its ramdisk (NULL: none). A module that is no kernel this
- * ABI can run ends the boot with its name and the reason.
+ * Build domain 0 from the first module, its kernel, and the second, its ramdisk (NULL: none). A
+ * module that is no kernel this ABI can run ends the boot with its name and the reason.
  */
 void build_initial_domain(const struct boot_module *kernel, const struct boot_module *ramdisk)
 {

@@ -2,10 +2,12 @@
 /*
  * domain.c: the life of a domain: made, paused, shut down, killed, freed.
  *
- *   alive --- domain_kill() ---> dying --- all memory back ---> dead --- last reference gone ---> freed
+ *   alive --- domain_kill() ---> dying --- all memory back ---> dead --- last reference gone --->
+ *   freed
  *
- * A domain shut down by itself stays alive but paused: its memory can be looked at until the control domain destroys it. A dying
- * one keeps its place in the table, because frames still mapped by others name it as their owner.
+ * A domain shut down by itself stays alive but paused: its memory can be looked at until the
+ * control domain destroys it. A dying one keeps its place in the table, because frames still mapped
+ * by others name it as their owner.
  *
  * The initial domain is the machine's: when it powers off or reboots, so does the machine.
  *
@@ -27,12 +29,12 @@ struct domain *domain_list;
 struct domain *domain_slots[NR_DOMAIN_SLOTS];
 struct domain *initial_domain;
 
-struct domain idle_domain = { .id = DOMID_IDLE, .slot = OWNER_NONE, .refs = 1 };
-struct domain io_domain = { .id = DOMID_IO, .slot = OWNER_IO, .refs = 1 };
-struct vcpu idle_vcpu = { .domain = &idle_domain, .l3_frame = INVALID_MFN, .old_table = INVALID_MFN };
+struct domain idle_domain = {.id = DOMID_IDLE, .slot = OWNER_NONE, .refs = 1};
+struct domain io_domain = {.id = DOMID_IO, .slot = OWNER_IO, .refs = 1};
+struct vcpu idle_vcpu = {.domain = &idle_domain, .l3_frame = INVALID_MFN, .old_table = INVALID_MFN};
 
 /* Where the vcpu_info of a vcpu points when its page is gone: harmless, events masked. */
-static struct vcpu_info dead_vcpu_info = { .evtchn_upcall_mask = 1 };
+static struct vcpu_info dead_vcpu_info = {.evtchn_upcall_mask = 1};
 
 /* Boot: the domains that are no guests. */
 void domains_init(void)
@@ -44,7 +46,7 @@ void domains_init(void)
     sched_init_vcpu(&idle_vcpu);
 }
 
-/* --- Looking domains up -------------------------------------------------------------------------------------------- */
+/* --- Looking domains up ----------------------------------------------------------------------- */
 
 static void insert_domain(struct domain *d)
 {
@@ -72,12 +74,16 @@ static void remove_domain(struct domain *d)
     spin_unlock(&domlist_lock);
 }
 
-/* A domain whose last reference is gone waits for domlist_lock to be removed: it must not be revived. */
+/*
+ * A domain whose last reference is gone waits for domlist_lock to be removed: it must not be
+ * revived.
+ */
 static bool get_domain_unless_freed(struct domain *d)
 {
     uint32_t x = d->refs;
 
-    while (x && !__atomic_compare_exchange_n(&d->refs, &x, x + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    while (x && !__atomic_compare_exchange_n(&d->refs, &x, x + 1, false, __ATOMIC_SEQ_CST,
+                                             __ATOMIC_SEQ_CST))
         ;
     return x != 0;
 }
@@ -105,9 +111,11 @@ struct domain *find_domain_or_self(domid_t id)
     return current->domain;
 }
 
-/* --- Birth --------------------------------------------------------------------------------------------------------- */
+/* --- Birth ------------------------------------------------------------------------------------ */
 
-/* Every vcpu_info begins with events masked, whether its vcpu exists yet or not: guests rely on it. */
+/*
+ * Every vcpu_info begins with events masked, whether its vcpu exists yet or not: guests rely on it.
+ */
 static bool make_shared_info(struct domain *d)
 {
     d->shared_info = heap_alloc_pages(0);
@@ -128,8 +136,8 @@ static void init_locks(struct domain *d)
 }
 
 /*
- * A new domain without memory or vcpus, paused. Its id's slot must be free. NULL: out of memory. The caller owns the creation
- * reference, which domain_kill() drops.
+ * A new domain without memory or vcpus, paused. Its id's slot must be free. NULL: out of memory.
+ * The caller owns the creation reference, which domain_kill() drops.
  */
 struct domain *domain_create(domid_t id, bool privileged, unsigned max_vcpus)
 {
@@ -188,15 +196,14 @@ struct vcpu *vcpu_create(struct domain *d, unsigned id)
     return v;
 }
 
-/* --- Pausing and shutting down -------------------------------------------------------------------------------------- */
+/* --- Pausing and shutting down ---------------------------------------------------------------- */
 
 void domain_pause(struct domain *d)
 {
     struct vcpu *v;
 
     __atomic_fetch_add(&d->pause_count, 1, __ATOMIC_SEQ_CST);
-    for_each_vcpu(d, v)
-        vcpu_sleep(v);
+    for_each_vcpu(d, v) vcpu_sleep(v);
 }
 
 void domain_unpause(struct domain *d)
@@ -206,11 +213,13 @@ void domain_unpause(struct domain *d)
     ASSERT(d->pause_count > 0);
     if (__atomic_sub_fetch(&d->pause_count, 1, __ATOMIC_SEQ_CST))
         return;
-    for_each_vcpu(d, v)
-        vcpu_wake(v);
+    for_each_vcpu(d, v) vcpu_wake(v);
 }
 
-/* The control domain's pauses are counted apart, so that it cannot undo the hypervisor's. domctl_lock is held. */
+/*
+ * The control domain's pauses are counted apart, so that it cannot undo the hypervisor's.
+ * domctl_lock is held.
+ */
 int domain_pause_by_controller(struct domain *d)
 {
     d->controller_pause_count++;
@@ -238,7 +247,8 @@ static noreturn void machine_shutdown(unsigned reason)
         printk("initial domain rebooted: rebooting the machine\n");
         machine_reboot();
     default:
-        printk("initial domain ended (reason %u): %s the machine\n", reason, options.noreboot ? "halting" : "rebooting");
+        printk("initial domain ended (reason %u): %s the machine\n", reason,
+               options.noreboot ? "halting" : "rebooting");
         if (options.noreboot)
             machine_halt();
         machine_reboot();
@@ -303,9 +313,12 @@ void domain_crash(struct domain *d, const char *why, ...)
     domain_shutdown(d, SHUTDOWN_crash);
 }
 
-/* --- Death ---------------------------------------------------------------------------------------------------------- */
+/* --- Death ------------------------------------------------------------------------------------ */
 
-/* The registered vcpu_info, if any, is unmapped and its frame let go. The vcpu does not run any more. */
+/*
+ * The registered vcpu_info, if any, is unmapped and its frame let go. The vcpu does not run any
+ * more.
+ */
 void vcpu_unmap_info(struct vcpu *v)
 {
     if (v->info_mfn == INVALID_MFN)
@@ -316,7 +329,10 @@ void vcpu_unmap_info(struct vcpu *v)
     v->info = &dead_vcpu_info;
 }
 
-/* Back to how vcpu_create() left it, for DOMCTL_setvcpucontext without a context. The vcpu is paused. 0 or -ERESTART. */
+/*
+ * Back to how vcpu_create() left it, for DOMCTL_setvcpucontext without a context. The vcpu is
+ * paused. 0 or -ERESTART.
+ */
 int vcpu_reset(struct vcpu *v)
 {
     int rc = drop_guest_cr3(v);
@@ -339,7 +355,8 @@ static void finish_kill(struct domain *d)
 {
     struct vcpu *v;
 
-    for_each_vcpu(d, v) {
+    for_each_vcpu(d, v)
+    {
         fpu_forget(v);
         sched_destroy_vcpu(v);
         v->info = &dead_vcpu_info;
@@ -353,8 +370,8 @@ static void finish_kill(struct domain *d)
 }
 
 /*
- * End a domain and give back what it holds. 0, -EINVAL for one's own, or -ERESTART to be called again. The
- * structure stays until the last frame that others map is let go.
+ * End a domain and give back what it holds. 0, -EINVAL for one's own, or -ERESTART to be called
+ * again. The structure stays until the last frame that others map is let go.
  */
 int domain_kill(struct domain *d)
 {
@@ -390,7 +407,8 @@ static void domain_free(struct domain *d)
         xfree(d->vcpus[i]);
     xfree(d->ioports);
     xfree(d->memory_map);
-    grant_table_destroy(d); /* not before: entries that others had mapped are pinned until they let go */
+    /* not before: entries that others had mapped are pinned until they let go */
+    grant_table_destroy(d);
     xfree(d);
 }
 

@@ -73,8 +73,8 @@ static int check_config(const struct xen_domctl_createdomain *c)
 static int configure(struct domain *d, const struct xen_domctl_createdomain *c)
 {
     unsigned frames = c->max_grant_frames < 0 ? GRANT_MAX_FRAMES : c->max_grant_frames;
-    unsigned maptrack = c->max_maptrack_frames < 0 ? GRANT_MAX_MAPTRACK_FRAMES
-                                                   : c->max_maptrack_frames;
+    unsigned maptrack =
+        c->max_maptrack_frames < 0 ? GRANT_MAX_MAPTRACK_FRAMES : c->max_maptrack_frames;
     int rc = grant_table_set_limits(d, frames, maptrack);
 
     if (!rc)

@@ -322,10 +322,10 @@ static const char *take_note(struct elf_kernel *k, uint32_t type, const uint8_t 
 }
 
 /*
- * Read the notes in [off, off + len) of the image, which the caller has checked. A note is a header,
- * the owner's name and the descriptor, the latter two padded to 4 bytes. PV-GRUB's last descriptor
- * is longer than its segment: what is there is taken and ends the list, as libelf does. *found tells
- * whether any note was ours.
+ * Read the notes in [off, off + len) of the image, which the caller has checked. A note is a
+ * header, the owner's name and the descriptor, the latter two padded to 4 bytes. PV-GRUB's last
+ * descriptor is longer than its segment: what is there is taken and ends the list, as libelf does.
+ * *found tells whether any note was ours.
  */
 static const char *read_notes(struct elf_kernel *k, uint32_t off, uint32_t len, bool *found)
 {
@@ -618,8 +618,8 @@ static const char *take_segment(struct elf_kernel *k, const struct program_heade
             return "overlapping segments";
     if (k->segments == ELF_MAX_SEGMENTS)
         return "too many segments";
-    k->segment[k->segments++] = (struct elf_segment){va, ph->filesz, ph->memsz,
-                                                     k->image + ph->offset};
+    k->segment[k->segments++] =
+        (struct elf_segment){va, ph->filesz, ph->memsz, k->image + ph->offset};
     return NULL;
 }
 

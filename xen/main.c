@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * main.c: the boot path, one step a line. arch/i386/head.S calls start_hypervisor() on the first CPU with paging on and
- * interrupts off; it ends as that CPU's idle vcpu, with the initial domain ready to run.
+ * main.c: the boot path, one step a line. arch/i386/head.S calls start_hypervisor() on the first
+ * CPU with paging on and interrupts off; it ends as that CPU's idle vcpu, with the initial domain
+ * ready to run.
  */
 #include <ringlet/apic.h>
 #include <ringlet/arch.h>
@@ -21,29 +22,30 @@ static const struct boot_module *module(unsigned i)
 
 asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot_info *mbi)
 {
-    percpu_init_boot_cpu(&idle_vcpu);  /* this_cpu and current work from here on */
-    extable_sort();                    /* expected faults find their fixups */
-    multiboot_read(magic, mbi);        /* command line, memory map, modules */
+    percpu_init_boot_cpu(&idle_vcpu);    /* this_cpu and current work from here on */
+    extable_sort();                      /* expected faults find their fixups */
+    multiboot_read(magic, mbi);          /* command line, memory map, modules */
     console_init_early(options.cmdline); /* printk works: polled serial port, VGA text */
     printk("Ringlet " RINGLET_VERSION ", a Xen-compatible hypervisor for IA-32\n");
     printk("command line: %s\n", options.cmdline);
-    cpu_detect();                      /* CPUID */
-    cpu_init();                        /* control registers of this CPU */
-    paging_init();                     /* the hypervisor's page-table entries */
-    desc_init_cpu(0);                  /* GDT, IDT, TSS: exceptions are caught */
-    memory_init();                     /* frame table, M2P, free frames */
-    domains_init();                    /* the idle and I/O domains */
-    time_init();                       /* calibrate the TSC: system time runs; wall clock from the CMOS */
-    timerdev_init();                   /* interrupt controllers, this CPU's one-shot timer */
-    timers_init_cpu(this_cpu);         /* timers can be set */
-    sched_init_cpu(this_cpu);          /* vcpus can be queued */
-    console_init();                    /* input by interrupt, output buffered */
-    nmi_init();                        /* NMIs to guests */
-    keys_init();                       /* what the console's keys do */
-    ring_compression_selftest();       /* are guests contained here? */
+    cpu_detect();     /* CPUID */
+    cpu_init();       /* control registers of this CPU */
+    paging_init();    /* the hypervisor's page-table entries */
+    desc_init_cpu(0); /* GDT, IDT, TSS: exceptions are caught */
+    memory_init();    /* frame table, M2P, free frames */
+    domains_init();   /* the idle and I/O domains */
+    /* calibrate the TSC: system time runs; wall clock from the CMOS */
+    time_init();
+    timerdev_init();             /* interrupt controllers, this CPU's one-shot timer */
+    timers_init_cpu(this_cpu);   /* timers can be set */
+    sched_init_cpu(this_cpu);    /* vcpus can be queued */
+    console_init();              /* input by interrupt, output buffered */
+    nmi_init();                  /* NMIs to guests */
+    keys_init();                 /* what the console's keys do */
+    ring_compression_selftest(); /* are guests contained here? */
     build_initial_domain(module(0), module(1));
-    memory_release_boot();             /* the modules' memory is free */
-    paging_drop_identity_map();        /* stray pointers fault */
+    memory_release_boot();                        /* the modules' memory is free */
+    paging_drop_identity_map();                   /* stray pointers fault */
     domain_unpause_by_controller(initial_domain); /* it may run */
     reset_stack_and_call(idle_loop);
 }

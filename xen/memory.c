@@ -3,12 +3,13 @@
  * memory.c: from the machine's memory map to a frame table and free frames.
  *
  *  1. The highest address of RAM, at most 16 GiB, fixes max_frame.
- *  2. M2P and frame table are placed in RAM below 4 GiB that nothing else uses, and mapped with large pages.
- *  3. Every frame begins as the hypervisor's; what is no RAM becomes the I/O owner's, and what is RAM and not used by the image,
- *     the modules or the tables becomes free.
+ *  2. M2P and frame table are placed in RAM below 4 GiB that nothing else uses, and mapped with
+ *     large pages.
+ *  3. Every frame begins as the hypervisor's; what is no RAM becomes the I/O owner's, and what is
+ *     RAM and not used by the image, the modules or the tables becomes free.
  *
- * The modules' memory is free once the initial domain is built. The first MiB is left to the initial domain as I/O: BIOS tables,
- * VGA and option ROMs live there.
+ * The modules' memory is free once the initial domain is built. The first MiB is left to the
+ * initial domain as I/O: BIOS tables, VGA and option ROMs live there.
  */
 #include <ringlet/mm.h>
 #include <ringlet/multiboot.h>
@@ -30,7 +31,7 @@ extern uint8_t image_start_physical[], image_end[];
 static void mark_used(uint64_t start, uint64_t end)
 {
     ASSERT(nr_used < ARRAY_SIZE(used));
-    used[nr_used++] = (struct range){ start, end };
+    used[nr_used++] = (struct range){start, end};
 }
 
 /* The used range that overlaps [start, end), or NULL. */
@@ -43,7 +44,10 @@ static const struct range *overlapping(uint64_t start, uint64_t end)
     return NULL;
 }
 
-/* The highest 2 MiB-aligned place for `size` bytes in one RAM range, below 4 GiB, clear of what is used. 0: none. */
+/*
+ * The highest 2 MiB-aligned place for `size` bytes in one RAM range, below 4 GiB, clear of what is
+ * used. 0: none.
+ */
 static uint64_t place_in(const struct e820_entry *e, uint64_t size)
 {
     uint64_t end = MIN(e->addr + e->size, FOUR_GIB), start;
@@ -62,8 +66,8 @@ static uint64_t place_in(const struct e820_entry *e, uint64_t size)
 }
 
 /*
- * Take `size` bytes for a table. They must be reachable by the boot's identity map, so they end below HYPERVISOR_START as
- * linear addresses, which all RAM below the usual PCI hole does.
+ * Take `size` bytes for a table. They must be reachable by the boot's identity map, so they end
+ * below HYPERVISOR_START as linear addresses, which all RAM below the usual PCI hole does.
  */
 static maddr_t take_boot_memory(uint32_t size)
 {
@@ -104,7 +108,10 @@ static void map_tables(void)
     memset((void *)FRAME_TABLE_START, 0, frames_size);
 }
 
-/* Everything that no RAM range covers is I/O: one bit of walking, since ranges are few but in any order. */
+/*
+ * Everything that no RAM range covers is I/O: one bit of walking, since ranges are few but in any
+ * order.
+ */
 static void mark_io(void)
 {
     uint64_t at = 0, end = (uint64_t)max_frame << PAGE_SHIFT;
@@ -166,8 +173,8 @@ void memory_init(void)
         if (e->type == E820_RAM)
             free_range(e->addr, MIN(e->addr + e->size, (uint64_t)max_frame << PAGE_SHIFT));
     }
-    printk("memory: %u MiB free of %u MiB; frame table %u KiB\n", free_frame_count() >> 8, max_frame >> 8,
-           max_frame * (uint32_t)sizeof(struct frame) >> 10);
+    printk("memory: %u MiB free of %u MiB; frame table %u KiB\n", free_frame_count() >> 8,
+           max_frame >> 8, max_frame * (uint32_t)sizeof(struct frame) >> 10);
 }
 
 /* The initial domain is built: the modules' memory is not needed any more. */

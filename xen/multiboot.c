@@ -2,11 +2,11 @@
 /*
  * multiboot.c: take over what the loader left: command line, memory map, modules.
  *
- * The structures lie wherever the loader put them, below 4 GiB, and are read through the identity map of the boot. What is
- * needed later is copied, so that their memory can be used.
+ * The structures lie wherever the loader put them, below 4 GiB, and are read through the identity
+ * map of the boot. What is needed later is copied, so that their memory can be used.
  *
- * Loaders disagree about strings: GRUB 2 passes a module's arguments alone; QEMU and GRUB 1 put the file's name in front. The
- * loader's own name tells which it was.
+ * Loaders disagree about strings: GRUB 2 passes a module's arguments alone; QEMU and GRUB 1 put the
+ * file's name in front. The loader's own name tells which it was.
  *
  * Read next: memory.c.
  */
@@ -55,15 +55,16 @@ static void read_memory_map(const struct multiboot_info *mbi)
     const uint8_t *p = physical(mbi->mmap_addr), *end = p + mbi->mmap_length;
 
     if (!(mbi->flags & MULTIBOOT_MEMORY_MAP)) {
-        boot_memory_map[0] = (struct e820_entry){ 0, mbi->mem_lower * 1024ull, E820_RAM };
-        boot_memory_map[1] = (struct e820_entry){ 0x100000, mbi->mem_upper * 1024ull, E820_RAM };
+        boot_memory_map[0] = (struct e820_entry){0, mbi->mem_lower * 1024ull, E820_RAM};
+        boot_memory_map[1] = (struct e820_entry){0x100000, mbi->mem_upper * 1024ull, E820_RAM};
         boot_memory_map_entries = 2;
         return;
     }
     while (p < end && boot_memory_map_entries < E820_MAX_ENTRIES) {
         const struct multiboot_mmap_entry *e = (const void *)p;
 
-        boot_memory_map[boot_memory_map_entries++] = (struct e820_entry){ e->addr, e->length, e->type };
+        boot_memory_map[boot_memory_map_entries++] =
+            (struct e820_entry){e->addr, e->length, e->type};
         p += e->size + sizeof(e->size);
     }
 }
@@ -78,7 +79,8 @@ static void read_modules(const struct multiboot_info *mbi, bool names)
         const char *s = m[i].string ? physical(m[i].string) : "";
 
         strlcpy(module_cmdlines[i], skip_file_name(s, names), sizeof(module_cmdlines[i]));
-        boot_modules[i] = (struct boot_module){ physical(m[i].start), m[i].end - m[i].start, module_cmdlines[i], "" };
+        boot_modules[i] = (struct boot_module){physical(m[i].start), m[i].end - m[i].start,
+                                               module_cmdlines[i], ""};
         if (names)
             read_file_name(&boot_modules[i], s);
         nr_boot_modules++;
@@ -99,7 +101,8 @@ void multiboot_read(uint32_t magic, const struct multiboot_info *mbi)
     if (mbi->flags & MULTIBOOT_LOADER_NAME)
         loader = physical(mbi->loader_name);
     names = strncmp(loader, "GRUB 2", 6) != 0;
-    cmdline_parse(mbi->flags & MULTIBOOT_CMDLINE ? skip_file_name(physical(mbi->cmdline), names) : "");
+    cmdline_parse(mbi->flags & MULTIBOOT_CMDLINE ? skip_file_name(physical(mbi->cmdline), names)
+                                                 : "");
     read_memory_map(mbi);
     read_modules(mbi, names);
 }

@@ -2,27 +2,34 @@
 /*
  * sched.c: which vcpu runs on a CPU, and for how long.
  *
- * Fairness by virtual time. Each vcpu has a `vtime` that advances while it runs; of those that are ready, the one with the
- * smallest runs next: whoever had least so far. The run queue is kept in that order, equals in order of arrival. A vcpu
- * that runs while others wait gives way after a time slice. So vcpus that never block get equal shares, each in
- * turn; a domain's weight would be the speed at which its vcpus' vtime advances.
+ * Fairness by virtual time. Each vcpu has a `vtime` that advances while it runs; of those that are
+ * ready, the one with the smallest runs next: whoever had least so far. The run queue is kept in
+ * that order, equals in order of arrival. A vcpu that runs while others wait gives way after a time
+ * slice. So vcpus that never block get equal shares, each in turn; a domain's weight would be the
+ * speed at which its vcpus' vtime advances.
  *
- * A vcpu that slept has fallen behind. It is moved forward to at most CREDIT before those that are ready, so it runs at
- * once when it wakes (low latency for those that wait for events and do little), yet cannot save up a long sleep and then
- * keep the CPU from the others. It preempts only when it is behind the running one by PREEMPT_MARGIN, so that two
- * busy vcpus do not switch at every event they send each other.
+ * A vcpu that slept has fallen behind. It is moved forward to at most CREDIT before those that are
+ * ready, so it runs at once when it wakes (low latency for those that wait for events and do
+ * little), yet cannot save up a long sleep and then keep the CPU from the others. It preempts only
+ * when it is behind the running one by PREEMPT_MARGIN, so that two busy vcpus do not switch at
+ * every event they send each other.
  *
- * Switching happens on the way out to the guest only, in schedule(), the handler of SOFTIRQ_SCHEDULE; everything else
- * here moves vcpus on and off the queue and raises it. Where no vcpu is ready the CPU's idle vcpu runs.
+ * Switching happens on the way out to the guest only, in schedule(), the handler of
+ * SOFTIRQ_SCHEDULE; everything else here moves vcpus on and off the queue and raises it. Where no
+ * vcpu is ready the CPU's idle vcpu runs.
  *
  * Invariants, under processor->runq_lock:
- *  S1  a vcpu is queued exactly when it is runnable and not running, except inside the functions here.
- *  S2  processor->runs is the one vcpu with `running` set. It may have become not runnable: then SCHEDULE is pending.
- *  S3  the slice timer is active whenever a vcpu waits behind a running one, or SCHEDULE is pending.
+ *  S1  a vcpu is queued exactly when it is runnable and not running, except inside the functions
+ *      here.
+ *  S2  processor->runs is the one vcpu with `running` set. It may have become not runnable: then
+ *      SCHEDULE is pending.
+ *  S3  the slice timer is active whenever a vcpu waits behind a running one, or SCHEDULE is
+ *      pending.
  *  S4  runstate.time[] plus the time since state_entry_time adds up to the vcpu's age.
  *
- * The race of block and wake: SCHEDOP_block sets WAIT_BLOCKED, then looks for a pending event; a sender makes the event
- * pending, then looks for WAIT_BLOCKED. Both use locked instructions, so at least one of them sees the other.
+ * The race of block and wake: SCHEDOP_block sets WAIT_BLOCKED, then looks for a pending event; a
+ * sender makes the event pending, then looks for WAIT_BLOCKED. Both use locked instructions, so at
+ * least one of them sees the other.
  *
  * Read next: xen/sched_op.c (what guests ask for), arch/i386/switch.c (context_switch).
  */
@@ -38,9 +45,12 @@
 /* Per CPU. */
 static struct timer slice_timers[MAX_CPUS];
 
-/* ---- Run states -------------------------------------------------------------------------------- */
+/* ---- Run states ------------------------------------------------------------------------------ */
 
-/* Enter `state` (RUNSTATE_*) at system time `now`; the time since the last change goes to the state it left. */
+/*
+ * Enter `state` (RUNSTATE_*) at system time `now`; the time since the last change goes to the state
+ * it left.
+ */
 void vcpu_runstate_change(struct vcpu *v, int state, uint64_t now)
 {
     struct vcpu_runstate_info *r = &v->runstate;
@@ -60,8 +70,9 @@ void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out)
 }
 
 /*
- * Copy the run states to the area the guest registered. With VMASST_TYPE_runstate_update_flag, XEN_RUNSTATE_UPDATE stands
- * in state_entry_time while the rest is changing. An area that is not mapped now is left as it is.
+ * Copy the run states to the area the guest registered. With VMASST_TYPE_runstate_update_flag,
+ * XEN_RUNSTATE_UPDATE stands in state_entry_time while the rest is changing. An area that is not
+ * mapped now is left as it is.
  */
 void vcpu_copy_runstate(struct vcpu *v)
 {
@@ -83,7 +94,7 @@ void vcpu_copy_runstate(struct vcpu *v)
     copy_to_guest(&area->state_entry_time, &r.state_entry_time, sizeof(r.state_entry_time));
 }
 
-/* ---- The run queue: in order of vtime. runq_lock is held. --------------------------------------- */
+/* ---- The run queue: in order of vtime. runq_lock is held. ------------------------------------ */
 
 static void enqueue(struct cpu *c, struct vcpu *v)
 {
@@ -120,7 +131,10 @@ static void dequeue(struct cpu *c, struct vcpu *v)
     v->queued = false;
 }
 
-/* Charge the running vcpu for its time up to `now`, and bring the CPU's virtual time up to the smallest that is ready. */
+/*
+ * Charge the running vcpu for its time up to `now`, and bring the CPU's virtual time up to the
+ * smallest that is ready.
+ */
 static void charge(struct cpu *c, uint64_t now)
 {
     uint64_t ran = now - c->charged_at, least;
@@ -141,7 +155,7 @@ static void charge(struct cpu *c, uint64_t now)
         c->vtime = least;
 }
 
-/* ---- Who may run --------------------------------------------------------------------------------- */
+/* ---- Who may run ----------------------------------------------------------------------------- */
 
 bool vcpu_runnable(const struct vcpu *v)
 {
@@ -150,7 +164,10 @@ bool vcpu_runnable(const struct vcpu *v)
     return !(v->wait | v->pause_count | d->pause_count | d->crashed);
 }
 
-/* The state of a vcpu that neither runs nor is ready: blocked, where it waits for an event; else offline. */
+/*
+ * The state of a vcpu that neither runs nor is ready: blocked, where it waits for an event; else
+ * offline.
+ */
 static int waiting_state(const struct vcpu *v)
 {
     return v->wait & (WAIT_BLOCKED | WAIT_POLLING) ? RUNSTATE_blocked : RUNSTATE_offline;
@@ -190,7 +207,10 @@ void vcpu_wake(struct vcpu *v)
         timer_set(c->slice_timer, c->slice_end);
 }
 
-/* Something keeps `v` from running from now on. If it runs on another CPU it stops at its next way out. */
+/*
+ * Something keeps `v` from running from now on. If it runs on another CPU it stops at its next way
+ * out.
+ */
 void vcpu_sleep(struct vcpu *v)
 {
     struct cpu *c = v->processor;
@@ -260,9 +280,12 @@ void vcpu_yield(void)
     raise_softirq(SOFTIRQ_SCHEDULE);
 }
 
-/* ---- Timers of a vcpu --------------------------------------------------------------------------- */
+/* ---- Timers of a vcpu ------------------------------------------------------------------------ */
 
-/* The vcpu's periodic tick, while it runs: a vcpu that does not run gets none, and one when it runs again. */
+/*
+ * The vcpu's periodic tick, while it runs: a vcpu that does not run gets none, and one when it runs
+ * again.
+ */
 static void periodic_tick(struct vcpu *v)
 {
     uint64_t now, next;
@@ -297,7 +320,7 @@ static void poll_timer_fn(void *arg)
         vcpu_unblock(v);
 }
 
-/* ---- Switching ------------------------------------------------------------------------------------ */
+/* ---- Switching ------------------------------------------------------------------------------- */
 
 /* The new vcpu's address space is loaded: bring what its guest sees up to date. */
 void vcpu_switched_in(struct vcpu *v)
@@ -363,7 +386,7 @@ static void slice_timer_fn(void *unused)
     raise_softirq(SOFTIRQ_SCHEDULE);
 }
 
-/* ---- Beginning and end ---------------------------------------------------------------------------- */
+/* ---- Beginning and end ----------------------------------------------------------------------- */
 
 /* c->idle is set, initialised by sched_init_vcpu(), and what the CPU runs. */
 void sched_init_cpu(struct cpu *c)
@@ -408,7 +431,10 @@ void sched_destroy_vcpu(struct vcpu *v)
     spin_unlock(&v->processor->runq_lock);
 }
 
-/* Console key: what runs, what waits, what each vcpu has used. Takes no lock: it must work when things are stuck. */
+/*
+ * Console key: what runs, what waits, what each vcpu has used. Takes no lock: it must work when
+ * things are stuck.
+ */
 void sched_dump(void)
 {
     static const char *const names[] = {"running", "runnable", "blocked", "offline"};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sched_op.c: what guests ask of the scheduler: yield, block, poll, shut down, watchdogs. Public header: xen/sched.h.
+ * sched_op.c: what guests ask of the scheduler: yield, block, poll, shut down, watchdogs. Public
+ * header: xen/sched.h.
  *
  * Read next: xen/sched.c.
  */
@@ -15,8 +16,8 @@
 #define NR_WATCHDOGS ARRAY_SIZE(((struct domain *)0)->watchdog)
 
 /*
- * SCHEDOP_block. The guest blocks with events masked, after it has found nothing to do; unmasking, looking for an event and
- * blocking are one step for it, so that no event falls between.
+ * SCHEDOP_block. The guest blocks with events masked, after it has found nothing to do; unmasking,
+ * looking for an event and blocking are one step for it, so that no event falls between.
  */
 static long block(void)
 {
@@ -25,11 +26,11 @@ static long block(void)
     return 0;
 }
 
-/* ---- SCHEDOP_poll ---------------------------------------------------------------------------------- */
+/* ---- SCHEDOP_poll ---------------------------------------------------------------------------- */
 
 /*
- * A port of `d` became pending: end the polls for it, masked or not. A vcpu that polls several ports is woken by any port
- * of its domain, and looks again.
+ * A port of `d` became pending: end the polls for it, masked or not. A vcpu that polls several
+ * ports is woken by any port of its domain, and looks again.
  */
 void vcpu_poll_wake(struct domain *d, evtchn_port_t port)
 {
@@ -43,7 +44,10 @@ void vcpu_poll_wake(struct domain *d, evtchn_port_t port)
     }
 }
 
-/* Is one of the guest's `nr` ports pending? 1, 0, -EFAULT, or -EINVAL for a port that does not exist. */
+/*
+ * Is one of the guest's `nr` ports pending? 1, 0, -EFAULT, or -EINVAL for a port that does not
+ * exist.
+ */
 static int any_port_pending(struct vcpu *v, const evtchn_port_t *ports, unsigned nr,
                             evtchn_port_t *last)
 {
@@ -65,8 +69,8 @@ static void end_poll(struct vcpu *v)
 }
 
 /*
- * SCHEDOP_poll: as in vcpu_block(), say that we wait, then look, so that no event falls between. Answers 0 whatever ended the
- * wait; a timeout is an absolute system time in ns, 0: none.
+ * SCHEDOP_poll: as in vcpu_block(), say that we wait, then look, so that no event falls between.
+ * Answers 0 whatever ended the wait; a timeout is an absolute system time in ns, 0: none.
  */
 static long poll(const void *guest_arg)
 {
@@ -95,7 +99,7 @@ static long poll(const void *guest_arg)
     return 0;
 }
 
-/* ---- Shutting down --------------------------------------------------------------------------------- */
+/* ---- Shutting down --------------------------------------------------------------------------- */
 
 /* The reason is not judged: it is for the control domain to read. Only its low byte counts. */
 static long shutdown(const void *guest_arg)
@@ -140,7 +144,7 @@ static long shutdown_code(const void *guest_arg)
     return 0;
 }
 
-/* ---- Watchdogs --------------------------------------------------------------------------------------- */
+/* ---- Watchdogs ------------------------------------------------------------------------------- */
 
 static void watchdog_fn(void *arg)
 {
@@ -165,7 +169,10 @@ static long watchdog_new(struct domain *d, uint64_t expires)
     return -ENOSPC;
 }
 
-/* SCHEDOP_watchdog: id 0 makes one and answers its id; else set anew (timeout in seconds), or with timeout 0 end it. */
+/*
+ * SCHEDOP_watchdog: id 0 makes one and answers its id; else set anew (timeout in seconds), or with
+ * timeout 0 end it.
+ */
 static long watchdog(const void *guest_arg)
 {
     struct sched_watchdog op;
@@ -190,11 +197,11 @@ static long watchdog(const void *guest_arg)
     return 0;
 }
 
-/* ---- The hypercalls ---------------------------------------------------------------------------------- */
+/* ---- The hypercalls -------------------------------------------------------------------------- */
 
 /*
- * SCHEDOP_pin_override, for the initial domain only: run on this CPU alone (pcpu >= 0), or undo that. With one CPU, vcpus
- * stay where they are; what is left is the answer.
+ * SCHEDOP_pin_override, for the initial domain only: run on this CPU alone (pcpu >= 0), or undo
+ * that. With one CPU, vcpus stay where they are; what is left is the answer.
  */
 static long pin_override(const void *guest_arg)
 {

@@ -2,12 +2,12 @@
 /*
  * softirq.c: work put off until the next return to a guest.
  *
- * An interrupt handler does only what the device needs and raises a softirq; so does code that wants another vcpu to run,
- * as switching is only possible where nothing of the old vcpu is left on the stack. The way out (arch/i386/entry.S)
- * calls do_softirq() as long as a bit is set.
+ * An interrupt handler does only what the device needs and raises a softirq; so does code that
+ * wants another vcpu to run, as switching is only possible where nothing of the old vcpu is left on
+ * the stack. The way out (arch/i386/entry.S) calls do_softirq() as long as a bit is set.
  *
- * The SCHEDULE softirq may switch to another vcpu and never come back here: the bits still set are then seen on that
- * vcpu's way out, of the same CPU.
+ * The SCHEDULE softirq may switch to another vcpu and never come back here: the bits still set are
+ * then seen on that vcpu's way out, of the same CPU.
  */
 #include <ringlet/arch.h>
 #include <ringlet/percpu.h>
@@ -35,8 +35,8 @@ asmlinkage void do_softirq(void)
 }
 
 /*
- * Long operations call this between steps. STI takes effect after the instruction that follows it (SDM vol. 2, STI), so
- * it needs that NOP for interrupts to come in at all before CLI.
+ * Long operations call this between steps. STI takes effect after the instruction that follows it
+ * (SDM vol. 2, STI), so it needs that NOP for interrupts to come in at all before CLI.
  */
 bool preempt_needed(void)
 {

@@ -62,8 +62,8 @@ static int sysctl_physinfo(struct xen_sysctl *op)
     p->max_cpu_id = nr_cpus - 1;
     p->nr_nodes = 1;
     p->cpu_khz = tsc_khz();
-    p->capabilities = XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_gnttab_v1 |
-                      XEN_SYSCTL_PHYSCAP_gnttab_v2;
+    p->capabilities =
+        XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_gnttab_v1 | XEN_SYSCTL_PHYSCAP_gnttab_v2;
     p->total_pages = total_frame_count();
     p->free_pages = free_frame_count();
     p->max_mfn = max_frame - 1;

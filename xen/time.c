@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * time.c: what time is it? System time is nanoseconds since boot, the same for the hypervisor and every guest; the wall
- * clock is the date at which it began.
+ * time.c: what time is it? System time is nanoseconds since boot, the same for the hypervisor and
+ * every guest; the wall clock is the date at which it began.
  *
- * A guest computes system time itself, from the TSC and four numbers in its vcpu_time_info (xen/xen.h): the TSC at some
- * moment, the system time of that moment, and the factor between TSC ticks and nanoseconds, a fraction
- * mul * 2^shift / 2^32. We give the moment the TSC was measured at boot, and never another: two moments would round
- * differently, and time could step back by a nanosecond between them. The factor is good to one part in 2^31.
+ * A guest computes system time itself, from the TSC and four numbers in its vcpu_time_info
+ * (xen/xen.h): the TSC at some moment, the system time of that moment, and the factor between TSC
+ * ticks and nanoseconds, a fraction mul * 2^shift / 2^32. We give the moment the TSC was measured
+ * at boot, and never another: two moments would round differently, and time could step back by a
+ * nanosecond between them. The factor is good to one part in 2^31.
  *
- * A guest may read while we write, on another CPU. So the numbers are guarded by a version: odd while they are being
- * written, another even number afterwards. A reader tries again when it saw an odd version, or two different ones.
+ * A guest may read while we write, on another CPU. So the numbers are guarded by a version: odd
+ * while they are being written, another even number afterwards. A reader tries again when it saw an
+ * odd version, or two different ones.
  *
  * Read next: arch/i386/timerdev.c (measuring the TSC), xen/timer.c.
  */
@@ -83,8 +85,8 @@ static bool time_is_current(const volatile struct vcpu_time_info *t)
 }
 
 /*
- * Give v's guest the numbers to compute system time from, in its vcpu_info and, when v's address space is loaded, in the
- * copy it registered. The guest may have written anything there.
+ * Give v's guest the numbers to compute system time from, in its vcpu_info and, when v's address
+ * space is loaded, in the copy it registered. The guest may have written anything there.
  */
 void update_vcpu_time(struct vcpu *v)
 {

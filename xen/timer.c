@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timer.c: things to be done at a given time: a heap of timers on each CPU, and the softirq that runs them.
+ * timer.c: things to be done at a given time: a heap of timers on each CPU, and the softirq that
+ * runs them.
  *
- * The heap is a pairing heap: a tree in which no timer expires before its parent, so the root is the next to expire.
- * Two heaps are melded by hanging the later root under the earlier one: one comparison. Setting a timer melds the heap
- * with a heap of one; taking the root away melds its children in pairs, then all pairs. All links are in struct timer
- * itself. A heap in an array would have to grow when a domain is created, and growing can fail, while setting a timer
- * must not: there would be no good answer to give a guest. Cost: set O(1), remove O(log n) amortised (Fredman, Sedgewick,
- * Sleator, Tarjan, "The pairing heap", 1986), and most removals are of timers set a moment ago.
+ * The heap is a pairing heap: a tree in which no timer expires before its parent, so the root is
+ * the next to expire. Two heaps are melded by hanging the later root under the earlier one: one
+ * comparison. Setting a timer melds the heap with a heap of one; taking the root away melds its
+ * children in pairs, then all pairs. All links are in struct timer itself. A heap in an array would
+ * have to grow when a domain is created, and growing can fail, while setting a timer must not:
+ * there would be no good answer to give a guest. Cost: set O(1), remove O(log n) amortised
+ * (Fredman, Sedgewick, Sleator, Tarjan, "The pairing heap", 1986), and most removals are of timers
+ * set a moment ago.
  *
- * Links: `child` is the first child. Children are chained by `next`; `prev` of the first child is its parent, of the others
- * the sibling before. A root has neither `next` nor `prev`.
+ * Links: `child` is the first child. Children are chained by `next`; `prev` of the first child is
+ * its parent, of the others the sibling before. A root has neither `next` nor `prev`.
  *
- * The timer device is set when a timer becomes the next to expire, and left alone when that timer goes: then it
- * interrupts early, and the softirq sets it to what is next.
+ * The timer device is set when a timer becomes the next to expire, and left alone when that timer
+ * goes: then it interrupts early, and the softirq sets it to what is next.
  *
  * Read next: arch/i386/timerdev.c.
  */
@@ -39,7 +42,10 @@ static inline struct timer *meld(struct timer *a, struct timer *b)
     return a;
 }
 
-/* The children of a timer that goes away, melded into one heap: in pairs from the left, then the pairs from the right. */
+/*
+ * The children of a timer that goes away, melded into one heap: in pairs from the left, then the
+ * pairs from the right.
+ */
 static struct timer *meld_children(struct timer *first)
 {
     struct timer *pairs = NULL, *root = NULL;
@@ -123,8 +129,8 @@ void timer_set(struct timer *t, uint64_t expires)
 }
 
 /*
- * Run what is due, and set the device for what is not. Functions are called with no lock held and may set timers, their
- * own too, but to a time in the future: `now` is read once, so this ends.
+ * Run what is due, and set the device for what is not. Functions are called with no lock held and
+ * may set timers, their own too, but to a time in the future: `now` is read once, so this ends.
  */
 static void timer_softirq(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vcpu_op.c: a domain's own control of its vcpus: bring them up and down, their timers, and where in its memory the guest
- * wants to find what we tell it. Public header: xen/vcpu.h.
+ * vcpu_op.c: a domain's own control of its vcpus: bring them up and down, their timers, and where
+ * in its memory the guest wants to find what we tell it. Public header: xen/vcpu.h.
  *
  * Read next: xen/sched.c (run states, timers), evtchn/event_channel.c (what vcpu_info carries).
  */
@@ -17,7 +17,7 @@
 #define FAR_FUTURE (1ull << 50) /* 13 days */
 #define FAR_FUTURE_INSTEAD MILLISECS(100)
 
-/* ---- Up and down ------------------------------------------------------------------------------------- */
+/* ---- Up and down ----------------------------------------------------------------------------- */
 
 /* VCPUOP_initialise: the context is too big for the stack. */
 static long initialise(struct vcpu *v, const void *guest_arg)
@@ -69,7 +69,7 @@ static long down(struct vcpu *v)
     return 0;
 }
 
-/* ---- Timers -------------------------------------------------------------------------------------------- */
+/* ---- Timers ---------------------------------------------------------------------------------- */
 
 static long set_periodic_timer(struct vcpu *v, const void *guest_arg)
 {
@@ -123,8 +123,9 @@ static bool is_far_off(uint64_t timeout)
 }
 
 /*
- * set_timer_op: the same timer, older interface. Zero stops it; a time that is past fires at once. Some kernels mean "none"
- * by a time that is negative or far away, and rely on a tick all the same: they get one soon.
+ * set_timer_op: the same timer, older interface. Zero stops it; a time that is past fires at once.
+ * Some kernels mean "none" by a time that is negative or far away, and rely on a tick all the same:
+ * they get one soon.
  */
 asmlinkage long do_set_timer_op(uint32_t lo, uint32_t hi)
 {
@@ -140,7 +141,7 @@ asmlinkage long do_set_timer_op(uint32_t lo, uint32_t hi)
     return 0;
 }
 
-/* ---- Areas in the guest's memory ----------------------------------------------------------------------- */
+/* ---- Areas in the guest's memory ------------------------------------------------------------- */
 
 static long get_runstate_info(struct vcpu *v, void *guest_arg)
 {
@@ -151,9 +152,9 @@ static long get_runstate_info(struct vcpu *v, void *guest_arg)
 }
 
 /*
- * VCPUOP_register_runstate_memory_area: an address in v's address space, written whenever v is switched to or from. The
- * first copy is made at once, through the caller's address space. Only the range is checked: what is not mapped
- * when it comes to writing is not written.
+ * VCPUOP_register_runstate_memory_area: an address in v's address space, written whenever v is
+ * switched to or from. The first copy is made at once, through the caller's address space. Only the
+ * range is checked: what is not mapped when it comes to writing is not written.
  */
 static long register_runstate_area(struct vcpu *v, const void *guest_arg)
 {
@@ -185,7 +186,10 @@ static long register_time_area(struct vcpu *v, const void *guest_arg)
     return 0;
 }
 
-/* Map frame `mfn` of the domain for good, with the references that keep it the domain's and writable. */
+/*
+ * Map frame `mfn` of the domain for good, with the references that keep it the domain's and
+ * writable.
+ */
 static long map_info_frame(struct domain *d, uint64_t mfn, void **page)
 {
     if (mfn >= max_frame || get_frame_and_type(mfn_frame(mfn), d, FT_WRITABLE))
@@ -203,8 +207,8 @@ static long map_info_frame(struct domain *d, uint64_t mfn, void **page)
  *  1. It must not cross a page boundary.
  *  2. Once per vcpu only.
  *  3. The vcpu is the caller, or down: nobody else may be using the old place.
- *  4. What stood in the old place is carried over, and the guest gets an upcall to look at every port: an event that
- *     came while it moved is not lost.
+ *  4. What stood in the old place is carried over, and the guest gets an upcall to look at every
+ *     port: an event that came while it moved is not lost.
  */
 static long register_info(struct vcpu *v, const void *guest_arg)
 {
@@ -231,7 +235,7 @@ static long register_info(struct vcpu *v, const void *guest_arg)
     return 0;
 }
 
-/* ---- The rest ------------------------------------------------------------------------------------------- */
+/* ---- The rest -------------------------------------------------------------------------------- */
 
 static long send_nmi(struct vcpu *v, const void *guest_arg)
 {
@@ -241,7 +245,10 @@ static long send_nmi(struct vcpu *v, const void *guest_arg)
     return 0;
 }
 
-/* VCPUOP_get_physid: only for a vcpu of the initial domain that is pinned to one CPU. APIC and ACPI numbers agree here. */
+/*
+ * VCPUOP_get_physid: only for a vcpu of the initial domain that is pinned to one CPU. APIC and ACPI
+ * numbers agree here.
+ */
 static long get_physid(struct vcpu *v, void *guest_arg)
 {
     struct vcpu_get_physid op;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vm_assist.c: a guest switches on or off what the hypervisor does beyond the plain ABI. Public header: xen/xen.h,
- * VMASST_*. The bits are read where they matter: traps/segments_4gb.c, mm/ptwr.c, mm/baseptr.c, xen/sched.c.
+ * vm_assist.c: a guest switches on or off what the hypervisor does beyond the plain ABI. Public
+ * header: xen/xen.h, VMASST_*. The bits are read where they matter: traps/segments_4gb.c,
+ * mm/ptwr.c, mm/baseptr.c, xen/sched.c.
  */
 #include <ringlet/domain.h>
 #include <ringlet/hypercall.h>

@@ -2,9 +2,10 @@
 /*
  * apic.c: the local APIC, the interrupt controller inside each processor. SDM vol. 3, chapter 11.
  *
- * We use it for its timer and leave the devices' lines with the PICs: LINT0 in ExtINT mode makes the processor fetch the
- * vector from the PIC, as if there were no APIC between ("virtual wire", Intel MultiProcessor Specification 3.6.2.2).
- * Such interrupts are acknowledged at the PIC; those of the APIC itself with a write to APIC_EOI.
+ * We use it for its timer and leave the devices' lines with the PICs: LINT0 in ExtINT mode makes
+ * the processor fetch the vector from the PIC, as if there were no APIC between ("virtual wire",
+ * Intel MultiProcessor Specification 3.6.2.2). Such interrupts are acknowledged at the PIC; those
+ * of the APIC itself with a write to APIC_EOI.
  *
  * Read next: timerdev.c.
  */
@@ -15,7 +16,10 @@
 
 #define APIC_BASE_ENABLE 0x800u
 
-/* Find the boot CPU's APIC and map its registers: once, for all CPUs, as each finds its own at the same address. */
+/*
+ * Find the boot CPU's APIC and map its registers: once, for all CPUs, as each finds its own at the
+ * same address.
+ */
 bool apic_init(void)
 {
     uint64_t base;
@@ -31,7 +35,10 @@ bool apic_init(void)
     return true;
 }
 
-/* This CPU's APIC: on, nothing held back by priority, PIC and NMI lines through, timer and errors silent. */
+/*
+ * This CPU's APIC: on, nothing held back by priority, PIC and NMI lines through, timer and errors
+ * silent.
+ */
 void apic_init_cpu(void)
 {
     apic_write(APIC_SPURIOUS, APIC_SPURIOUS_ENABLE | SPURIOUS_VECTOR);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * asm-offsets.c: structure offsets for assembly, taken from the C types so that neither can drift from the other.
- * Compiled to assembly only; the Makefile turns each .ascii line into a #define.
+ * asm-offsets.c: structure offsets for assembly, taken from the C types so that neither can drift
+ * from the other. Compiled to assembly only; the Makefile turns each .ascii line into a #define.
  */
 #include <ringlet/domain.h>
 #include <ringlet/hypercall.h>

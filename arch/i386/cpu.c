@@ -8,7 +8,10 @@
 
 struct cpu_features cpu_features;
 
-/* Fill cpu_features from CPUID (SDM vol. 2, CPUID). Boot CPU, once, before paging_init() uses nx and pge. */
+/*
+ * Fill cpu_features from CPUID (SDM vol. 2, CPUID). Boot CPU, once, before paging_init() uses nx
+ * and pge.
+ */
 void cpu_detect(void)
 {
     struct cpu_features *f = &cpu_features;
@@ -43,9 +46,10 @@ void cpu_detect(void)
 }
 
 /*
- * Set this CPU up. CR4: PAE is on already; PGE lets the hypervisor's own mappings survive a guest's CR3 load; OSFXSR and
- * OSXMMEXCPT let guests use SSE. TSD stays clear: guests read the TSC directly. CR0.TS is set so that the first FPU
- * instruction of a guest faults and loads its state (arch/i386/switch.c).
+ * Set this CPU up. CR4: PAE is on already; PGE lets the hypervisor's own mappings survive a guest's
+ * CR3 load; OSFXSR and OSXMMEXCPT let guests use SSE. TSD stays clear: guests read the TSC
+ * directly. CR0.TS is set so that the first FPU instruction of a guest faults and loads its state
+ * (arch/i386/switch.c).
  */
 void cpu_init(void)
 {
@@ -59,7 +63,10 @@ void cpu_init(void)
     if (cpu_features.nx)
         wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
     write_cr0((read_cr0() | CR0_NE | CR0_MP | CR0_WP | CR0_TS) & ~(CR0_EM | CR0_AM));
-    /* SYSENTER with a null CS is a #GP in the guest's own ring: nothing of ours is entered by it (SDM vol. 2). */
+    /*
+     * SYSENTER with a null CS is a #GP in the guest's own ring: nothing of ours is entered by it
+     * (SDM vol. 2).
+     */
     if (cpu_features.sep)
         wrmsr(MSR_SYSENTER_CS, 0);
 }

@@ -2,9 +2,10 @@
 /*
  * desc.c: the GDT's reserved page, the IDT and the TSS of each CPU.
  *
- * Ring compression begins here. The flat segments the ABI gives to guests have DPL 1 and 3 and end at GUEST_SEGMENT_END;
- * only HYPERVISOR_CS and HYPERVISOR_DS, with DPL 0, span all 4 GiB. Ring 1 cannot load a DPL-0 selector (#GP), and through
- * its own segments it cannot name an address of ours.
+ * Ring compression begins here. The flat segments the ABI gives to guests have DPL 1 and 3 and end
+ * at GUEST_SEGMENT_END; only HYPERVISOR_CS and HYPERVISOR_DS, with DPL 0, span all 4 GiB. Ring 1
+ * cannot load a DPL-0 selector (#GP), and through its own segments it cannot name an address of
+ * ours.
  *
  * A selector, bit by bit, 0xe019:  1110000000011 0 01  = index 7171 (our page's fourth entry), TI 0 (GDT), RPL 1.
  */
@@ -60,9 +61,10 @@ static void set_gate(struct gate *g, uint32_t offset, uint16_t selector, uint8_t
 }
 
 /*
- * The IDT. Gates have DPL 0, so that `int n` in a guest is a #GP which we bounce by the guest's own rules; INT3 and INTO
- * have DPL 3 because the processor checks it for these one-byte instructions too; the hypercall gate has DPL 1: kernels
- * only. Vector 8 is a task gate: a double fault most often means the stack is unusable.
+ * The IDT. Gates have DPL 0, so that `int n` in a guest is a #GP which we bounce by the guest's own
+ * rules; INT3 and INTO have DPL 3 because the processor checks it for these one-byte instructions
+ * too; the hypercall gate has DPL 1: kernels only. Vector 8 is a task gate: a double fault most
+ * often means the stack is unusable.
  */
 static void fill_idt(struct gate *idt)
 {
@@ -71,7 +73,8 @@ static void fill_idt(struct gate *idt)
     idt[TRAP_int3].type |= GATE_DPL(3);
     idt[TRAP_overflow].type |= GATE_DPL(3);
     set_gate(&idt[TRAP_double_fault], 0, DF_TSS_SELECTOR, GATE_TASK);
-    set_gate(&idt[HYPERCALL_VECTOR], (uint32_t)hypercall_entry, HYPERVISOR_CS, GATE_INTERRUPT | GATE_DPL(1));
+    set_gate(&idt[HYPERCALL_VECTOR], (uint32_t)hypercall_entry, HYPERVISOR_CS,
+             GATE_INTERRUPT | GATE_DPL(1));
 }
 
 static noreturn void double_fault(void)
@@ -80,11 +83,14 @@ static noreturn void double_fault(void)
     const struct tss *t;
 
     /* The stack tells which CPU this is: each has its own double fault stack. */
-    while (cpu < MAX_CPUS - 1 && (uintptr_t)__builtin_frame_address(0) >= (uintptr_t)double_fault_stacks[cpu + 1])
+    while (cpu < MAX_CPUS - 1 &&
+           (uintptr_t)__builtin_frame_address(0) >= (uintptr_t)double_fault_stacks[cpu + 1])
         cpu++;
     t = &cpus[cpu].tss;
-    panic("double fault on CPU %u: eip %08x esp %08x eflags %08x eax %08x ebx %08x ecx %08x edx %08x; "
-          "the stack is not to be trusted", cpu, t->eip, t->esp, t->eflags, t->eax, t->ebx, t->ecx, t->edx);
+    panic(
+        "double fault on CPU %u: eip %08x esp %08x eflags %08x eax %08x ebx %08x ecx %08x edx %08x; "
+        "the stack is not to be trusted",
+        cpu, t->eip, t->esp, t->eflags, t->eax, t->ebx, t->ecx, t->edx);
 }
 
 static void init_tss(unsigned cpu)
@@ -105,8 +111,9 @@ static void init_tss(unsigned cpu)
 }
 
 /*
- * Build this CPU's tables and load them. The GDT register points at this CPU's window: 14 pages of whatever guest runs, then
- * our page, whose entries every guest sees at the same selectors. SDM vol. 3, 2.4.
+ * Build this CPU's tables and load them. The GDT register points at this CPU's window: 14 pages of
+ * whatever guest runs, then our page, whose entries every guest sees at the same selectors. SDM
+ * vol. 3, 2.4.
  */
 void desc_init_cpu(unsigned cpu)
 {
@@ -122,15 +129,20 @@ void desc_init_cpu(unsigned cpu)
     init_tss(cpu);
     gdt[reserved_index(HYPERVISOR_CS)] = flat_segment(0, true, 0xfffff);
     gdt[reserved_index(HYPERVISOR_DS)] = flat_segment(0, false, 0xfffff);
-    gdt[reserved_index(FLAT_RING1_CS)] = flat_segment(1, true, (GUEST_SEGMENT_END >> PAGE_SHIFT) - 1);
-    gdt[reserved_index(FLAT_RING1_DS)] = flat_segment(1, false, (GUEST_SEGMENT_END >> PAGE_SHIFT) - 1);
-    gdt[reserved_index(FLAT_RING3_CS)] = flat_segment(3, true, (GUEST_SEGMENT_END >> PAGE_SHIFT) - 1);
-    gdt[reserved_index(FLAT_RING3_DS)] = flat_segment(3, false, (GUEST_SEGMENT_END >> PAGE_SHIFT) - 1);
+    gdt[reserved_index(FLAT_RING1_CS)] =
+        flat_segment(1, true, (GUEST_SEGMENT_END >> PAGE_SHIFT) - 1);
+    gdt[reserved_index(FLAT_RING1_DS)] =
+        flat_segment(1, false, (GUEST_SEGMENT_END >> PAGE_SHIFT) - 1);
+    gdt[reserved_index(FLAT_RING3_CS)] =
+        flat_segment(3, true, (GUEST_SEGMENT_END >> PAGE_SHIFT) - 1);
+    gdt[reserved_index(FLAT_RING3_DS)] =
+        flat_segment(3, false, (GUEST_SEGMENT_END >> PAGE_SHIFT) - 1);
     gdt[reserved_index(TSS_SELECTOR)] = tss_descriptor(&c->tss);
     gdt[reserved_index(DF_TSS_SELECTOR)] = tss_descriptor(&double_fault_tss[cpu]);
     fill_idt(c->idt);
 
-    pte_write(&c->window[WINDOW_GDT_SLOT + GUEST_GDT_PAGES], make_pte(direct_mfn(gdt), PTE_HYPERVISOR | nx_bit));
+    pte_write(&c->window[WINDOW_GDT_SLOT + GUEST_GDT_PAGES],
+              make_pte(direct_mfn(gdt), PTE_HYPERVISOR | nx_bit));
     map_gdt_window(NULL, 0);
 
     gdtr.limit = (GUEST_GDT_PAGES + 1) * PAGE_SIZE - 1;
@@ -148,15 +160,17 @@ void desc_init_cpu(unsigned cpu)
                      "lldt %w4\n\t"
                      "ltr %w5"
                      :
-                     : "m"(gdtr), "m"(idtr), "i"(HYPERVISOR_CS), "r"(HYPERVISOR_DS), "r"(0), "r"(TSS_SELECTOR)
+                     : "m"(gdtr), "m"(idtr), "i"(HYPERVISOR_CS), "r"(HYPERVISOR_DS), "r"(0),
+                       "r"(TSS_SELECTOR)
                      : "memory");
 }
 
 /*
- * `int $0x80` without the hypervisor: if the guest's trap table lets ring 3 call vector 0x80 and does not ask for events to
- * be masked on the way (a real gate cannot do that), put a gate into the real IDT that leads straight to the guest's handler
- * in ring 1; the processor takes the stack from ss1:esp1. The selector was checked when the table was set: never one of
- * the hypervisor's, so the gate cannot lead into ring 0. Otherwise `int $0x80` faults and is bounced like any vector.
+ * `int $0x80` without the hypervisor: if the guest's trap table lets ring 3 call vector 0x80 and
+ * does not ask for events to be masked on the way (a real gate cannot do that), put a gate into the
+ * real IDT that leads straight to the guest's handler in ring 1; the processor takes the stack from
+ * ss1:esp1. The selector was checked when the table was set: never one of the hypervisor's, so the
+ * gate cannot lead into ring 0. Otherwise `int $0x80` faults and is bounced like any vector.
  */
 void set_int80_gate(const struct vcpu *v)
 {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * entry.S: the door between rings. Every entry into ring 0 and every way back to a guest passes here.
+ * entry.S: the door between rings. Every entry into ring 0 and every way back to a guest passes
+ * here.
  *
- * An interrupt, exception or `int $0x82` from ring 1 or 3 makes the processor load ss:esp from the TSS (ss0:esp0, which
- * points into struct cpu_info at the top of this CPU's stack) and push the frame below. The stub adds what completes a
- * struct cpu_user_regs, the public ABI's register set (xen/arch-x86/xen-x86_32.h):
+ * An interrupt, exception or `int $0x82` from ring 1 or 3 makes the processor load ss:esp from the
+ * TSS (ss0:esp0, which points into struct cpu_info at the top of this CPU's stack) and push the
+ * frame below. The stub adds what completes a struct cpu_user_regs, the public ABI's register set
+ * (xen/arch-x86/xen-x86_32.h):
  *
  *      top of stack
  *      +---------------------------+
@@ -24,8 +26,9 @@
  *
  * An exception in ring 0 itself pushes no ss:esp: its frame lies further down and ends at eflags.
  *
- * ds and es may hold anything in a guest, so they are loaded with our own on every entry. Nothing here uses fs or gs.
- * Gates are interrupt gates: interrupts are off from the first instruction to the IRET.
+ * ds and es may hold anything in a guest, so they are loaded with our own on every entry. Nothing
+ * here uses fs or gs. Gates are interrupt gates: interrupts are off from the first instruction to
+ * the IRET.
  *
  * Read next: traps/traps.c (what becomes of an exception), hypercall/table.c.
  */
@@ -60,7 +63,10 @@
         popl %eax
         .endm
 
-        /* Clobbers ecx. The processor checks nothing here: HYPERVISOR_DS is ours in every GDT (desc.h). */
+        /*
+         * Clobbers ecx. The processor checks nothing here: HYPERVISOR_DS is ours in every GDT
+         * (desc.h).
+         */
         .macro LOAD_OUR_SEGMENTS
         movl $HYPERVISOR_DS, %ecx
         movl %ecx, %ds
@@ -70,9 +76,9 @@
         .text
 
 /*
- * int $0x82 from ring 1: eax = number, ebx, ecx, edx, esi, edi, ebp = arguments. The gate's DPL is 1, so ring 3 gets
- * #GP instead. The C function gets copies of the arguments on the stack in its own order (asmlinkage); only eax is
- * changed for the guest.
+ * int $0x82 from ring 1: eax = number, ebx, ecx, edx, esi, edi, ebp = arguments. The gate's DPL is
+ * 1, so ring 3 gets #GP instead. The C function gets copies of the arguments on the stack in its
+ * own order (asmlinkage); only eax is changed for the guest.
  */
         .align 16
         .globl hypercall_entry
@@ -99,8 +105,9 @@ hypercall_entry:
         movl $-38, UREGS_eax(%esp)      /* -ENOSYS */
 
 /*
- * The way out. esp points at guest_regs. Anything that came up goes first: softirqs (which may switch to another vcpu and
- * never come back here), then pending events, which put an upcall frame on the guest's stack.
+ * The way out. esp points at guest_regs. Anything that came up goes first: softirqs (which may
+ * switch to another vcpu and never come back here), then pending events, which put an upcall frame
+ * on the guest's stack.
  */
         .globl return_to_guest
 return_to_guest:
@@ -115,8 +122,8 @@ return_to_guest:
         jne upcall
 
         /*
-         * Loading ds or es faults if the guest's descriptor is gone; IRET faults if cs, ss or eip cannot be returned to.
-         * The exception table turns each into the guest's failsafe callback.
+         * Loading ds or es faults if the guest's descriptor is gone; IRET faults if cs, ss or eip
+         * cannot be returned to. The exception table turns each into the guest's failsafe callback.
          */
 restore_guest:
 load_ds: movw UREGS_ds(%esp), %ds
@@ -139,8 +146,8 @@ upcall:
         jmp restore_guest
 
         /*
-         * The fault came in ring 0 on this same stack, below eip; all general registers are the guest's again and esp
-         * points at eip. Rebuild the frame as it was and let C decide.
+         * The fault came in ring 0 on this same stack, below eip; all general registers are the
+         * guest's again and esp points at eip. Rebuild the frame as it was and let C decide.
          */
 bad_iret:
         subl $4, %esp
@@ -160,8 +167,8 @@ bad_data_segment:
         jmp return_to_guest
 
 /*
- * All other vectors. The processor pushes an error code for vectors 8, 10-14 and 17 (SDM vol. 3, table 6-1); the stub
- * pushes a zero for the others, so that every frame has the same shape.
+ * All other vectors. The processor pushes an error code for vectors 8, 10-14 and 17 (SDM vol. 3,
+ * table 6-1); the stub pushes a zero for the others, so that every frame has the same shape.
  */
         .align 16
 common_trap:
@@ -178,8 +185,9 @@ common_trap:
         jmp return_to_guest
 
         /*
-         * ds and es may still be the guest's when the IRET above faults: load ours all the same. The interrupted code is
-         * hypervisor code (or that IRET, which goes on at its fixup): no events, no softirqs, straight back.
+         * ds and es may still be the guest's when the IRET above faults: load ours all the same.
+         * The interrupted code is hypervisor code (or that IRET, which goes on at its fixup): no
+         * events, no softirqs, straight back.
          */
 trap_in_ring0:
         LOAD_OUR_SEGMENTS
@@ -226,7 +234,10 @@ run_current_vcpu:
         addl $(STACK_SIZE - CPUINFO_SIZE), %esp
         jmp return_to_guest
 
-/* void reset_stack_and_call(void (*fn)(void)): the same, into a function that does not return. eax = fn. */
+/*
+ * void reset_stack_and_call(void (*fn)(void)): the same, into a function that does not return. eax
+ * = fn.
+ */
         .globl reset_stack_and_call
 reset_stack_and_call:
         andl $~(STACK_SIZE - 1), %esp

@@ -2,13 +2,15 @@
 /*
  * head.S: from the loader's 32-bit flat world into paged C code.
  *
- * The loader (GRUB, or QEMU's -kernel) follows the Multiboot 1 specification: it finds the header below in the first
- * 8 KiB of the file, loads the ELF segments at their physical addresses and jumps to the entry in protected mode with
- * paging off, eax = 0x2BADB002 and ebx = the physical address of its information structure.
+ * The loader (GRUB, or QEMU's -kernel) follows the Multiboot 1 specification: it finds the header
+ * below in the first 8 KiB of the file, loads the ELF segments at their physical addresses and
+ * jumps to the entry in protected mode with paging off, eax = 0x2BADB002 and ebx = the physical
+ * address of its information structure.
  *
- * This section is linked where it is loaded (virtual == physical). It builds the idle page tables: every 2 MiB below
- * HYPERVISOR_START mapped to the same physical address (so the loader's structures and modules can be read where they
- * lie), and the direct map at DIRECTMAP_START, where all other code is linked. Then it turns on PAE paging and jumps.
+ * This section is linked where it is loaded (virtual == physical). It builds the idle page tables:
+ * every 2 MiB below HYPERVISOR_START mapped to the same physical address (so the loader's
+ * structures and modules can be read where they lie), and the direct map at DIRECTMAP_START, where
+ * all other code is linked. Then it turns on PAE paging and jumps.
  *
  * Read next: xen/main.c.
  */
@@ -41,7 +43,10 @@ _start:
         testl $(1 << 6), %edx
         jz no_pae
 
-        /* Identity map: L2 entry i maps 2 MiB page i. The four L2 pages are one array of 2048 entries. */
+        /*
+         * Identity map: L2 entry i maps 2 MiB page i. The four L2 pages are one array of 2048
+         * entries.
+         */
         movl $PHYS(idle_l2), %edi
         movl $PDE_LARGE, %eax
         movl $(HYPERVISOR_START >> SUPERPAGE_SHIFT), %ecx
@@ -61,7 +66,10 @@ _start:
         addl $(1 << SUPERPAGE_SHIFT), %eax
         loop 1b
 
-        /* The L3: four entries of 1 GiB, each naming an L2 page. In PAE only "present" may be set besides the address. */
+        /*
+         * The L3: four entries of 1 GiB, each naming an L2 page. In PAE only "present" may be set
+         * besides the address.
+         */
         movl $PHYS(idle_l3), %edi
         movl $(PHYS(idle_l2) + 1), %eax
         movl $4, %ecx
@@ -76,7 +84,10 @@ _start:
         movl %eax, %cr4
         movl $PHYS(idle_l3), %eax
         movl %eax, %cr3
-        /* WP: ring 0 respects read-only pages too. It is what keeps copies to a guest out of its page tables. */
+        /*
+         * WP: ring 0 respects read-only pages too. It is what keeps copies to a guest out of its
+         * page tables.
+         */
         movl %cr0, %eax
         andl $~(CR0_EM | CR0_TS | CR0_NW | CR0_CD), %eax
         orl $(CR0_PG | CR0_WP | CR0_NE | CR0_MP), %eax
@@ -99,7 +110,9 @@ no_pae_text:
         .asciz "Ringlet: this processor has no PAE.\r\n"
 
         .text
-        /* Now at the linked address. Give the first CPU its stack (see percpu.h) and never return. */
+        /*
+         * Now at the linked address. Give the first CPU its stack (see percpu.h) and never return.
+         */
 paged:
         movl $(boot_stack + STACK_SIZE - CPUINFO_SIZE), %esp
         pushl %esi

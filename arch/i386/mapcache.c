@@ -2,11 +2,13 @@
 /*
  * mapcache.c: reaching any frame of memory, a few at a time.
  *
- * Only the first 56 MiB of memory are always mapped. Other frames are shown in this CPU's window: slot mfn % 256 first,
- * the following ones if that is in use. An unused slot keeps its mapping, so working on the same page tables again and
- * again costs a comparison. No other CPU ever sees the slots, so replacing one needs a local INVLPG only.
+ * Only the first 56 MiB of memory are always mapped. Other frames are shown in this CPU's window:
+ * slot mfn % 256 first, the following ones if that is in use. An unused slot keeps its mapping, so
+ * working on the same page tables again and again costs a comparison. No other CPU ever sees the
+ * slots, so replacing one needs a local INVLPG only.
  *
- * map_tag[i] is the frame slot i shows, map_users[i] the map_frame() calls not yet undone; a slot with users stays.
+ * map_tag[i] is the frame slot i shows, map_users[i] the map_frame() calls not yet undone; a slot
+ * with users stays.
  */
 #include <ringlet/arch.h>
 #include <ringlet/percpu.h>
@@ -17,7 +19,10 @@ static noinline void *map_frame_slow(struct cpu *c, mfn_t mfn)
 {
     unsigned slot = mfn % MAPCACHE_SLOTS;
 
-    /* At most a handful of maps are held at once, so a free slot is near; a full turn means someone leaks them. */
+    /*
+     * At most a handful of maps are held at once, so a free slot is near; a full turn means someone
+     * leaks them.
+     */
     for (unsigned i = 0; i < MAPCACHE_SLOTS; i++, slot = (slot + 1) % MAPCACHE_SLOTS) {
         if (c->map_users[slot])
             continue;

@@ -2,9 +2,10 @@
 /*
  * paging.c: the hypervisor's own part of every address space, and the few ways to change it.
  *
- * head.S made the idle page tables (idle_l3, idle_l2). paging_init() completes their last 84 directory entries, from
- * HYPERVISOR_START up, once and for all: they never change again, so the copies in every guest's top L2 stay true. What does
- * change (map cache, descriptor tables, global maps) changes in the L1 pages below them.
+ * head.S made the idle page tables (idle_l3, idle_l2). paging_init() completes their last 84
+ * directory entries, from HYPERVISOR_START up, once and for all: they never change again, so the
+ * copies in every guest's top L2 stay true. What does change (map cache, descriptor tables, global
+ * maps) changes in the L1 pages below them.
  *
  * Read next: mapcache.c, tlb.c.
  */
@@ -20,7 +21,10 @@ uint64_t nx_bit, global_bit;
 static pte_t window_l1[MAX_CPUS][L1_ENTRIES] __aligned(PAGE_SIZE);
 static pte_t globalmap_l1[GLOBALMAP_PAGES] __aligned(PAGE_SIZE);
 static pte_t fixmap_l1[2 * L1_ENTRIES] __aligned(PAGE_SIZE);
-/* Read as null descriptors wherever a guest has no GDT page: loading such a selector is a plain #GP to it. */
+/*
+ * Read as null descriptors wherever a guest has no GDT page: loading such a selector is a plain #GP
+ * to it.
+ */
 static const uint8_t zero_page[PAGE_SIZE] __aligned(PAGE_SIZE);
 
 static void point_l2_at(uint32_t va, const pte_t *l1, unsigned pages)
@@ -31,8 +35,9 @@ static void point_l2_at(uint32_t va, const pte_t *l1, unsigned pages)
 }
 
 /*
- * Set up what later code relies on: NX and global bits, the L1 pages of the windows, global and fixed maps. Boot CPU, before
- * desc_init_cpu(). The directory entries of M2P and frame table are added by paging_map_table().
+ * Set up what later code relies on: NX and global bits, the L1 pages of the windows, global and
+ * fixed maps. Boot CPU, before desc_init_cpu(). The directory entries of M2P and frame table are
+ * added by paging_map_table().
  */
 void paging_init(void)
 {
@@ -51,12 +56,14 @@ void paging_init(void)
 }
 
 /*
- * Map `size` bytes of 2 MiB-aligned machine memory at `va` with large pages: boot only, for the M2P and the frame table.
- * `writable` false is the guests' alias of the M2P: still a supervisor page, ring 1 reads it, ring 3 cannot.
+ * Map `size` bytes of 2 MiB-aligned machine memory at `va` with large pages: boot only, for the M2P
+ * and the frame table. `writable` false is the guests' alias of the M2P: still a supervisor page,
+ * ring 1 reads it, ring 3 cannot.
  */
 void paging_map_table(uint32_t va, maddr_t ma, uint32_t size, bool writable)
 {
-    uint64_t flags = PTE_P | PTE_A | PTE_PSE | global_bit | nx_bit | (writable ? PTE_RW | PTE_D : 0);
+    uint64_t flags =
+        PTE_P | PTE_A | PTE_PSE | global_bit | nx_bit | (writable ? PTE_RW | PTE_D : 0);
 
     for (uint32_t off = 0; off < size; off += SUPERPAGE_SIZE)
         idle_l2[(va + off) >> SUPERPAGE_SHIFT] = (ma + off) | flags;
@@ -74,11 +81,15 @@ maddr_t paging_table_maddr(uint32_t va)
 void paging_map_fixed(uint32_t va, maddr_t ma, uint64_t flags)
 {
     ASSERT(va >= FIXMAP_START);
-    fixmap_l1[(va - FIXMAP_START) >> PAGE_SHIFT] = (ma & PTE_ADDR) | PTE_HYPERVISOR | nx_bit | global_bit | flags;
+    fixmap_l1[(va - FIXMAP_START) >> PAGE_SHIFT] =
+        (ma & PTE_ADDR) | PTE_HYPERVISOR | nx_bit | global_bit | flags;
     invlpg(va);
 }
 
-/* Once the initial domain is built, nothing below HYPERVISOR_START is ours: a stray pointer shall fault. */
+/*
+ * Once the initial domain is built, nothing below HYPERVISOR_START is ours: a stray pointer shall
+ * fault.
+ */
 void paging_drop_identity_map(void)
 {
     memset(idle_l2, 0, (HYPERVISOR_START >> SUPERPAGE_SHIFT) * sizeof(pte_t));
@@ -93,9 +104,10 @@ void hypervisor_l2_fill(pte_t *l2)
 }
 
 /*
- * Run on the address space whose validated L3 has these entries. The processor reads the four entries when CR3 is loaded and
- * refuses reserved bits (1, 2, 5-8) that the ABI lets a guest set, so it is given this CPU's own copy with just
- * the frame and P; that also lets the guest's L3 lie above 4 GiB, where CR3 cannot reach. Flushes the TLB.
+ * Run on the address space whose validated L3 has these entries. The processor reads the four
+ * entries when CR3 is loaded and refuses reserved bits (1, 2, 5-8) that the ABI lets a guest set,
+ * so it is given this CPU's own copy with just the frame and P; that also lets the guest's L3 lie
+ * above 4 GiB, where CR3 cannot reach. Flushes the TLB.
  */
 void install_guest_l3(const pte_t *l3)
 {
@@ -152,7 +164,9 @@ void unmap_ldt_window(void)
 /* globalmap_lock guards globalmap_l1: which slots of the global maps are taken. */
 static spinlock_t globalmap_lock = SPINLOCK_INIT(RANK_HEAP);
 
-/* Map a frame at an address valid on every CPU until unmap_global(). NULL when all slots are taken. */
+/*
+ * Map a frame at an address valid on every CPU until unmap_global(). NULL when all slots are taken.
+ */
 void *map_global(mfn_t mfn)
 {
     void *va = NULL;

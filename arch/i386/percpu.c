@@ -7,7 +7,9 @@
 struct cpu cpus[MAX_CPUS];
 unsigned nr_cpus = 1;
 
-/* Lay the boot CPU's state out before any C code uses this_cpu or current. `idle` becomes current. */
+/*
+ * Lay the boot CPU's state out before any C code uses this_cpu or current. `idle` becomes current.
+ */
 void percpu_init_boot_cpu(struct vcpu *idle)
 {
     struct cpu_info *info = get_cpu_info();

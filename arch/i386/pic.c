@@ -2,12 +2,13 @@
 /*
  * pic.c: the two 8259A interrupt controllers, which take the 16 interrupt lines of the PC.
  *
- * After reset the first PIC sends its lines as vectors 8 to 15: the processor's own exceptions. So the PICs are moved to
- * PIC_VECTOR_BASE, and all lines masked but the second PIC's, which hangs on line 2 of the first. Each interrupt
- * stays "in service" and holds back lower ones until it is acknowledged (EOI). 8259A data sheet: ICW1-4, OCW1-3.
+ * After reset the first PIC sends its lines as vectors 8 to 15: the processor's own exceptions. So
+ * the PICs are moved to PIC_VECTOR_BASE, and all lines masked but the second PIC's, which hangs on
+ * line 2 of the first. Each interrupt stays "in service" and holds back lower ones until it is
+ * acknowledged (EOI). 8259A data sheet: ICW1-4, OCW1-3.
  *
- * A line that goes away before the processor asks for the vector shows up as the PIC's lowest line, 7 or 15, without
- * being in service: such a spurious interrupt must not be acknowledged.
+ * A line that goes away before the processor asks for the vector shows up as the PIC's lowest line,
+ * 7 or 15, without being in service: such a spurious interrupt must not be acknowledged.
  *
  * Read next: apic.c (what lies between the PIC and the processor), timerdev.c.
  */
@@ -37,7 +38,10 @@ static void write_masks(void)
     outb(PIC2_DATA, masked >> 8);
 }
 
-/* The four initialisation words, in the order the chip counts them: start, vector base, wiring, mode. */
+/*
+ * The four initialisation words, in the order the chip counts them: start, vector base, wiring,
+ * mode.
+ */
 void pic_init(void)
 {
     outb(PIC1_COMMAND, ICW1_INIT_ICW4);

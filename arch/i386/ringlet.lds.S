@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The image: .boot runs at its physical address with paging off, everything else in the direct map, so that
- * linked address = physical address + DIRECTMAP_START. Physical memory is used from LOAD_ADDRESS up.
- * The ELF entry is physical and lies in .boot, whose virtual and physical addresses agree, as both loaders want.
+ * The image: .boot runs at its physical address with paging off, everything else in the direct map,
+ * so that linked address = physical address + DIRECTMAP_START. Physical memory is used from
+ * LOAD_ADDRESS up. The ELF entry is physical and lies in .boot, whose virtual and physical
+ * addresses agree, as both loaders want.
  */
 #include <ringlet/config.h>
 #undef i386 /* the compiler predefines it as 1 */

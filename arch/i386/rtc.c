@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rtc.c: the date, from the battery-backed clock (MC146818) the PC has kept since 1984. Read once at boot.
+ * rtc.c: the date, from the battery-backed clock (MC146818) the PC has kept since 1984. Read once
+ * at boot.
  *
- * The clock updates its registers once a second; bit 7 of register A says that it is about to. Reading until two readings
- * agree is enough, and needs no trust in that bit's timing. Digits are BCD and hours may be 12-hour, as register B says.
- * The clock is taken to hold UTC.
+ * The clock updates its registers once a second; bit 7 of register A says that it is about to.
+ * Reading until two readings agree is enough, and needs no trust in that bit's timing. Digits are
+ * BCD and hours may be 12-hour, as register B says. The clock is taken to hold UTC.
  */
 #include <ringlet/arch.h>
 #include <ringlet/lib.h>
@@ -47,7 +48,10 @@ static unsigned digits(uint8_t value, bool binary)
     return binary ? value : (value >> 4) * 10 + (value & 15);
 }
 
-/* Days from 1970-01-01 to a date of the Gregorian calendar. Years are counted from March: leap days come last. */
+/*
+ * Days from 1970-01-01 to a date of the Gregorian calendar. Years are counted from March: leap days
+ * come last.
+ */
 static uint64_t days_since_epoch(unsigned year, unsigned month, unsigned day)
 {
     unsigned y = month <= 2 ? year - 1 : year;

@@ -2,17 +2,22 @@
 /*
  * selftest.S: does this machine contain its guests?
  *
- * Everything rests on the processor checking segment limits: page tables do not tell ring 1 from ring 0. QEMU's TCG does not
- * check them. So before any guest runs, try it: go to ring 1 with the flat guest segments and read one word beyond their
- * end. A processor raises #GP (the limit of ds); one that does not lets the read through and reaches the INT3.
+ * Everything rests on the processor checking segment limits: page tables do not tell ring 1 from
+ * ring 0. QEMU's TCG does not check them. So before any guest runs, try it: go to ring 1 with the
+ * flat guest segments and read one word beyond their end. A processor raises #GP (the limit of ds);
+ * one that does not lets the read through and reaches the INT3.
  *
- * bool ring1_read_faults(void): runs with a temporary IDT made by selftest.c whose gates 3, 13 and 14 lead here.
+ * bool ring1_read_faults(void): runs with a temporary IDT made by selftest.c whose gates 3, 13 and
+ * 14 lead here.
  */
 #include <ringlet/config.h>
 #include <ringlet/desc.h>
 #include <xen/arch-x86/xen-x86_32.h>
 
-        /* Linked where it is loaded, so that its identity-mapped address lies below the guest's limit. */
+        /*
+         * Linked where it is loaded, so that its identity-mapped address lies below the guest's
+         * limit.
+         */
         .section .boot, "awx", @progbits
 selftest_ring1:
         movl $FLAT_RING1_DS, %eax
@@ -46,7 +51,10 @@ selftest_faulted:
         jmp 1f
 selftest_passed:
         xorl %eax, %eax
-        /* The processor entered at the top of the stack (esp0); go back to where ring1_read_faults left off. */
+        /*
+         * The processor entered at the top of the stack (esp0); go back to where ring1_read_faults
+         * left off.
+         */
 1:      movl $HYPERVISOR_DS, %ecx
         movl %ecx, %ds
         movl %ecx, %es

@@ -13,7 +13,10 @@ static void point_gate(struct gate *g, const uint8_t *handler)
     g->offset_high = (uintptr_t)handler >> 16;
 }
 
-/* Boot CPU, after desc_init_cpu() and before any guest. Prints one line; the answer is kept for `ring_compression`. */
+/*
+ * Boot CPU, after desc_init_cpu() and before any guest. Prints one line; the answer is kept for
+ * `ring_compression`.
+ */
 bool ring_compression_enforced;
 
 void ring_compression_selftest(void)

@@ -2,10 +2,11 @@
 /*
  * spinlock.c: debug builds check that locks are taken in the order of spinlock.h.
  *
- * Each CPU keeps one bit for every rank it holds. Taking a lock of a rank at or below the highest held could, with two
- * CPUs, end in each waiting for the other; it is reported on the first CPU that tries, however rarely they would meet.
- * Two locks of the same rank (two domains' event locks) are taken lower domid first by the one function that does
- * so, which is why an equal rank is allowed where `rank_may_nest` says so.
+ * Each CPU keeps one bit for every rank it holds. Taking a lock of a rank at or below the highest
+ * held could, with two CPUs, end in each waiting for the other; it is reported on the first CPU
+ * that tries, however rarely they would meet. Two locks of the same rank (two domains' event locks)
+ * are taken lower domid first by the one function that does so, which is why an equal rank is
+ * allowed where `rank_may_nest` says so.
  */
 #include <ringlet/percpu.h>
 #include <ringlet/spinlock.h>

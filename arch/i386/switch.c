@@ -2,13 +2,14 @@
 /*
  * switch.c: from one vcpu to another on this CPU.
  *
- * There is one stack a CPU and none a vcpu: what a guest was doing is its registers in cpu_info.guest_regs and nothing
- * else, because hypervisor code never stops halfway. So a switch copies registers out and in, loads what the processor
- * keeps behind our back (page tables, descriptor tables, TSS, fs and gs, debug registers), and leaves by the door.
+ * There is one stack a CPU and none a vcpu: what a guest was doing is its registers in
+ * cpu_info.guest_regs and nothing else, because hypervisor code never stops halfway. So a switch
+ * copies registers out and in, loads what the processor keeps behind our back (page tables,
+ * descriptor tables, TSS, fs and gs, debug registers), and leaves by the door.
  *
- * FPU and SSE registers are loaded late: the processor's CR0.TS makes the first FPU instruction fault (#NM), and
- * fpu_restore() then loads the vcpu's. They are saved when a vcpu that used them is switched out, so another CPU
- * never has to ask for them.
+ * FPU and SSE registers are loaded late: the processor's CR0.TS makes the first FPU instruction
+ * fault (#NM), and fpu_restore() then loads the vcpu's. They are saved when a vcpu that used them
+ * is switched out, so another CPU never has to ask for them.
  */
 #include <ringlet/arch.h>
 #include <ringlet/mm.h>
@@ -75,8 +76,9 @@ void fpu_forget(struct vcpu *v)
 }
 
 /*
- * fs and gs of a guest may name anything; a descriptor that has gone bad since makes the load fault. Then the selector
- * becomes null and the guest hears of it by its failsafe callback. true: both loaded.
+ * fs and gs of a guest may name anything; a descriptor that has gone bad since makes the load
+ * fault. Then the selector becomes null and the guest hears of it by its failsafe callback. true:
+ * both loaded.
  */
 static bool load_guest_fs_gs(const struct cpu_user_regs *regs)
 {
@@ -134,8 +136,9 @@ static void save_guest_state(struct vcpu *v)
 }
 
 /*
- * Switch this CPU from `from`, which is current, to `to`. Called by the scheduler with no lock held; does not return. When
- * the domain changes, loading CR3 drops every translation of the old one, so its CPU bit can be cleared.
+ * Switch this CPU from `from`, which is current, to `to`. Called by the scheduler with no lock
+ * held; does not return. When the domain changes, loading CR3 drops every translation of the old
+ * one, so its CPU bit can be cleared.
  */
 noreturn void context_switch(struct vcpu *from, struct vcpu *to)
 {
@@ -152,7 +155,10 @@ noreturn void context_switch(struct vcpu *from, struct vcpu *to)
     run_current_vcpu();
 }
 
-/* Nothing to run: wait for an interrupt with the processor halted. STI takes effect after HLT, so no wake-up is lost. */
+/*
+ * Nothing to run: wait for an interrupt with the processor halted. STI takes effect after HLT, so
+ * no wake-up is lost.
+ */
 noreturn void idle_loop(void)
 {
     for (;;) {

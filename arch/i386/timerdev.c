@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timerdev.c: the hardware behind time: how fast does the TSC run, and who interrupts when a timer is due?
+ * timerdev.c: the hardware behind time: how fast does the TSC run, and who interrupts when a timer
+ * is due?
  *
- * The PC's one clock of known rate is the PIT (8254 timer), 1,193,182 Hz since 1981: its channel 2, which nothing else
- * uses, measures the TSC at boot. The interrupt comes from the local APIC's timer, in one-shot mode: write a count, and
- * when it has run down, one interrupt comes. Its rate is measured against the TSC. Where there is no APIC, PIT channel 0 does
- * the same on IRQ 0, at most 55 ms ahead.
+ * The PC's one clock of known rate is the PIT (8254 timer), 1,193,182 Hz since 1981: its channel 2,
+ * which nothing else uses, measures the TSC at boot. The interrupt comes from the local APIC's
+ * timer, in one-shot mode: write a count, and when it has run down, one interrupt comes. Its rate
+ * is measured against the TSC. Where there is no APIC, PIT channel 0 does the same on IRQ 0, at
+ * most 55 ms ahead.
  *
- * Coming early is no harm: the timer softirq finds nothing due and sets the device again. So a deadline beyond what the
- * counter holds is cut short, and a deadline moved into the future is not worth a write to the device.
+ * Coming early is no harm: the timer softirq finds nothing due and sets the device again. So a
+ * deadline beyond what the counter holds is cut short, and a deadline moved into the future is not
+ * worth a write to the device.
  *
  * Read next: xen/timer.c (the heap of timers), xen/time.c (the TSC as nanoseconds).
  */
@@ -59,8 +62,9 @@ static struct pit_sample pit_read(void)
 }
 
 /*
- * A sample taken just after the counter moved, so that it is good for a fraction of a PIT tick (838 ns). Where reading
- * takes longer than a tick, or the machine we are emulated on looked away, the smallest step of some tries is taken.
+ * A sample taken just after the counter moved, so that it is good for a fraction of a PIT tick (838
+ * ns). Where reading takes longer than a tick, or the machine we are emulated on looked away, the
+ * smallest step of some tries is taken.
  */
 static struct pit_sample pit_sample_at_edge(void)
 {
@@ -84,8 +88,9 @@ static struct pit_sample pit_sample_at_edge(void)
 }
 
 /*
- * Measure the TSC's frequency in Hz over 25 ms. In mode 0 the channel's output goes high when the counter runs out, after
- * 55 ms, and stays high: then the machine we are emulated on looked away for too long, and the count says nothing. 0 then.
+ * Measure the TSC's frequency in Hz over 25 ms. In mode 0 the channel's output goes high when the
+ * counter runs out, after 55 ms, and stays high: then the machine we are emulated on looked away
+ * for too long, and the count says nothing. 0 then.
  */
 static uint64_t measure_tsc(void)
 {
@@ -118,7 +123,10 @@ uint64_t timerdev_calibrate_tsc(void)
     panic("the PIT's channel 2 does not count");
 }
 
-/* Ticks of the APIC timer in 2^32 ns. It counts down from the start; each reading is paired with the time. */
+/*
+ * Ticks of the APIC timer in 2^32 ns. It counts down from the start; each reading is paired with
+ * the time.
+ */
 static uint32_t calibrate_apic_timer(void)
 {
     uint64_t start, now;
@@ -177,7 +185,10 @@ static void set_device(uint32_t ticks)
     }
 }
 
-/* Interrupt this CPU at system time `deadline` (ns) or earlier; at once, by a softirq, when that is past. */
+/*
+ * Interrupt this CPU at system time `deadline` (ns) or earlier; at once, by a softirq, when that is
+ * past.
+ */
 void timerdev_program(uint64_t deadline)
 {
     struct cpu *c = this_cpu;

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usercopy.S: the instructions that may fault on a guest's memory, each with its entry in the exception table.
+ * usercopy.S: the instructions that may fault on a guest's memory, each with its entry in the
+ * exception table.
  *
- * When REP MOVS faults, ecx still holds what has not been copied (SDM vol. 2, REP): the fixup only has to return it.
- * Addresses were checked by the callers in usercopy.c.
+ * When REP MOVS faults, ecx still holds what has not been copied (SDM vol. 2, REP): the fixup only
+ * has to return it. Addresses were checked by the callers in usercopy.c.
  */
         .text
 
-/* uint32_t raw_copy_words_*(void *dst, const void *src, uint32_t n): n a multiple of 4; returns the bytes not copied. */
+/*
+ * uint32_t raw_copy_words_*(void *dst, const void *src, uint32_t n): n a multiple of 4; returns the
+ * bytes not copied.
+ */
         .globl raw_copy_words_from_guest, raw_copy_words_to_guest
 raw_copy_words_from_guest:
 raw_copy_words_to_guest:

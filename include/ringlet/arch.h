@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * arch.h: the processor: control registers, ports, MSRs, and what CPUID said at boot. SDM vol. 3, 2.5 and vol. 4.
+ * arch.h: the processor: control registers, ports, MSRs, and what CPUID said at boot. SDM vol. 3,
+ * 2.5 and vol. 4.
  */
 #ifndef RINGLET_ARCH_H
 #define RINGLET_ARCH_H

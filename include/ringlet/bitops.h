@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bitops.h: single bits in arrays of words that a guest, or another CPU, may change at any moment. Each operation is one
- * locked instruction, and a full barrier. Bit n is bit n % 32 of word n / 32.
+ * bitops.h: single bits in arrays of words that a guest, or another CPU, may change at any moment.
+ * Each operation is one locked instruction, and a full barrier. Bit n is bit n % 32 of word n / 32.
  */
 #ifndef RINGLET_BITOPS_H
 #define RINGLET_BITOPS_H

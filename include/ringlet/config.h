@@ -2,10 +2,11 @@
 /*
  * config.h: where everything lies in linear memory, and the sizes that follow.
  *
- * Guests of the xen-3.0-x86_32p ABI own the addresses from 0 to HYPERVISOR_START; the hypervisor keeps the rest,
- * in every address space, in the last entries of each guest's top page directory (L2 slot 3). Paging cannot hide
- * that part from ring 1 (rings 0 to 2 are all "supervisor" to the page tables), so no guest segment reaches
- * beyond GUEST_SEGMENT_LIMIT. Assembly includes this file too: constants only.
+ * Guests of the xen-3.0-x86_32p ABI own the addresses from 0 to HYPERVISOR_START; the hypervisor
+ * keeps the rest, in every address space, in the last entries of each guest's top page directory
+ * (L2 slot 3). Paging cannot hide that part from ring 1 (rings 0 to 2 are all "supervisor" to the
+ * page tables), so no guest segment reaches beyond GUEST_SEGMENT_LIMIT. Assembly includes this file
+ * too: constants only.
  *
  *   from        to          size     what                                     guest may
  *   00000000    F57FFFFF             the guest: user (ring 3), kernel (ring 1) own it
@@ -26,7 +27,10 @@
 #define PAGE_SIZE 4096
 #define SUPERPAGE_SHIFT 21
 
-/* The ABI's HYPERVISOR_VIRT_START: what XENVER_platform_parameters tells, and the end of the guest's own addresses. */
+/*
+ * The ABI's HYPERVISOR_VIRT_START: what XENVER_platform_parameters tells, and the end of the
+ * guest's own addresses.
+ */
 #define HYPERVISOR_START 0xF5800000
 #define M2P_RO_START 0xF5800000
 #define M2P_START 0xF6800000
@@ -47,9 +51,9 @@
 #define MAX_CPUS 4
 
 /*
- * One window a CPU, 2 MiB, so one page of L1 entries: 256 slots of map cache, 15 pages of GDT (14 of the guest's
- * frames, then our own) and 16 pages of LDT. A CPU writes only its own window's entries, so none of them ever needs
- * a remote flush.
+ * One window a CPU, 2 MiB, so one page of L1 entries: 256 slots of map cache, 15 pages of GDT (14
+ * of the guest's frames, then our own) and 16 pages of LDT. A CPU writes only its own window's
+ * entries, so none of them ever needs a remote flush.
  */
 #define MAPCACHE_SLOTS 256
 #define WINDOW_GDT_SLOT 256
@@ -57,11 +61,14 @@
 #define WINDOW_LDT_SLOT 272
 #define GUEST_LDT_PAGES 16
 #define WINDOW_SLOTS 512
-#define WINDOW_START(cpu) (PERCPU_WINDOWS_START + (cpu) * WINDOW_SLOTS * PAGE_SIZE)
+#define WINDOW_START(cpu) (PERCPU_WINDOWS_START + (cpu)*WINDOW_SLOTS * PAGE_SIZE)
 #define GDT_WINDOW(cpu) (WINDOW_START(cpu) + WINDOW_GDT_SLOT * PAGE_SIZE)
 #define LDT_WINDOW(cpu) (WINDOW_START(cpu) + WINDOW_LDT_SLOT * PAGE_SIZE)
 
-/* The hypervisor's stack of one CPU, aligned to its own size so that `esp & ~(STACK_SIZE - 1)` finds its base. */
+/*
+ * The hypervisor's stack of one CPU, aligned to its own size so that `esp & ~(STACK_SIZE - 1)`
+ * finds its base.
+ */
 #define STACK_SHIFT 13
 #define STACK_SIZE (1 << STACK_SHIFT)
 

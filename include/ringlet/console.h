@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * console.h: the hypervisor's console (16550 serial port, VGA text), its keys, and the command line.
+ * console.h: the hypervisor's console (16550 serial port, VGA text), its keys, and the command
+ * line.
  */
 #ifndef RINGLET_CONSOLE_H
 #define RINGLET_CONSOLE_H
@@ -22,8 +23,9 @@ void vga_putc(char c);
 /* xen/console.c: output to whatever `console=` names; input to keys or to the initial domain */
 void console_init_early(const char *cmdline);
 void console_init(void);
-void console_write(const char *s, size_t n);         /* as it is: the initial domain's output */
-void console_message(const char *s, size_t n);       /* each line prefixed: the hypervisor's output */
+void console_write(const char *s, size_t n); /* as it is: the initial domain's output */
+/* each line prefixed: the hypervisor's output */
+void console_message(const char *s, size_t n);
 size_t console_output_read(uint32_t *index, char *buf, size_t n);
 uint32_t console_output_oldest(void);
 void console_output_forget(uint32_t index);
@@ -44,7 +46,8 @@ struct boot_options {
     bool sync_console;
     bool console_serial, console_vga;
     enum log_level loglvl, guest_loglvl;
-    enum log_level guest_loglvl_unrationed; /* messages guests cause are rationed above this level */
+    /* messages guests cause are rationed above this level */
+    enum log_level guest_loglvl_unrationed;
     uint32_t com1_baud;
     uint16_t com1_port;
     char cmdline[1024];

@@ -2,9 +2,10 @@
 /*
  * decode.h: one IA-32 instruction, taken apart.
  *
- * The hypervisor meets guest instructions in three places: privileged ones (traps/emulate.c), writes to page tables
- * (mm/ptwr.c) and accesses beyond a truncated segment (traps/segments_4gb.c). Each asks the same questions: how long,
- * which opcode, which memory operand. The answers come from here; what they mean is the caller's affair.
+ * The hypervisor meets guest instructions in three places: privileged ones (traps/emulate.c),
+ * writes to page tables (mm/ptwr.c) and accesses beyond a truncated segment (traps/segments_4gb.c).
+ * Each asks the same questions: how long, which opcode, which memory operand. The answers come from
+ * here; what they mean is the caller's affair.
  *
  * Read next: traps/decode.c (the tables), emulate.h (from an operand to a linear address).
  */
@@ -37,15 +38,17 @@ struct insn {
     uint8_t map;           /* enum opcode_map */
     uint8_t opcode;        /* last byte of the opcode */
     uint8_t
-        operand_size; /* 2 or 4: what the operand-size attribute says, whatever the opcode makes of it */
+        /* 2 or 4: what the operand-size attribute says, whatever the opcode makes of it */
+        operand_size;
     uint8_t address_size; /* 2 or 4 */
     uint8_t rep;          /* 0xf2, 0xf3 or 0 */
     bool lock;
     bool segment_override;
     uint8_t mod, reg, rm; /* ModRM; mod is 3 where the opcode has none */
     /*
-     * The memory operand, if `memory`: segment:base + index * scale + displacement. For string instructions it is the
-     * one whose segment an override changes, or es:edi where that is the only one.
+     * The memory operand, if `memory`: segment:base + index * scale + displacement. For string
+     * instructions it is the one whose segment an override changes, or es:edi where that is the
+     * only one.
      */
     bool memory;
     uint8_t access; /* ACCESS_READ | ACCESS_WRITE */
@@ -65,7 +68,10 @@ enum decode_result {
     DECODE_TRUNCATED, /* ends after the bytes given */
 };
 
-/* traps/decode.c. Touches no guest memory: `bytes` holds `n` bytes; code32 is the D bit of the code segment. */
+/*
+ * traps/decode.c. Touches no guest memory: `bytes` holds `n` bytes; code32 is the D bit of the code
+ * segment.
+ */
 enum decode_result decode_insn(struct insn *in, const uint8_t *bytes, unsigned n, bool code32);
 /* The memory operand's offset in its segment. */
 uint32_t insn_offset(const struct insn *in, const struct cpu_user_regs *regs);

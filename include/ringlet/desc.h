@@ -3,8 +3,9 @@
  * desc.h: segment descriptors, gates, the TSS, and the selectors of the GDT's reserved page.
  *
  * A selector is index << 3 | TI << 2 | RPL. Entries 0 to 7167 of every GDT are the guest's (14 pages); the page from
- * entry 7168 (selector 0xe000) is ours. The ABI fixes the flat guest selectors there (xen/arch-x86/xen-x86_32.h).
- * SDM vol. 3, 3.4.5 (segment descriptors), 6.11 (gates), 7.2 (TSS). Assembly includes the selectors.
+ * entry 7168 (selector 0xe000) is ours. The ABI fixes the flat guest selectors there
+ * (xen/arch-x86/xen-x86_32.h). SDM vol. 3, 3.4.5 (segment descriptors), 6.11 (gates), 7.2 (TSS).
+ * Assembly includes the selectors.
  */
 #ifndef RINGLET_DESC_H
 #define RINGLET_DESC_H
@@ -59,7 +60,10 @@
 #ifndef __ASSEMBLY__
 #include <ringlet/page.h>
 
-/* Segment or system descriptor. b holds the high half: base 31:24, G, D, AVL, limit 19:16, P, DPL, S, type, base 23:16. */
+/*
+ * Segment or system descriptor. b holds the high half: base 31:24, G, D, AVL, limit 19:16, P, DPL,
+ * S, type, base 23:16.
+ */
 struct desc {
     uint32_t a, b;
 };
@@ -68,7 +72,7 @@ struct desc {
 #define DESC_DPL (3u << DESC_DPL_SHIFT)
 #define DESC_S (1u << 12)
 #define DESC_TYPE (15u << 8)
-#define DESC_CODE (1u << 11)     /* S=1: code segment */
+#define DESC_CODE (1u << 11)        /* S=1: code segment */
 #define DESC_EXPAND_DOWN (1u << 10) /* data: expand-down; code: conforming */
 #define DESC_CONFORMING (1u << 10)
 #define DESC_RW (1u << 9)
@@ -86,7 +90,10 @@ struct gate {
     uint16_t offset_high;
 } __packed;
 
-/* 32-bit TSS: the processor reads ss0:esp0 on entry to ring 0 and ss1:esp1 on `int $0x80` straight to ring 1. */
+/*
+ * 32-bit TSS: the processor reads ss0:esp0 on entry to ring 0 and ss1:esp1 on `int $0x80` straight
+ * to ring 1.
+ */
 struct tss {
     uint32_t link;
     uint32_t esp0, ss0;

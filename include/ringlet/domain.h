@@ -2,11 +2,13 @@
 /*
  * domain.h: a domain (one guest and its memory) and its vcpus.
  *
- * A domain is found by its id: ids are given out so that no two live domains share a slot (domid & 1023), and the
- * slot is what a frame's `owner` field holds. A domain lives as long as something refers to it: `refs` counts one
- * for being in the table, one while it owns any frame, and one for each short-term user (find_domain).
+ * A domain is found by its id: ids are given out so that no two live domains share a slot (domid &
+ * 1023), and the slot is what a frame's `owner` field holds. A domain lives as long as something
+ * refers to it: `refs` counts one for being in the table, one while it owns any frame, and one for
+ * each short-term user (find_domain).
  *
- * Read next: xen/domain.c (life and death), xen/builder.c (the initial domain), xen/sched.c (who runs).
+ * Read next: xen/domain.c (life and death), xen/builder.c (the initial domain), xen/sched.c (who
+ * runs).
  */
 #ifndef RINGLET_DOMAIN_H
 #define RINGLET_DOMAIN_H
@@ -25,9 +27,9 @@
 #define MAX_VCPUS XEN_LEGACY_MAX_VCPUS
 
 /* The assists a guest may ask for (VMASST_TYPE_* of xen/xen.h), as bits. */
-#define VM_ASSIST_VALID                                                                     \
-    (1u << VMASST_TYPE_4gb_segments | 1u << VMASST_TYPE_4gb_segments_notify |               \
-     1u << VMASST_TYPE_writable_pagetables | 1u << VMASST_TYPE_pae_extended_cr3 |           \
+#define VM_ASSIST_VALID                                                           \
+    (1u << VMASST_TYPE_4gb_segments | 1u << VMASST_TYPE_4gb_segments_notify |     \
+     1u << VMASST_TYPE_writable_pagetables | 1u << VMASST_TYPE_pae_extended_cr3 | \
      1u << VMASST_TYPE_architectural_iopl | 1u << VMASST_TYPE_runstate_update_flag)
 
 /* Why a vcpu may not run, besides pauses; bits of vcpu.wait. */
@@ -37,8 +39,10 @@
 
 /*
  * V1  `processor` and `running` change only under that CPU's runq_lock.
- * V2  while not running, `regs` holds the guest's registers; while running, they are in cpu_info.guest_regs.
- * V3  `l3_frame` holds a general and a type reference to an L3, or is INVALID_MFN (the vcpu cannot run then).
+ * V2  while not running, `regs` holds the guest's registers; while running, they are in
+ *     cpu_info.guest_regs.
+ * V3  `l3_frame` holds a general and a type reference to an L3, or is INVALID_MFN (the vcpu cannot
+ *     run then).
  */
 struct vcpu {
     struct domain *domain;
@@ -55,10 +59,10 @@ struct vcpu {
     uint32_t wait; /* WAIT_* */
     int pause_count;
     struct vcpu_runstate_info runstate;
-    uint64_t vtime; /* virtual run time, ns; see xen/sched.c */
-    void *runstate_guest;      /* registered area, guest address */
-    void *time_info_guest;     /* registered vcpu_time_info copy, guest address */
-    evtchn_port_t poll_port;   /* the one port polled for; 0: several */
+    uint64_t vtime;          /* virtual run time, ns; see xen/sched.c */
+    void *runstate_guest;    /* registered area, guest address */
+    void *time_info_guest;   /* registered vcpu_time_info copy, guest address */
+    evtchn_port_t poll_port; /* the one port polled for; 0: several */
     uint32_t affinity;
 
     struct timer poll_timer;
@@ -66,14 +70,16 @@ struct vcpu {
     struct timer periodic_timer;
     uint64_t periodic_period; /* ns; 0: stopped */
     uint64_t periodic_last;   /* system time of the last periodic tick */
-    spinlock_t virq_lock;     /* virq_port: a VIRQ is sent to the port it is bound to, or not at all */
+    /* virq_port: a VIRQ is sent to the port it is bound to, or not at all */
+    spinlock_t virq_lock;
     evtchn_port_t virq_port[NR_VIRQS];
     struct evtchn_fifo_vcpu *fifo;
 
     /* The guest's processor state. */
     struct cpu_user_regs regs; /* V2 */
     mfn_t l3_frame;            /* V3 */
-    mfn_t old_table;           /* a table this vcpu let go whose undoing is not finished; INVALID_MFN: none */
+    /* a table this vcpu let go whose undoing is not finished; INVALID_MFN: none */
+    mfn_t old_table;
     uint32_t kernel_ss, kernel_sp;
     uint32_t event_cs, event_eip;
     uint32_t failsafe_cs, failsafe_eip;
@@ -82,14 +88,15 @@ struct vcpu {
     bool sysenter_masks_events;
     uint32_t nmi_cs, nmi_eip;
     bool nmi_pending, nmi_masked;
-    uint32_t cr0_ts;      /* virtual CR0.TS: X86 CR0_TS or 0 */
-    uint32_t cr0, cr4;    /* what the guest believes */
-    uint32_t debugreg[8]; /* DR0-3, 6, 7; 4 and 5 unused */
-    unsigned iopl;        /* virtual IOPL of ring 1 and up: 0 to 3 */
+    uint32_t cr0_ts;            /* virtual CR0.TS: X86 CR0_TS or 0 */
+    uint32_t cr0, cr4;          /* what the guest believes */
+    uint32_t debugreg[8];       /* DR0-3, 6, 7; 4 and 5 unused */
+    unsigned iopl;              /* virtual IOPL of ring 1 and up: 0 to 3 */
     const uint8_t *iobmp_guest; /* guest address of the port permission bitmap */
     unsigned iobmp_ports;
     unsigned gdt_entries;
-    mfn_t gdt_frames[GUEST_GDT_PAGES]; /* each holds a FT_SEG reference; the first DIV_ROUND_UP(gdt_entries, 512) */
+    /* each holds a FT_SEG reference; the first DIV_ROUND_UP(gdt_entries, 512) */
+    mfn_t gdt_frames[GUEST_GDT_PAGES];
     uint32_t ldt_base, ldt_entries;
     mfn_t ldt_frames[GUEST_LDT_PAGES]; /* mapped so far: FT_SEG references; INVALID_MFN: not yet */
     bool fpu_initialised;
@@ -109,9 +116,9 @@ struct domain {
     bool initial;
     bool debugger_attached;
     enum domain_state state;
-    bool shut_down; /* the guest asked for SHUTDOWN_*; its vcpus are paused */
+    bool shut_down;         /* the guest asked for SHUTDOWN_*; its vcpus are paused */
     unsigned shutdown_code; /* SHUTDOWN_*, or SHUTDOWN_CODE_NONE until one is given */
-    bool crashed; /* domain_crash() has been called: no vcpu runs again */
+    bool crashed;           /* domain_crash() has been called: no vcpu runs again */
     xen_domain_handle_t handle;
     uint32_t ssidref;
 
@@ -121,28 +128,37 @@ struct domain {
     int pause_count;            /* atomic: the hypervisor's and the controllers' pauses together */
     int controller_pause_count; /* domctl pauses not yet undone; domctl_lock */
 
-    /* page_lock: the frames. tot_pages counts frames from assign_frames; heap pages shared with it are separate. */
+    /*
+     * page_lock: the frames. tot_pages counts frames from assign_frames; heap pages shared with it
+     * are separate.
+     */
     spinlock_t page_lock;
     mfn_t page_list; /* first frame of the list linked by next/prev; 0: none */
     uint32_t tot_pages, max_pages;
     uint32_t heap_pages; /* heap pages shared with this domain and still referenced */
-    struct e820_entry *memory_map; /* what XENMEM_memory_map tells the guest; NULL: it must guess. xfree() it */
+    /* what XENMEM_memory_map tells the guest; NULL: it must guess. xfree() it */
+    struct e820_entry *memory_map;
     unsigned memory_map_entries;
 
-    /* mm_lock: all page tables of the domain, its descriptor tables, and what its vcpus load from them. */
+    /*
+     * mm_lock: all page tables of the domain, its descriptor tables, and what its vcpus load from
+     * them.
+     */
     spinlock_t mm_lock;
-    bool l3_above_4g;  /* the kernel said extended-cr3 or bimodal, or asked by vm_assist */
-    uint32_t tlb_stale; /* TLB clock when this domain's memory last lost a mapping (see mm/types.c) */
-    uint32_t dirty_cpus; /* CPUs whose TLB may hold translations of this domain */
-    uint32_t vm_assist;  /* VMASST_TYPE_* bits */
+    bool l3_above_4g; /* the kernel said extended-cr3 or bimodal, or asked by vm_assist */
+    /* TLB clock when this domain's memory last lost a mapping (see mm/types.c) */
+    uint32_t tlb_stale;
+    uint32_t dirty_cpus;     /* CPUs whose TLB may hold translations of this domain */
+    uint32_t vm_assist;      /* VMASST_TYPE_* bits */
     unsigned teardown_phase; /* mm/teardown.c */
     mfn_t teardown_cursor;
     mfn_t teardown_table; /* being undone; INVALID_MFN: none */
 
     spinlock_t evtchn_lock; /* everything in `evtchn` but the queues of the FIFO ABI */
-    spinlock_t fifo_lock;   /* the queues of the FIFO ABI: their tails and the links between events */
+    /* the queues of the FIFO ABI: their tails and the links between events */
+    spinlock_t fifo_lock;
     struct evtchn_table evtchn;
-    uint32_t poll_mask;     /* vcpus in SCHEDOP_poll; atomic */
+    uint32_t poll_mask; /* vcpus in SCHEDOP_poll; atomic */
     struct grant_table grant;
 
     char line[160]; /* what an unprivileged guest wrote by console_io since its last newline */
@@ -179,7 +195,10 @@ int domain_pause_by_controller(struct domain *d);
 int domain_unpause_by_controller(struct domain *d);
 void domain_shutdown(struct domain *d, unsigned reason);
 void domain_resume(struct domain *d);
-/* End this domain and say why: registers and stack are printed. Safe anywhere, does not return control to the guest. */
+/*
+ * End this domain and say why: registers and stack are printed. Safe anywhere, does not return
+ * control to the guest.
+ */
 void domain_crash(struct domain *d, const char *why, ...) __printf(2, 3);
 int vcpu_reset(struct vcpu *v);
 void vcpu_unmap_info(struct vcpu *v);
@@ -226,8 +245,8 @@ noreturn void reset_stack_and_call(void (*fn)(void));
 extern bool ring_compression_enforced;
 void ring_compression_selftest(void);
 
-#define for_each_vcpu(d, v)                                                    \
-    for (unsigned i_##v = 0; i_##v < (d)->max_vcpus; i_##v++)                  \
+#define for_each_vcpu(d, v)                                   \
+    for (unsigned i_##v = 0; i_##v < (d)->max_vcpus; i_##v++) \
         if (((v) = (d)->vcpus[i_##v]))
 
 #endif

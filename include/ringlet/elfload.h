@@ -35,8 +35,8 @@
 
 /*
  * What the kernel says about PAE (XEN_ELFNOTE_PAE_MODE, or "PAE=" in the old string). A kernel that
- * says no, or nothing, is refused. YES needs its L3 below 4 GiB; EXTENDED and BIMODAL do not and get
- * VMASST_TYPE_pae_extended_cr3.
+ * says no, or nothing, is refused. YES needs its L3 below 4 GiB; EXTENDED and BIMODAL do not and
+ * get VMASST_TYPE_pae_extended_cr3.
  */
 enum elf_pae { ELF_PAE_NONE, ELF_PAE_YES, ELF_PAE_EXTENDED, ELF_PAE_BIMODAL };
 
@@ -98,7 +98,9 @@ struct elf_kernel {
  */
 const char *elf_kernel_parse(const void *image, size_t size, struct elf_kernel *k);
 
-/* The number of LOAD segments that occupy memory, at least 1, and one of them, i below that number. */
+/*
+ * The number of LOAD segments that occupy memory, at least 1, and one of them, i below that number.
+ */
 unsigned elf_kernel_segments(const struct elf_kernel *k);
 void elf_kernel_segment(const struct elf_kernel *k, unsigned i, struct elf_segment *seg);
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * emulate.h: what the emulating files share: fetching a guest's instruction, reaching its operands, and the parts of
- * the virtual processor (ports, MSRs, debug registers) that privileged instructions act on.
+ * emulate.h: what the emulating files share: fetching a guest's instruction, reaching its operands,
+ * and the parts of the virtual processor (ports, MSRs, debug registers) that privileged
+ * instructions act on.
  *
- * All of it acts on the vcpu that runs, for code that ran in the ring and segments of `regs`. Where a function says it
- * "injects", the exception the processor would have raised is on its way to the guest, eip still at the instruction.
+ * All of it acts on the vcpu that runs, for code that ran in the ring and segments of `regs`. Where
+ * a function says it "injects", the exception the processor would have raised is on its way to the
+ * guest, eip still at the instruction.
  *
  * Read next: traps/emulate.c.
  */
@@ -21,10 +23,14 @@ struct vcpu;
 enum emulation {
     EMULATION_DONE,    /* carried out; the caller steps over it (retire_insn) */
     EMULATION_REFUSED, /* nothing changed: the original exception stands */
-    EMULATION_HANDLED, /* eip is as it should be: another exception was injected, or the instruction is to go on */
+    /* eip is as it should be: another exception was injected, or the instruction is to go on */
+    EMULATION_HANDLED,
 };
 
-/* traps/operand.c: segment:offset to linear addresses, and guest memory with the rights of the code that ran. */
+/*
+ * traps/operand.c: segment:offset to linear addresses, and guest memory with the rights of the code
+ * that ran.
+ */
 struct segment {
     uint32_t base;
     uint32_t first, last; /* valid offsets, both included; first > last: none */

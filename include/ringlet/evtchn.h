@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * evtchn.h: event channels, the guest's interrupts. A port is a number in one domain; what it stands for (another
- * domain's port, a virtual IRQ, an IPI, a physical IRQ) is kept here, out of the guest's reach.
+ * evtchn.h: event channels, the guest's interrupts. A port is a number in one domain; what it
+ * stands for (another domain's port, a virtual IRQ, an IPI, a physical IRQ) is kept here, out of
+ * the guest's reach.
  *
  * Read next: evtchn/event_channel.c.
  */
@@ -48,7 +49,10 @@ struct evtchn {
 _Static_assert(sizeof(struct evtchn) == 12, "two buckets to a page");
 _Static_assert(XEN_LEGACY_MAX_VCPUS <= 128, "last_vcpu has seven bits");
 
-/* Ports come in buckets, allocated when first used. The 2-level ABI of x86_32 has 32 x 32 ports, FIFO 2^17. */
+/*
+ * Ports come in buckets, allocated when first used. The 2-level ABI of x86_32 has 32 x 32 ports,
+ * FIFO 2^17.
+ */
 #define EVTCHN_BUCKET 128
 #define EVTCHN_2L_PORTS 1024
 #define EVTCHN_FIFO_PORTS (1u << 17)
@@ -58,16 +62,19 @@ _Static_assert(XEN_LEGACY_MAX_VCPUS <= 128, "last_vcpu has seven bits");
 
 struct evtchn_fifo;
 struct evtchn_table {
-    struct evtchn **buckets;   /* array of EVTCHN_FIFO_PORTS / EVTCHN_BUCKET pointers */
-    unsigned valid_ports;      /* ports 0 to valid_ports - 1 have a struct evtchn */
-    unsigned max_port;         /* the highest port this domain may use */
-    unsigned first_free;       /* no port below is free */
-    unsigned next_close;       /* where closing all ports goes on */
-    evtchn_port_t *pirq_port;  /* NR_PIRQS ports, 0: not bound; NULL until the first */
-    struct evtchn_fifo *fifo;  /* NULL: the 2-level ABI */
+    struct evtchn **buckets;  /* array of EVTCHN_FIFO_PORTS / EVTCHN_BUCKET pointers */
+    unsigned valid_ports;     /* ports 0 to valid_ports - 1 have a struct evtchn */
+    unsigned max_port;        /* the highest port this domain may use */
+    unsigned first_free;      /* no port below is free */
+    unsigned next_close;      /* where closing all ports goes on */
+    evtchn_port_t *pirq_port; /* NR_PIRQS ports, 0: not bound; NULL until the first */
+    struct evtchn_fifo *fifo; /* NULL: the 2-level ABI */
 };
 
-/* evtchn/event_channel.c. Ports and domids from guests are checked inside. Errors: -Exxx of xen/errno.h. */
+/*
+ * evtchn/event_channel.c. Ports and domids from guests are checked inside. Errors: -Exxx of
+ * xen/errno.h.
+ */
 int evtchn_init(struct domain *d);
 int evtchn_close_all(struct domain *d); /* -ERESTART: call again */
 void evtchn_destroy(struct domain *d);  /* closes what is still open; frees the table */
@@ -77,12 +84,14 @@ int evtchn_close(struct domain *d, evtchn_port_t port);
 int evtchn_reset(struct domain *d);
 bool evtchn_port_valid(struct domain *d, evtchn_port_t port);
 bool evtchn_port_pending(struct domain *d, evtchn_port_t port);
-void send_guest_virq(struct vcpu *v, unsigned virq);          /* a per-vcpu VIRQ (timer, debug) */
-void send_global_virq(struct domain *d, unsigned virq);       /* a global VIRQ of one domain */
-void send_initial_domain_virq(unsigned virq);                 /* console, domain exception: to whom they are bound */
+void send_guest_virq(struct vcpu *v, unsigned virq);    /* a per-vcpu VIRQ (timer, debug) */
+void send_global_virq(struct domain *d, unsigned virq); /* a global VIRQ of one domain */
+/* console, domain exception: to whom they are bound */
+void send_initial_domain_virq(unsigned virq);
 void send_guest_pirq(struct domain *d, unsigned pirq);
 void vcpu_mark_events_pending(struct vcpu *v); /* sets evtchn_upcall_pending, wakes the vcpu */
-void evtchn_move_vcpu_info(struct vcpu *v);    /* after the vcpu_info moved: redeliver what may have been missed */
-void evtchn_dump(struct domain *d);            /* console key */
+/* after the vcpu_info moved: redeliver what may have been missed */
+void evtchn_move_vcpu_info(struct vcpu *v);
+void evtchn_dump(struct domain *d); /* console key */
 
 #endif

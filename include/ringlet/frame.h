@@ -4,12 +4,13 @@
  *
  * Direct paging lets a guest write its own page tables, so safety rests on two counts per frame:
  *
- *   count  how many references keep the frame from being freed: one for being allocated to its owner, one for
- *          every page-table entry, pin, CR3, descriptor table, grant or foreign map that uses it.
- *   type   what the frame is used *as* by those references that care: a page table of some level, a descriptor
- *          table, or ordinary writable memory. A frame has one type at a time, and changes it only when its type
- *          count is zero. So a frame that is a page table cannot also be mapped writable: a guest can never write
- *          an entry that was not checked.
+ *   count  how many references keep the frame from being freed: one for being allocated to its
+ *          owner, one for every page-table entry, pin, CR3, descriptor table, grant or foreign map
+ *          that uses it.
+ *   type   what the frame is used *as* by those references that care: a page table of some level, a
+ *          descriptor table, or ordinary writable memory. A frame has one type at a time, and
+ *          changes it only when its type count is zero. So a frame that is a page table cannot also
+ *          be mapped writable: a guest can never write an entry that was not checked.
  *
  * Read next: mm/types.c (the machine that moves frames between types).
  */
@@ -23,24 +24,28 @@ struct domain;
 
 /*
  * Invariants (ASSERTed in mm/types.c, recomputed from scratch by mm/audit.c):
- *  F1  count == 0 exactly when the frame is free, or in hand: allocated and not yet assigned, or stolen from its
- *      owner. Such a frame has no type count and no owner, and nobody can take a reference to it.
- *  F2  FC_ALLOCATED is set exactly while the owner holds its allocation reference, and then count >= 1.
+ *  F1  count == 0 exactly when the frame is free, or in hand: allocated and not yet assigned, or
+ *      stolen from its owner. Such a frame has no type count and no owner, and nobody can take a
+ *      reference to it.
+ *  F2  FC_ALLOCATED is set exactly while the owner holds its allocation reference, and then count
+ *      >= 1.
  *  F3  every type reference comes with a general reference: type count <= count.
- *  F4  FT_PINNED holds exactly one type reference; so pinned implies type count >= 1 and a page-table type.
- *  F5  FT_VALIDATED with a page-table type means: every entry was checked and holds the references it needs.
- *      It is set only while type count >= 1, except for writable, which needs no checking.
- *  F6  FT_PARTIAL: validation stopped after `nr_done` entries to let others run. The entries below nr_done hold
- *      their references, the others none. The frame itself keeps one general and one type reference, which whoever
- *      continues takes over.
- *      Neither FT_VALIDATED nor FT_PARTIAL with a type count: the table is being validated or undone right now. If that
- *      undoing was interrupted, a vcpu's `old_table` names the table and owns its last reference.
- *  F7  FT_TOP goes with FT_L2 alone: this L2 stands in slot 3 of exactly one L3 (type count 1 beyond a pin), and its
- *      entries from L2_FIRST_HYPERVISOR_SLOT up are the hypervisor's.
- *  F8  FT_LINKER and FT_LINKED never stand together, so undoing one table undoes at most one more through a linear map
- *      (a chain of them would exhaust the stack: XSA-240).
- * Words three and four (list links, owner, nr_done) change only under the owner's page_lock, or heap_lock when free;
- * words one and two change by atomic operations only.
+ *  F4  FT_PINNED holds exactly one type reference; so pinned implies type count >= 1 and a
+ *      page-table type.
+ *  F5  FT_VALIDATED with a page-table type means: every entry was checked and holds the references
+ *      it needs. It is set only while type count >= 1, except for writable, which needs no
+ *      checking.
+ *  F6  FT_PARTIAL: validation stopped after `nr_done` entries to let others run. The entries below
+ *      nr_done hold their references, the others none. The frame itself keeps one general and one
+ *      type reference, which whoever continues takes over. Neither FT_VALIDATED nor FT_PARTIAL with
+ *      a type count: the table is being validated or undone right now. If that undoing was
+ *      interrupted, a vcpu's `old_table` names the table and owns its last reference.
+ *  F7  FT_TOP goes with FT_L2 alone: this L2 stands in slot 3 of exactly one L3 (type count 1
+ *      beyond a pin), and its entries from L2_FIRST_HYPERVISOR_SLOT up are the hypervisor's.
+ *  F8  FT_LINKER and FT_LINKED never stand together, so undoing one table undoes at most one more
+ *      through a linear map (a chain of them would exhaust the stack: XSA-240).
+ * Words three and four (list links, owner, nr_done) change only under the owner's page_lock, or
+ * heap_lock when free; words one and two change by atomic operations only.
  */
 struct frame {
     union {
@@ -53,13 +58,16 @@ struct frame {
     uint32_t next : 22;  /* frame number of the next in the owner's list, or free list; 0 ends it */
     uint32_t owner : 10; /* slot of the owning domain (domain_slot); OWNER_NONE when free */
     uint32_t prev : 22;
-    uint32_t nr_done : 10; /* FT_PARTIAL and unfinished undoing: entries that hold references; free: order of the block */
+    /* FT_PARTIAL and unfinished undoing: entries that hold references; free: order of the block */
+    uint32_t nr_done : 10;
 } __aligned(8);
-_Static_assert(sizeof(struct frame) == 16, "the frame table's address range counts on 16 bytes a frame");
+_Static_assert(sizeof(struct frame) == 16,
+               "the frame table's address range counts on 16 bytes a frame");
 
 #define FC_ALLOCATED 0x80000000u /* the owner's own reference is held */
-#define FC_XEN 0x40000000u       /* from the hypervisor's heap: direct-mapped, never handed back by a guest */
-#define FC_FREE 0x20000000u      /* head of a free block of 1 << nr_done frames */
+/* from the hypervisor's heap: direct-mapped, never handed back by a guest */
+#define FC_XEN 0x40000000u
+#define FC_FREE 0x20000000u       /* head of a free block of 1 << nr_done frames */
 #define FC_UNSCRUBBED 0x10000000u /* with FC_FREE: not cleared since the machine started */
 #define FC_COUNT 0x03FFFFFFu
 
@@ -68,14 +76,16 @@ _Static_assert(sizeof(struct frame) == 16, "the frame table's address range coun
 #define FT_L1 0x20000000u
 #define FT_L2 0x40000000u
 #define FT_L3 0x60000000u
-#define FT_SEG 0xA0000000u      /* GDT or LDT */
+#define FT_SEG 0xA0000000u /* GDT or LDT */
 #define FT_WRITABLE 0xE0000000u
 #define FT_PINNED 0x10000000u
 #define FT_VALIDATED 0x08000000u
 #define FT_PARTIAL 0x04000000u
 #define FT_TOP 0x02000000u
-#define FT_LINKER 0x01000000u /* this L2 has had an entry naming another L2 (a linear map) since it was validated */
-#define FT_LINKED 0x00800000u /* this L2 has been named by another L2's entry since it was validated */
+/* this L2 has had an entry naming another L2 (a linear map) since it was validated */
+#define FT_LINKER 0x01000000u
+/* this L2 has been named by another L2's entry since it was validated */
+#define FT_LINKED 0x00800000u
 #define FT_COUNT 0x007FFFFFu
 /* What two references must agree on. */
 #define FT_TYPE_AND_TOP (FT_TYPE | FT_TOP)
@@ -84,7 +94,10 @@ _Static_assert(sizeof(struct frame) == 16, "the frame table's address range coun
 #define OWNER_XEN (0x7FF2u & 1023u) /* DOMID_XEN's slot */
 #define OWNER_IO (0x7FF1u & 1023u)  /* DOMID_IO's slot */
 
-/* The frame table and its size: frames from 0 to max_frame - 1 have an entry. Boot constants. mm/alloc.c */
+/*
+ * The frame table and its size: frames from 0 to max_frame - 1 have an entry. Boot constants.
+ * mm/alloc.c
+ */
 extern uint32_t max_frame;
 #ifdef RINGLET_HOST
 extern struct frame *frame_table;
@@ -110,18 +123,21 @@ static inline uint32_t frame_type(const struct frame *f)
     return f->type_info & FT_TYPE;
 }
 
-/* m2p[mfn] is the pfn the owner gave the frame, INVALID_M2P where none. Guests read it through the alias. */
+/*
+ * m2p[mfn] is the pfn the owner gave the frame, INVALID_M2P where none. Guests read it through the
+ * alias.
+ */
 #define INVALID_M2P 0xFFFFFFFFu
 
 /*
  * mm/alloc.c: frames for domains and for the hypervisor, all handed out zeroed.
- * Units: order n is 2^n frames. `bits` limits machine addresses to 2^bits bytes (0: no limit). Where a frame number
- * is returned, INVALID_MFN means that there was none.
+ * Units: order n is 2^n frames. `bits` limits machine addresses to 2^bits bytes (0: no limit).
+ * Where a frame number is returned, INVALID_MFN means that there was none.
  */
 #define MAX_ORDER 10
-void frames_init(void);                           /* all frames are the hypervisor's (OWNER_XEN) */
-void frames_init_io(mfn_t start, mfn_t end);      /* these are no memory (OWNER_IO) */
-void frames_init_add(mfn_t start, mfn_t end);     /* these are free memory */
+void frames_init(void);                       /* all frames are the hypervisor's (OWNER_XEN) */
+void frames_init_io(mfn_t start, mfn_t end);  /* these are no memory (OWNER_IO) */
+void frames_init_add(mfn_t start, mfn_t end); /* these are free memory */
 mfn_t alloc_frames(unsigned order, unsigned bits);
 void free_frames(mfn_t mfn, unsigned order);
 uint32_t free_frame_count(void);

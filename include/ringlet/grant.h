@@ -2,23 +2,25 @@
 /*
  * grant.h: grant tables, by which one domain lets another map or copy some of its frames.
  *
- * The granting domain writes entries into frames it shares with the hypervisor (`shared`); the hypervisor marks there
- * what is in use, and keeps what it may rely on in `active`, out of the guest's reach. The mapping domain's side is a
- * handle: the index of a maptrack entry.
+ * The granting domain writes entries into frames it shares with the hypervisor (`shared`); the
+ * hypervisor marks there what is in use, and keeps what it may rely on in `active`, out of the
+ * guest's reach. The mapping domain's side is a handle: the index of a maptrack entry.
  *
  *   mapper's maptrack entry ---> granter's active entry ---> frame
  *   mapper's page-table entry ----------------------------> frame
  *
  * Invariants (recomputed by mm/audit.c):
- *  G1  An active entry with readers + writers > 0 ("pinned") holds one general reference to its frame; with writers > 0,
- *      one FT_WRITABLE reference besides. So a granted frame in use is neither freed nor made a page table.
- *  G2  A maptrack entry in use holds a reference to the granting domain, and one reader or writer of the active entry for
- *      each of GNTMAP_host_map and GNTMAP_device_map in its flags.
- *  G3  A page-table entry made by a grant map holds its own references, as every entry does, and they go when the entry
- *      goes, by whatever way. Grant maps are the only way to map another domain's frame without privilege, an
- *      existing one cannot be copied or made writable, and unmapping takes away exactly one entry as writable as the
- *      handle. So there are never more entries than handles: when the last reader (writer) is gone, and with it the bit
- *      the granter sees, no entry (no writable entry) is left, nor a translation in a TLB.
+ *  G1  An active entry with readers + writers > 0 ("pinned") holds one general reference to its
+ *      frame; with writers > 0, one FT_WRITABLE reference besides. So a granted frame in use is
+ *      neither freed nor made a page table.
+ *  G2  A maptrack entry in use holds a reference to the granting domain, and one reader or writer
+ *      of the active entry for each of GNTMAP_host_map and GNTMAP_device_map in its flags.
+ *  G3  A page-table entry made by a grant map holds its own references, as every entry does, and
+ *      they go when the entry goes, by whatever way. Grant maps are the only way to map another
+ *      domain's frame without privilege, an existing one cannot be copied or made writable, and
+ *      unmapping takes away exactly one entry as writable as the handle. So there are never more
+ *      entries than handles: when the last reader (writer) is gone, and with it the bit the granter
+ *      sees, no entry (no writable entry) is left, nor a translation in a TLB.
  *
  * Read next: mm/grant_table.c.
  */
@@ -37,7 +39,7 @@ struct domain;
 #define GRANT_V1_PER_FRAME (PAGE_SIZE / sizeof(struct grant_entry_v1))
 #define GRANT_V2_PER_FRAME (PAGE_SIZE / sizeof(union grant_entry_v2))
 #define GRANT_STATUS_PER_FRAME (PAGE_SIZE / sizeof(grant_status_t))
-_Static_assert(GRANT_STATUS_FRAMES * GRANT_STATUS_PER_FRAME >= GRANT_MAX_FRAMES * GRANT_V2_PER_FRAME,
+_Static_assert(GRANT_STATUS_FRAMES *GRANT_STATUS_PER_FRAME >= GRANT_MAX_FRAMES * GRANT_V2_PER_FRAME,
                "a status word for each version 2 entry");
 
 /* One entry that is pinned: what it said when it was pinned first. `lock` of the granter. */
@@ -45,7 +47,7 @@ struct grant_active {
     mfn_t mfn;        /* INVALID_MFN for a transitive grant */
     uint16_t readers; /* pins that only read */
     uint16_t writers;
-    domid_t domid;         /* who pins it */
+    domid_t domid;          /* who pins it */
     uint16_t start, length; /* bytes of the frame it covers; less than a page: copy only */
     uint16_t unused;
 };
@@ -64,8 +66,8 @@ struct grant_maptrack {
 /* lock guards every field. No two domains' locks are held at once. */
 struct grant_table {
     spinlock_t lock;
-    unsigned version;    /* 1 or 2 */
-    unsigned nr_frames;  /* frames of `shared` in use */
+    unsigned version;   /* 1 or 2 */
+    unsigned nr_frames; /* frames of `shared` in use */
     unsigned max_frames;
     bool closed; /* the domain is dying: no shared frames any more, nothing can be pinned */
     void *shared[GRANT_MAX_FRAMES];                /* heap pages shared with the domain */
@@ -82,8 +84,9 @@ struct grant_table {
 int grant_table_init(struct domain *d);
 /* Numbers beyond the GRANT_MAX_* are cut down to them. -EBUSY when more is in use already. */
 int grant_table_set_limits(struct domain *d, unsigned max_frames, unsigned max_maptrack_frames);
-void grant_table_close(struct domain *d);   /* a dying domain: give up the frames shared with it */
-void grant_table_destroy(struct domain *d); /* the last reference to the domain is gone: free what is left */
+void grant_table_close(struct domain *d); /* a dying domain: give up the frames shared with it */
+/* the last reference to the domain is gone: free what is left */
+void grant_table_destroy(struct domain *d);
 void grant_table_dump(struct domain *d);
 
 /*
@@ -111,14 +114,15 @@ uint16_t *grant_entry_header(const struct grant_table *gt, grant_ref_t ref);
 long grant_setup_op(unsigned op, void *guest_op);
 
 /*
- * The operations that work through a list: elements [0, count) until others want the processor. Return how many
- * were done, or -EFAULT.
+ * The operations that work through a list: elements [0, count) until others want the processor.
+ * Return how many were done, or -EFAULT.
  */
 /* mm/grant_map.c */
 long grant_map(void *guest_ops, uint32_t count);
 long grant_unmap(void *guest_ops, uint32_t count);
 long grant_unmap_and_replace(void *guest_ops, uint32_t count);
-int grant_table_release_mappings(struct domain *d); /* drop what a dying domain has mapped; 0 or -ERESTART */
+/* drop what a dying domain has mapped; 0 or -ERESTART */
+int grant_table_release_mappings(struct domain *d);
 
 /* mm/grant_copy.c */
 long grant_copy(void *guest_ops, uint32_t count);

@@ -2,10 +2,11 @@
 /*
  * guest_access.h: the only way to touch a guest's memory by its own address.
  *
- * The hypervisor runs on the guest's page tables, so a guest pointer can be used as it is, once it is known to lie
- * below HYPERVISOR_START. It may still be unmapped or read-only: the access faults, the exception table (traps/extable.c)
- * leads to a fixup, and the function tells how much was not copied. CR0.WP makes ring 0 respect read-only pages,
- * so a guest cannot have its own page tables written through a pointer.
+ * The hypervisor runs on the guest's page tables, so a guest pointer can be used as it is, once it
+ * is known to lie below HYPERVISOR_START. It may still be unmapped or read-only: the access faults,
+ * the exception table (traps/extable.c) leads to a fixup, and the function tells how much was not
+ * copied. CR0.WP makes ring 0 respect read-only pages, so a guest cannot have its own page tables
+ * written through a pointer.
  */
 #ifndef RINGLET_GUEST_ACCESS_H
 #define RINGLET_GUEST_ACCESS_H
@@ -58,17 +59,17 @@ static inline bool get_guest_u32(uint32_t *out, const void *guest)
 }
 
 /*
- * Single words, for the hottest loops: plain loads and stores, each with its entry in the exception table. The range was
- * checked. On a fault *bad is set, and a load gives 0.
+ * Single words, for the hottest loops: plain loads and stores, each with its entry in the exception
+ * table. The range was checked. On a fault *bad is set, and a load gives 0.
  */
 #ifdef __i386__
-#define GUEST_WORD_FIXUP(what)                                                                    \
-    "2:\n\t"                                                                                      \
-    ".pushsection .text.fixup, \"ax\"\n"                                                         \
-    "3: movl $1, %1\n\t" what "jmp 2b\n\t"                                                      \
-    ".popsection\n\t"                                                                            \
-    ".pushsection .extable, \"a\"\n\t"                                                          \
-    ".long 1b, 3b\n\t"                                                                           \
+#define GUEST_WORD_FIXUP(what)             \
+    "2:\n\t"                               \
+    ".pushsection .text.fixup, \"ax\"\n"   \
+    "3: movl $1, %1\n\t" what "jmp 2b\n\t" \
+    ".popsection\n\t"                      \
+    ".pushsection .extable, \"a\"\n\t"     \
+    ".long 1b, 3b\n\t"                     \
     ".popsection"
 
 static inline uint32_t load_guest_word(const uint32_t *guest, uint32_t *bad)
@@ -105,7 +106,8 @@ static inline void store_guest_word(uint32_t *guest, uint32_t w, uint32_t *bad)
 #endif
 
 /* `n` words, a constant; false on a fault. */
-static inline __attribute__((always_inline)) bool get_guest_words(void *dst, const void *guest, unsigned n)
+static inline __attribute__((always_inline)) bool get_guest_words(void *dst, const void *guest,
+                                                                  unsigned n)
 {
     const uint32_t *from = guest;
     uint32_t *to = dst, bad = 0;
@@ -116,7 +118,8 @@ static inline __attribute__((always_inline)) bool get_guest_words(void *dst, con
     return !bad;
 }
 
-static inline __attribute__((always_inline)) bool put_guest_words(void *guest, const void *src, unsigned n)
+static inline __attribute__((always_inline)) bool put_guest_words(void *guest, const void *src,
+                                                                  unsigned n)
 {
     const uint32_t *from = src;
     uint32_t *to = guest, bad = 0;
@@ -134,11 +137,13 @@ static inline bool get_guest_words4(void *dst, const void *guest)
 }
 
 /* One element of a guest array: `array` is a guest pointer to elements of the type of *dst. */
-#define copy_element_from_guest(dst, array, index) \
+#define copy_element_from_guest(dst, array, index)                        \
     (guest_range_ok((array), 0) && (index) < 0x40000000u / sizeof(*(dst)) \
-         ? copy_from_guest((dst), (array) + (index), sizeof(*(dst))) : sizeof(*(dst)))
-#define copy_element_to_guest(array, index, src) \
+         ? copy_from_guest((dst), (array) + (index), sizeof(*(dst)))      \
+         : sizeof(*(dst)))
+#define copy_element_to_guest(array, index, src)                          \
     (guest_range_ok((array), 0) && (index) < 0x40000000u / sizeof(*(src)) \
-         ? copy_to_guest((array) + (index), (src), sizeof(*(src))) : sizeof(*(src)))
+         ? copy_to_guest((array) + (index), (src), sizeof(*(src)))        \
+         : sizeof(*(src)))
 
 #endif

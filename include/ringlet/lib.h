@@ -2,8 +2,9 @@
 /*
  * lib.h: strings, messages and assertions.
  *
- * ASSERT states an invariant of the hypervisor; it stays on in debug builds (the default). BUG_ON stays always.
- * Neither may depend on anything a guest controls: a guest's bad number gets an error code or domain_crash().
+ * ASSERT states an invariant of the hypervisor; it stays on in debug builds (the default). BUG_ON
+ * stays always. Neither may depend on anything a guest controls: a guest's bad number gets an error
+ * code or domain_crash().
  */
 #ifndef RINGLET_LIB_H
 #define RINGLET_LIB_H
@@ -43,10 +44,10 @@ struct cpu_user_regs;
 void show_registers(const struct cpu_user_regs *regs);
 noreturn void fatal_trap(const struct cpu_user_regs *regs, const char *what);
 
-#define BUG_ON(x)                            \
-    do {                                     \
-        if (unlikely(x))                     \
-            bug(__FILE__, __LINE__, #x);     \
+#define BUG_ON(x)                        \
+    do {                                 \
+        if (unlikely(x))                 \
+            bug(__FILE__, __LINE__, #x); \
     } while (0)
 
 #ifdef NDEBUG

@@ -11,9 +11,9 @@
 #include <ringlet/frame.h>
 
 /*
- * mm/entries.c: one entry at a time. `e` is the new value as the guest wrote it, `pt_owner` the domain whose table it
- * is, `frame_owner` the domain whose frame it may map (differs for foreign maps). 0 or -Exxx; on an error
- * nothing has changed.
+ * mm/entries.c: one entry at a time. `e` is the new value as the guest wrote it, `pt_owner` the
+ * domain whose table it is, `frame_owner` the domain whose frame it may map (differs for foreign
+ * maps). 0 or -Exxx; on an error nothing has changed.
  */
 int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *frame_owner);
 void put_l1_entry(pte_t e, struct domain *pt_owner);
@@ -21,20 +21,22 @@ int get_l2_entry(pte_t e, struct frame *table);
 void put_l2_entry(pte_t e, struct frame *table);
 int get_l3_entry(pte_t e, struct frame *table, unsigned slot);
 int put_l3_entry(pte_t e, bool preemptible);
-int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *frame_owner, bool preserve_ad);
+int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *frame_owner,
+                 bool preserve_ad);
 int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, bool preserve_ad);
 int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v);
 
 /*
- * Both references of a writable mapping in one compare-and-swap: the usual case, a frame of d's that is writable already
- * or was last. False: take the long way.
+ * Both references of a writable mapping in one compare-and-swap: the usual case, a frame of d's
+ * that is writable already or was last. False: take the long way.
  */
 static inline bool get_writable_fast(struct frame *f, const struct domain *d)
 {
     uint64_t x = f->refs;
     uint32_t type = x >> 32;
 
-    if ((type & (FT_TYPE | FT_VALIDATED)) != (FT_WRITABLE | FT_VALIDATED) || (type & FT_COUNT) == FT_COUNT)
+    if ((type & (FT_TYPE | FT_VALIDATED)) != (FT_WRITABLE | FT_VALIDATED) ||
+        (type & FT_COUNT) == FT_COUNT)
         return false;
     if (f->owner != d->slot || !(x & FC_COUNT) || (x & FC_COUNT) == FC_COUNT)
         return false;
@@ -57,7 +59,10 @@ int report_done(uint32_t *guest_done, uint32_t done, bool continued);
 /* mm/va_mapping.c */
 int vcpu_bitmap_to_cpus(const struct domain *d, const void *bitmap, uint32_t *cpus_out);
 
-/* mm/walk.c: the L1 entry that maps `va` on the running page tables. NULL when there is none; unmap_frame() the result. */
+/*
+ * mm/walk.c: the L1 entry that maps `va` on the running page tables. NULL when there is none;
+ * unmap_frame() the result.
+ */
 pte_t *map_guest_l1(const struct vcpu *v, uint32_t va, mfn_t *l1_mfn);
 pte_t guest_l1_entry(const struct vcpu *v, uint32_t va); /* 0 when not mapped */
 
@@ -78,8 +83,8 @@ void invalidate_ldt(struct vcpu *v);
 void load_guest_ldt(struct vcpu *v);
 
 /*
- * mm/reservation.c, exchange.c, memory_map.c: the operations behind memory_op. `guest_arg` is the guest's pointer to
- * the structure of the public memory.h; results are what the hypercall returns.
+ * mm/reservation.c, exchange.c, memory_map.c: the operations behind memory_op. `guest_arg` is the
+ * guest's pointer to the structure of the public memory.h; results are what the hypercall returns.
  */
 long memory_reservation_op(unsigned op, uint32_t start, void *guest_arg);
 long memory_exchange(void *guest_arg);

@@ -2,12 +2,13 @@
 /*
  * page.h: PAE page-table entries and the ways to reach a frame.
  *
- * PAE (SDM vol. 3, 4.4) has three levels: L3 (the page-directory-pointer table: 4 entries of 1 GiB), L2 (page
- * directories: 512 entries of 2 MiB) and L1 (page tables: 512 entries of 4 KiB). All entries are 64 bits wide:
- * the frame number from bit 12 up, flags below, no-execute in bit 63.
+ * PAE (SDM vol. 3, 4.4) has three levels: L3 (the page-directory-pointer table: 4 entries of 1
+ * GiB), L2 (page directories: 512 entries of 2 MiB) and L1 (page tables: 512 entries of 4 KiB). All
+ * entries are 64 bits wide: the frame number from bit 12 up, flags below, no-execute in bit 63.
  *
- * The processor may set Accessed and Dirty bits in a live entry at any moment, and reads an entry while we write
- * it: a live entry is changed with one 8-byte write (cmpxchg8b), or not-present half first.
+ * The processor may set Accessed and Dirty bits in a live entry at any moment, and reads an entry
+ * while we write it: a live entry is changed with one 8-byte write (cmpxchg8b), or not-present half
+ * first.
  */
 #ifndef RINGLET_PAGE_H
 #define RINGLET_PAGE_H
@@ -17,23 +18,26 @@
 
 typedef uint64_t pte_t;
 
-#define PTE_P 0x001ull    /* present */
-#define PTE_RW 0x002ull   /* writable */
-#define PTE_US 0x004ull   /* ring 3 may */
-#define PTE_PWT 0x008ull  /* write-through */
-#define PTE_PCD 0x010ull  /* cache disabled */
-#define PTE_A 0x020ull    /* accessed */
-#define PTE_D 0x040ull    /* dirty */
-#define PTE_PSE 0x080ull  /* L2: 2 MiB page */
-#define PTE_PAT 0x080ull  /* L1: page attribute table */
-#define PTE_G 0x100ull    /* global: survives a CR3 load */
+#define PTE_P 0x001ull     /* present */
+#define PTE_RW 0x002ull    /* writable */
+#define PTE_US 0x004ull    /* ring 3 may */
+#define PTE_PWT 0x008ull   /* write-through */
+#define PTE_PCD 0x010ull   /* cache disabled */
+#define PTE_A 0x020ull     /* accessed */
+#define PTE_D 0x040ull     /* dirty */
+#define PTE_PSE 0x080ull   /* L2: 2 MiB page */
+#define PTE_PAT 0x080ull   /* L1: page attribute table */
+#define PTE_G 0x100ull     /* global: survives a CR3 load */
 #define PTE_AVAIL 0xE00ull /* three bits the processor ignores */
 #define PTE_NX (1ull << 63)
 
 /* Bits 12 to 51 hold the frame; what the processor does not implement must be zero. */
 #define PTE_ADDR 0x000FFFFFFFFFF000ull
 
-/* Supervisor data of the hypervisor itself; code leaves out NX. `nx_bit` and `global_bit` are what the processor has. */
+/*
+ * Supervisor data of the hypervisor itself; code leaves out NX. `nx_bit` and `global_bit` are what
+ * the processor has.
+ */
 #define PTE_HYPERVISOR (PTE_P | PTE_RW | PTE_A | PTE_D)
 
 #define L1_ENTRIES 512
@@ -58,7 +62,10 @@ static inline unsigned l3_index(uint32_t va)
     return va >> 30;
 }
 
-/* Frames have at most 22 bits here, yet a guest may write any 40: compare in 64 bits before narrowing. */
+/*
+ * Frames have at most 22 bits here, yet a guest may write any 40: compare in 64 bits before
+ * narrowing.
+ */
 static inline uint64_t pte_frame64(pte_t e)
 {
     return (e & PTE_ADDR) >> PAGE_SHIFT;
@@ -140,8 +147,8 @@ void clear_frame(mfn_t mfn);
 void copy_frame(mfn_t dst, mfn_t src);
 
 /*
- * The TLB clock: every flush on any CPU advances it and is stamped with it, so "has this CPU flushed since X was
- * unmapped" is one comparison (see `tlb_stale` in domain.h). arch/i386/tlb.c
+ * The TLB clock: every flush on any CPU advances it and is stamped with it, so "has this CPU
+ * flushed since X was unmapped" is one comparison (see `tlb_stale` in domain.h). arch/i386/tlb.c
  */
 struct domain;
 extern uint32_t tlb_clock;

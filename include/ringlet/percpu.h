@@ -2,10 +2,11 @@
 /*
  * percpu.h: what belongs to one processor, and how code finds its own.
  *
- * Each CPU has one stack of STACK_SIZE bytes, aligned to its size. Its last bytes are a struct cpu_info: the frame
- * in which the guest's registers are saved on every entry from a guest (the TSS's esp0 points into it), and pointers to
- * the vcpu that runs and to this CPU's state. So `esp & ~(STACK_SIZE - 1)` reaches all three without a segment
- * register. Hypervisor code never sleeps: a vcpu that stops leaves its registers in struct vcpu and the stack is reset.
+ * Each CPU has one stack of STACK_SIZE bytes, aligned to its size. Its last bytes are a struct
+ * cpu_info: the frame in which the guest's registers are saved on every entry from a guest (the
+ * TSS's esp0 points into it), and pointers to the vcpu that runs and to this CPU's state. So `esp &
+ * ~(STACK_SIZE - 1)` reaches all three without a segment register. Hypervisor code never sleeps: a
+ * vcpu that stops leaves its registers in struct vcpu and the stack is reset.
  */
 #ifndef RINGLET_PERCPU_H
 #define RINGLET_PERCPU_H
@@ -18,19 +19,26 @@
 struct vcpu;
 struct timer;
 
-/* Top of the stack. The processor pushes ss, esp, eflags, cs, eip below guest_regs.es on entry from ring 1 or 3. */
+/*
+ * Top of the stack. The processor pushes ss, esp, eflags, cs, eip below guest_regs.es on entry from
+ * ring 1 or 3.
+ */
 struct cpu_info {
     struct cpu_user_regs guest_regs;
     struct vcpu *vcpu; /* the one that runs: `current` */
     struct cpu *cpu;
 };
 
-/* Work to be done before the next return to a guest. One bit each in cpu.softirq_pending. xen/softirq.c */
+/*
+ * Work to be done before the next return to a guest. One bit each in cpu.softirq_pending.
+ * xen/softirq.c
+ */
 enum softirq { SOFTIRQ_TIMER, SOFTIRQ_SCHEDULE, SOFTIRQ_CONSOLE, SOFTIRQ_NMI, NR_SOFTIRQS };
 
 struct cpu {
     unsigned id;
-    uint32_t softirq_pending; /* bits of enum softirq; set atomically by any CPU, cleared by this one */
+    /* bits of enum softirq; set atomically by any CPU, cleared by this one */
+    uint32_t softirq_pending;
     struct vcpu *idle;
     struct vcpu *fpu_owner; /* whose FPU state is in the registers; NULL: nobody's */
 
@@ -40,10 +48,16 @@ struct cpu {
     pte_t *window; /* the L1 entries of this CPU's window */
 
     uint32_t tlb_flushed; /* the TLB clock at this CPU's last full flush */
-    /* The four L3 entries this CPU runs on: our copy, because the processor reserves bits that guests may set. */
+    /*
+     * The four L3 entries this CPU runs on: our copy, because the processor reserves bits that
+     * guests may set.
+     */
     pte_t l3[L3_ENTRIES] __aligned(32);
 
-    /* hypercall/multicall.c: the entry being carried out, NULL outside; and whether it asked to be continued. */
+    /*
+     * hypercall/multicall.c: the entry being carried out, NULL outside; and whether it asked to be
+     * continued.
+     */
     struct multicall_entry *multicall;
     bool multicall_continued;
     uint32_t iret_eax; /* what the last `iret` hypercall leaves in eax */
@@ -52,11 +66,13 @@ struct cpu {
     struct gate *idt;
     struct tss tss;
 
-    spinlock_t runq_lock; /* the next five, and run states of the vcpus assigned to this CPU; xen/sched.c */
+    /* the next five, and run states of the vcpus assigned to this CPU; xen/sched.c */
+    spinlock_t runq_lock;
     struct vcpu *runq_head;
     struct vcpu *runq_tail;
-    struct vcpu *runs;         /* the vcpu this CPU runs, or switches to */
-    uint64_t vtime;            /* no vcpu that runs or waits here is behind this by more than its credit */
+    struct vcpu *runs; /* the vcpu this CPU runs, or switches to */
+    /* no vcpu that runs or waits here is behind this by more than its credit */
+    uint64_t vtime;
     uint64_t charged_at;       /* system time up to which `runs` has been charged */
     uint64_t slice_end;        /* when `runs` gives way to a vcpu that waits */
     struct timer *slice_timer; /* active while one waits; its own CPU only */
@@ -65,8 +81,8 @@ struct cpu {
     struct timer *timers;    /* heap by expiry: the one that expires first */
     uint64_t timer_deadline; /* what the timer device is set to; ~0: nothing. Its own CPU only */
 
-    uint32_t locks_held;           /* one bit a lock_rank; debug builds */
-    uint8_t lock_depth[RANK_MAX];  /* locks held of that rank */
+    uint32_t locks_held;          /* one bit a lock_rank; debug builds */
+    uint8_t lock_depth[RANK_MAX]; /* locks held of that rank */
     uint32_t apic_id;
     uint64_t idle_ns;
     bool online;
@@ -81,7 +97,8 @@ static inline struct cpu_info *get_cpu_info(void)
 {
     uintptr_t sp;
     __asm__("movl %%esp, %0" : "=r"(sp));
-    return (struct cpu_info *)((sp & ~(uintptr_t)(STACK_SIZE - 1)) + STACK_SIZE - sizeof(struct cpu_info));
+    return (struct cpu_info *)((sp & ~(uintptr_t)(STACK_SIZE - 1)) + STACK_SIZE -
+                               sizeof(struct cpu_info));
 }
 
 #ifdef RINGLET_HOST
@@ -105,7 +122,10 @@ static inline void raise_softirq(enum softirq nr)
     raise_softirq_on(this_cpu, nr);
 }
 
-/* Has something come up that a long operation should give way to? Long loops ask this and continue later. */
+/*
+ * Has something come up that a long operation should give way to? Long loops ask this and continue
+ * later.
+ */
 bool preempt_needed(void); /* xen/softirq.c */
 asmlinkage void do_softirq(void);
 void softirq_register(enum softirq nr, void (*handler)(void));

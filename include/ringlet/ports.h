@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ports.h: what the files of evtchn/ share: finding a port's struct evtchn, and the two ABIs by which a guest learns that a
- * port is pending.
+ * ports.h: what the files of evtchn/ share: finding a port's struct evtchn, and the two ABIs by
+ * which a guest learns that a port is pending.
  *
  *   two_level.c  bitmaps in shared_info: 1024 ports, a bit each; the ABI every guest starts with.
- *   fifo.c       an event word a port, linked into queues by priority, in pages the guest gives: 2^17 ports.
+ *   fifo.c       an event word a port, linked into queues by priority, in pages the guest gives:
+ *                2^17 ports.
  *
  * Read next: evtchn/event_channel.c.
  */

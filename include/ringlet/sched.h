@@ -21,7 +21,8 @@ void vcpu_yield(void);
 void vcpu_runstate_change(struct vcpu *v, int state, uint64_t now);
 void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);
 bool vcpu_runnable(const struct vcpu *v);
-void vcpu_switched_in(struct vcpu *v); /* context_switch() calls this once v's address space is loaded */
+/* context_switch() calls this once v's address space is loaded */
+void vcpu_switched_in(struct vcpu *v);
 void vcpu_copy_runstate(struct vcpu *v); /* to the registered area; v's address space is loaded */
 void sched_dump(void);
 
@@ -35,6 +36,7 @@ static inline bool vcpu_event_deliverable(const struct vcpu *v)
 }
 
 /* xen/sched_op.c */
-void vcpu_poll_wake(struct domain *d, evtchn_port_t port); /* a port became pending: end polls for it */
+/* a port became pending: end polls for it */
+void vcpu_poll_wake(struct domain *d, evtchn_port_t port);
 
 #endif

@@ -2,9 +2,10 @@
 /*
  * spinlock.h: mutual exclusion between CPUs, and the one order in which locks may be taken.
  *
- * Hypervisor code runs with interrupts off from entry to exit, so a lock also keeps its holder from being
- * interrupted. A lock lists the fields it guards where it is declared. A CPU may take a lock only of a rank above
- * every rank it holds; debug builds check it. The ranks, in the order of taking:
+ * Hypervisor code runs with interrupts off from entry to exit, so a lock also keeps its holder from
+ * being interrupted. A lock lists the fields it guards where it is declared. A CPU may take a lock
+ * only of a rank above every rank it holds; debug builds check it. The ranks, in the order of
+ * taking:
  */
 #ifndef RINGLET_SPINLOCK_H
 #define RINGLET_SPINLOCK_H
@@ -34,8 +35,8 @@ typedef struct spinlock {
 } spinlock_t;
 
 #define SPINLOCK_INIT(r) \
-    {                     \
-        .rank = (r)       \
+    {                    \
+        .rank = (r)      \
     }
 
 static inline void spin_lock_init(spinlock_t *l, enum lock_rank rank)

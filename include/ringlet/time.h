@@ -2,9 +2,9 @@
 /*
  * time.h: system time in nanoseconds since boot, and timers.
  *
- * System time is the TSC scaled by a factor measured at boot (or read from the platform); guests compute the same
- * number from vcpu_time_info (xen/xen.h). A timer calls its function once, at or after `expires`, on the CPU it was set
- * on, from the timer softirq with no lock held.
+ * System time is the TSC scaled by a factor measured at boot (or read from the platform); guests
+ * compute the same number from vcpu_time_info (xen/xen.h). A timer calls its function once, at or
+ * after `expires`, on the CPU it was set on, from the timer softirq with no lock held.
  */
 #ifndef RINGLET_TIME_H
 #define RINGLET_TIME_H
@@ -29,9 +29,10 @@ struct timer {
 };
 
 /*
- * xen/timer.c. Setting a timer cannot fail, moves it when it was active, and puts it on the calling CPU; a time that is
- * past makes it fire before the next return to a guest (a timer's own function must not ask for that). Two CPUs must not
- * set or stop one timer at once: the owner of the timer sees to that.
+ * xen/timer.c. Setting a timer cannot fail, moves it when it was active, and puts it on the calling
+ * CPU; a time that is past makes it fire before the next return to a guest (a timer's own function
+ * must not ask for that). Two CPUs must not set or stop one timer at once: the owner of the timer
+ * sees to that.
  */
 void timers_init_cpu(struct cpu *c);
 void timer_init(struct timer *t, void (*fn)(void *), void *arg);
@@ -42,7 +43,9 @@ static inline bool timer_active(const struct timer *t)
     return t->active;
 }
 
-/* xen/time.c. time_init() measures the TSC and reads the CMOS clock; everything else needs it done. */
+/*
+ * xen/time.c. time_init() measures the TSC and reads the CMOS clock; everything else needs it done.
+ */
 uint64_t now_ns(void);
 uint64_t tsc_to_ns(uint64_t tsc);
 uint64_t tsc_khz(void);
@@ -53,8 +56,8 @@ void set_wallclock(uint64_t secs, uint32_t nsecs, uint64_t system_time);
 uint64_t wallclock_ns(void);
 
 /*
- * arch/i386/timerdev.c: the one-shot interrupt source of this CPU. timerdev_init() also sets up the PIC and the local
- * APIC; it needs time_init() done.
+ * arch/i386/timerdev.c: the one-shot interrupt source of this CPU. timerdev_init() also sets up the
+ * PIC and the local APIC; it needs time_init() done.
  */
 void timerdev_init(void);
 void timerdev_init_cpu(void);

@@ -2,9 +2,10 @@
 /*
  * traps.h: exceptions, and their way into a guest.
  *
- * The processor always enters ring 0 first (but for `int $0x80`, see set_int80_gate). What is the guest's own affair is
- * "bounced": the frame the processor would have pushed is written on the guest's ring-1 stack, and the saved registers
- * are changed so that our IRET lands in the guest's handler.
+ * The processor always enters ring 0 first (but for `int $0x80`, see set_int80_gate). What is the
+ * guest's own affair is "bounced": the frame the processor would have pushed is written on the
+ * guest's ring-1 stack, and the saved registers are changed so that our IRET lands in the guest's
+ * handler.
  */
 #ifndef RINGLET_TRAPS_H
 #define RINGLET_TRAPS_H
@@ -27,13 +28,14 @@ static inline bool regs_from_guest(const struct cpu_user_regs *regs)
 }
 
 /*
- * traps/bounce.c. These act on the running vcpu's guest_regs(). Where the guest has no handler, or its stack cannot
- * take the frame, the domain is ended with the reason printed.
+ * traps/bounce.c. These act on the running vcpu's guest_regs(). Where the guest has no handler, or
+ * its stack cannot take the frame, the domain is ended with the reason printed.
  */
 #define NO_ERROR_CODE (-1)
 void inject_exception(unsigned vector, int error_code);
 void inject_page_fault(uint32_t address, unsigned error_code);
-void inject_software_interrupt(unsigned vector); /* int n whose DPL was checked; eip already advanced */
+/* int n whose DPL was checked; eip already advanced */
+void inject_software_interrupt(unsigned vector);
 void bounce_nmi(void);
 asmlinkage void deliver_pending_events(void);
 asmlinkage void deliver_failsafe(uint32_t ds, uint32_t es, uint32_t fs, uint32_t gs);
@@ -50,15 +52,20 @@ uint32_t search_exception_table(uint32_t eip);
 void extable_sort(void);
 
 /*
- * traps/emulate.c: privileged instructions. Called for #GP with error code 0 from ring 1 or 3 (emulate_privileged) and
- * for #UD (emulate_forced_cpuid). `regs` are the running vcpu's. Returns true when the instruction was carried out
- * and eip advanced, or when another exception was injected instead; false: the caller injects the original one.
+ * traps/emulate.c: privileged instructions. Called for #GP with error code 0 from ring 1 or 3
+ * (emulate_privileged) and for #UD (emulate_forced_cpuid). `regs` are the running vcpu's. Returns
+ * true when the instruction was carried out and eip advanced, or when another exception was
+ * injected instead; false: the caller injects the original one.
  */
 bool emulate_privileged(struct cpu_user_regs *regs);
 bool emulate_forced_cpuid(struct cpu_user_regs *regs);
-void guest_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]); /* eax, ebx, ecx, edx as a PV guest sees them */
+/* eax, ebx, ecx, edx as a PV guest sees them */
+void guest_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 
-/* traps/segments_4gb.c: VMASST_TYPE_4gb_segments. true: restart the instruction (notified if asked). */
+/*
+ * traps/segments_4gb.c: VMASST_TYPE_4gb_segments. true: restart the instruction (notified if
+ * asked).
+ */
 bool emulate_4gb_segment(struct cpu_user_regs *regs);
 
 /* traps/debugreg.c */
@@ -67,7 +74,10 @@ bool debugreg_values_ok(const unsigned long dr[8]);
 void load_debug_registers(const struct vcpu *v); /* only if v uses them */
 void unload_debug_registers(const struct vcpu *v);
 
-/* mm/ptwr.c: a write to a page table mapped read-only, on behalf of a guest with writable_pagetables. true: done. */
+/*
+ * mm/ptwr.c: a write to a page table mapped read-only, on behalf of a guest with
+ * writable_pagetables. true: done.
+ */
 bool emulate_pagetable_write(uint32_t address, struct cpu_user_regs *regs);
 
 #endif

@@ -2,8 +2,9 @@
 /*
  * types.h: the integer types and the few macros every file uses.
  *
- * mfn_t is a machine frame number (a page of real memory), maddr_t a machine address in bytes: 36 bits or more
- * with PAE. A guest's own numbering of its memory (pfn) is plain uint32_t and never used to reach memory here.
+ * mfn_t is a machine frame number (a page of real memory), maddr_t a machine address in bytes: 36
+ * bits or more with PAE. A guest's own numbering of its memory (pfn) is plain uint32_t and never
+ * used to reach memory here.
  */
 #ifndef RINGLET_TYPES_H
 #define RINGLET_TYPES_H
@@ -39,8 +40,9 @@ typedef uint64_t maddr_t;
 #define __initdata __attribute__((section(".init.data")))
 
 /*
- * C functions that assembly calls take all arguments on the stack, in the order of the hypercall ABI's registers;
- * all other functions take the first three in registers (-mregparm=3). Host tests build for other machines.
+ * C functions that assembly calls take all arguments on the stack, in the order of the hypercall
+ * ABI's registers; all other functions take the first three in registers (-mregparm=3). Host tests
+ * build for other machines.
  */
 #ifdef __i386__
 #define asmlinkage __attribute__((regparm(0)))

@@ -74,7 +74,7 @@ static uint32_t mfn_of(const struct build *b, uint32_t va)
     return b->p2m[pfn_of(b, va)];
 }
 
-/* ---- Filling pages ---------------------------------------------------------------------------- */
+/* ---- Filling pages --------------------------------------------------------------------------- */
 
 /* Write size bytes at address va of the new domain; zeros where data is NULL. */
 static const char *fill(struct build *b, uint32_t va, const void *data, uint32_t size)
@@ -104,7 +104,7 @@ static const char *fill(struct build *b, uint32_t va, const void *data, uint32_t
     return NULL;
 }
 
-/* ---- The steps -------------------------------------------------------------------------------- */
+/* ---- The steps ------------------------------------------------------------------------------- */
 
 /* 1. An empty domain: paused, without memory. */
 static const char *create(struct build *b)

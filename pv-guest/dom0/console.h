@@ -36,7 +36,9 @@ void console_disconnect(struct console *c);
 /* Move what the guest printed from the ring into the log. */
 void console_carry(struct console *c);
 
-/* Hand out what was not shown yet, in one piece of at most `room` bytes; 0 when there is nothing. */
+/*
+ * Hand out what was not shown yet, in one piece of at most `room` bytes; 0 when there is nothing.
+ */
 size_t console_take(struct console *c, char *to, size_t room);
 
 /* A character typed for the guest; false when it has no room for it. */

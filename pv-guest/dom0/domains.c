@@ -48,7 +48,7 @@ static void on_domain_ended(evtchn_t port, void *data)
     domain_ended = true;
 }
 
-/* ---- Configurations --------------------------------------------------------------------------- */
+/* ---- Configurations -------------------------------------------------------------------------- */
 
 static bool is_config(const char *name)
 {
@@ -109,7 +109,7 @@ struct guest *guest_find(const char *name)
     return NULL;
 }
 
-/* ---- A domain's connections ------------------------------------------------------------------- */
+/* ---- A domain's connections ------------------------------------------------------------------ */
 
 /* Undo connect() as far as it came. */
 static void disconnect(struct guest *g)
@@ -188,7 +188,7 @@ static const char *connect(struct guest *g, const struct built *b)
     return NULL;
 }
 
-/* ---- Life and death --------------------------------------------------------------------------- */
+/* ---- Life and death -------------------------------------------------------------------------- */
 
 static const char *find_files(const struct guest *g, struct file *kernel, struct file *ramdisk)
 {

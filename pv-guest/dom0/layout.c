@@ -89,7 +89,7 @@ const char *layout_plan(struct layout *l, uint32_t base, uint32_t kernel_end, ui
     return NULL;
 }
 
-/* ---- Tables ----------------------------------------------------------------------------------- */
+/* ---- Tables ---------------------------------------------------------------------------------- */
 
 static uint64_t table_entry(const struct layout *l, uint32_t index, const uint32_t *p2m,
                             uint32_t bits)

@@ -31,7 +31,7 @@ static size_t length;
 static struct guest *attached; /* whose console has the keyboard, or NULL */
 static bool prompting;         /* the prompt is on the screen */
 
-/* ---- The screen ------------------------------------------------------------------------------- */
+/* ---- The screen ------------------------------------------------------------------------------ */
 
 static void draw_prompt(void)
 {
@@ -74,7 +74,7 @@ void prompt_show(void)
         detach("no longer runs");
 }
 
-/* ---- Commands: argv[1] is their guest --------------------------------------------------------- */
+/* ---- Commands: argv[1] is their guest -------------------------------------------------------- */
 
 static void say(const struct guest *g, const char *why, const char *done)
 {
@@ -278,7 +278,7 @@ static void run_line(void)
     printf("no command %s; help lists them\n", argv[0]);
 }
 
-/* ---- The keyboard ----------------------------------------------------------------------------- */
+/* ---- The keyboard ---------------------------------------------------------------------------- */
 
 static void erase(size_t count)
 {

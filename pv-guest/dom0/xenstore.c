@@ -89,7 +89,7 @@ struct request {
     char reply[XENSTORE_PAYLOAD_MAX];
 };
 
-/* ---- Out: replies and events ------------------------------------------------------------------ */
+/* ---- Out: replies and events ----------------------------------------------------------------- */
 
 static void give_up(struct xs_client *c, uint32_t code, const char *why)
 {
@@ -167,7 +167,7 @@ static void changed(struct xs_client *c, const char *path)
     fire(c, path);
 }
 
-/* ---- Paths ------------------------------------------------------------------------------------ */
+/* ---- Paths ----------------------------------------------------------------------------------- */
 
 static bool valid_path(const char *path)
 {
@@ -216,7 +216,7 @@ static char *second_string(const struct request *r)
     return n < r->len && memchr(r->body + n, 0, r->len - n) ? r->body + n : NULL;
 }
 
-/* ---- The operations: NULL, or the error's name ------------------------------------------------ */
+/* ---- The operations: NULL, or the error's name ----------------------------------------------- */
 
 static const char *reply_with(struct request *r, const void *data, size_t size)
 {
@@ -504,7 +504,7 @@ static const char *(*const operations[])(struct request *) = {
     [XS_RESET_WATCHES] = op_reset_watches,
 };
 
-/* ---- One request ------------------------------------------------------------------------------ */
+/* ---- One request ----------------------------------------------------------------------------- */
 
 static const char *perform(struct request *r, uint32_t type, uint32_t tx_id)
 {
@@ -558,7 +558,7 @@ static void answer_request(struct xs_client *c)
     }
 }
 
-/* ---- The ring --------------------------------------------------------------------------------- */
+/* ---- The ring -------------------------------------------------------------------------------- */
 
 static uint32_t read_index(const uint32_t *index)
 {

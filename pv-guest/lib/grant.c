@@ -66,7 +66,9 @@ bool grant_end(grant_ref_t ref)
     return true;
 }
 
-/* Grant statuses are small negative numbers of their own; all that matter here mean "not allowed". */
+/*
+ * Grant statuses are small negative numbers of their own; all that matter here mean "not allowed".
+ */
 int grant_map(domid_t domid, grant_ref_t ref, bool writable, struct grant_map *map)
 {
     struct gnttab_map_grant_ref op = {

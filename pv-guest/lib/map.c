@@ -68,8 +68,8 @@ static int set_range(char *va, domid_t domid, const uint32_t *mfns, uint32_t cou
 {
     for (uint32_t done = 0; done < count; done += BATCH) {
         uint32_t batch = count - done < BATCH ? count - done : BATCH;
-        int error = set_entries(va + done * PAGE_SIZE, domid, mfns ? mfns + done : NULL, batch,
-                                flags);
+        int error =
+            set_entries(va + done * PAGE_SIZE, domid, mfns ? mfns + done : NULL, batch, flags);
 
         if (error)
             return error;

@@ -2,8 +2,9 @@
 /*
  * fuzz_archive.c - the control domain's ramdisk, with anything in it.
  *
- * The input is taken for an archive, and each file found for a configuration; so is the whole input.
- * Checked: every file lies inside the archive, the walk ends, what is accepted is within bounds.
+ * The input is taken for an archive, and each file found for a configuration; so is the whole
+ * input. Checked: every file lies inside the archive, the walk ends, what is accepted is within
+ * bounds.
  *
  * units: pv-guest/dom0/cpio.c pv-guest/dom0/config.c
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * machine.c: the world around mm/ for host tests. Memory is one reserved range of the test's address space, guest
- * pointers are its own pointers, and time stands still. Locks check their ranks as the real ones do.
+ * machine.c: the world around mm/ for host tests. Memory is one reserved range of the test's
+ * address space, guest pointers are its own pointers, and time stands still. Locks check their
+ * ranks as the real ones do.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,8 +81,8 @@ void machine_init(uint32_t frames)
         size_t size = (size_t)MACHINE_MEMORY_FRAMES << PAGE_SHIFT;
 
         memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
-        frame_table = mmap(NULL, MAX_FRAMES * sizeof(struct frame), PROT_READ | PROT_WRITE, flags,
-                           -1, 0);
+        frame_table =
+            mmap(NULL, MAX_FRAMES * sizeof(struct frame), PROT_READ | PROT_WRITE, flags, -1, 0);
         m2p = mmap(NULL, MAX_FRAMES * sizeof(*m2p), PROT_READ | PROT_WRITE, flags, -1, 0);
         BUG_ON(mmap(GUEST_MEMORY, GUEST_MEMORY_SIZE, PROT_READ | PROT_WRITE,
                     flags | MAP_FIXED_NOREPLACE, -1, 0) != GUEST_MEMORY);

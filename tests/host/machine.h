@@ -2,9 +2,9 @@
 /*
  * machine.h: a machine and a few domains for host tests of the memory mechanisms.
  *
- * machine.c plays everything the units under test reach for outside mm/: memory, the frame table, the processor's
- * flushes, domains, guest copies. A test starts with machine_init(); what the hypervisor does to the outside is
- * counted in `seen`.
+ * machine.c plays everything the units under test reach for outside mm/: memory, the frame table,
+ * the processor's flushes, domains, guest copies. A test starts with machine_init(); what the
+ * hypervisor does to the outside is counted in `seen`.
  */
 #ifndef TEST_MACHINE_H
 #define TEST_MACHINE_H
@@ -29,7 +29,9 @@ extern unsigned preempt_after;
 void machine_init(uint32_t frames);
 /* 0 to n - 1; the same sequence in each run of a test that begins with machine_init(). */
 uint32_t machine_random(uint32_t n);
-/* A live domain that may own max_pages; it has one vcpu, which becomes current when there is none. */
+/*
+ * A live domain that may own max_pages; it has one vcpu, which becomes current when there is none.
+ */
 struct domain *machine_domain(domid_t id, uint32_t max_pages);
 /* From here on the hypervisor acts for this domain. */
 void machine_run(struct domain *d);
@@ -39,15 +41,18 @@ void machine_forget(struct domain *d);
 void machine_kill(struct domain *d);
 
 /*
- * What guests may point at: everything else faults. It lies below 4 GiB, where guest_range_ok() believes it. The
- * first half may be written, the second is read-only to guests.
+ * What guests may point at: everything else faults. It lies below 4 GiB, where guest_range_ok()
+ * believes it. The first half may be written, the second is read-only to guests.
  */
 #define GUEST_MEMORY ((uint8_t *)0x10000000)
 #define GUEST_MEMORY_SIZE 0x100000
 
 /* An empty L1 page table of d's, in use (it has a type reference) until machine_drop_table(). */
 mfn_t machine_l1(struct domain *d);
-/* The same, and it maps linear addresses 0 to 2 MiB of whoever runs now. machine_drop_table() the L2 then. */
+/*
+ * The same, and it maps linear addresses 0 to 2 MiB of whoever runs now. machine_drop_table() the
+ * L2 then.
+ */
 mfn_t machine_address_space(struct domain *d, mfn_t *l1);
 void machine_drop_table(mfn_t table);
 pte_t machine_pte(mfn_t table, unsigned index);

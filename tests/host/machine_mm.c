@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * machine_mm.c: page tables and ends of domains, for host tests that link mm/types.c and mm/entries.c. See machine.h.
+ * machine_mm.c: page tables and ends of domains, for host tests that link mm/types.c and
+ * mm/entries.c. See machine.h.
  */
 #include <string.h>
 

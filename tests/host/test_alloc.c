@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_alloc.c: the frame allocator and frames' ownership: nothing lost, nothing twice, nothing dirty.
+ * test_alloc.c: the frame allocator and frames' ownership: nothing lost, nothing twice, nothing
+ * dirty.
  *
  * units: mm/alloc.c mm/ownership.c mm/xzalloc.c tests/host/machine.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1

@@ -14,7 +14,7 @@
 
 #include "../../pv-guest/dom0/archive.h"
 
-/* ---- cpio ------------------------------------------------------------------------------------- */
+/* ---- cpio ------------------------------------------------------------------------------------ */
 
 static char archive[4096];
 static size_t size;
@@ -101,7 +101,7 @@ static void damaged_archives(void **state)
     assert_int_equal(count_files(size), -1);
 }
 
-/* ---- Configurations --------------------------------------------------------------------------- */
+/* ---- Configurations -------------------------------------------------------------------------- */
 
 static struct config c;
 static unsigned int line;

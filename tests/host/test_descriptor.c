@@ -184,7 +184,9 @@ static void flip_both_ways(uint32_t base)
         assert_true(offset_valid(&d, offset));
         assert_false(reaches_hypervisor(&d));
         assert_true(base_of(&d) == base);
-        /* What came out is what a guest could have installed itself, and goes back to what it was. */
+        /*
+         * What came out is what a guest could have installed itself, and goes back to what it was.
+         */
         struct desc again = d;
         assert_true(check_descriptor(&again));
         assert_true(again.a == d.a && again.b == d.b);
@@ -209,7 +211,9 @@ static void test_flips(void **state)
     assert_true(check_descriptor(&d));
     assert_true(flip_descriptor(&d, -8));
     assert_true(d.b & DESC_EXPAND_DOWN);
-    /* A flat segment has nothing below its base; one the guest made small stays small; code stays. */
+    /*
+     * A flat segment has nothing below its base; one the guest made small stays small; code stays.
+     */
     d = make(0, 0xfffff, DATA_SEGMENT | G | DB | DPL(1));
     assert_true(check_descriptor(&d));
     assert_false(flip_descriptor(&d, 0xfffffff8));

@@ -3,9 +3,9 @@
  * test_elfload.c - kernels as they really look, and kernels made to hurt, through xen/elfload.c.
  *
  * Each test draws an ELF file with the small drawing board below and asks the reader what it makes
- * of it. The accepted shapes are those of PV-GRUB, Linux, Mini-OS and the kernels of the time before
- * notes. Run with a directory as argument, the program writes every image it draws there: so the
- * fuzzer's corpus (tests/fuzz/corpus/elfload) was made. Reads on: tests/fuzz/fuzz_elfload.c.
+ * of it. The accepted shapes are those of PV-GRUB, Linux, Mini-OS and the kernels of the time
+ * before notes. Run with a directory as argument, the program writes every image it draws there: so
+ * the fuzzer's corpus (tests/fuzz/corpus/elfload) was made. Reads on: tests/fuzz/fuzz_elfload.c.
  *
  * units: xen/elfload.c
  */

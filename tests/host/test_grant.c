@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_grant.c: grant tables, from the operations guests call, with the real frame types and the audit behind them.
+ * test_grant.c: grant tables, from the operations guests call, with the real frame types and the
+ * audit behind them.
  *
- * Domain 1 grants, domain 2 maps. After each test both die, the audit must find nothing, and memory must be as before.
+ * Domain 1 grants, domain 2 maps. After each test both die, the audit must find nothing, and memory
+ * must be as before.
  *
- * units: mm/grant_table.c mm/grant_map.c mm/grant_copy.c mm/grant_transfer.c mm/grant_setup.c mm/memory_op.c mm/reservation.c mm/exchange.c mm/memory_map.c mm/types.c mm/entries.c mm/walk.c mm/alloc.c mm/ownership.c mm/xzalloc.c mm/audit.c tests/host/machine.c tests/host/machine_mm.c
+ * units: mm/grant_table.c mm/grant_map.c mm/grant_copy.c mm/grant_transfer.c mm/grant_setup.c
+ * mm/memory_op.c mm/reservation.c mm/exchange.c mm/memory_map.c mm/types.c mm/entries.c mm/walk.c
+ * mm/alloc.c mm/ownership.c mm/xzalloc.c mm/audit.c tests/host/machine.c tests/host/machine_mm.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1
  */
 #include <setjmp.h>
@@ -63,7 +67,10 @@ static int start(void **state)
     unmap_frame(table);
     machine_run(mapper);
     l2 = machine_address_space(mapper, &l1);
-    /* The table under construction has a reference that nothing the audit knows of holds: the vcpu's root stands in. */
+    /*
+     * The table under construction has a reference that nothing the audit knows of holds: the
+     * vcpu's root stands in.
+     */
     return 0;
 }
 
@@ -94,8 +101,8 @@ static mfn_t offer(grant_ref_t ref, uint16_t flags)
 {
     mfn_t mfn = alloc_domain_frames(granter, 0, 0);
 
-    table[ref] = (struct grant_entry_v1){
-        .flags = GTF_permit_access | flags, .domid = 2, .frame = mfn};
+    table[ref] =
+        (struct grant_entry_v1){.flags = GTF_permit_access | flags, .domid = 2, .frame = mfn};
     return mfn;
 }
 
@@ -259,7 +266,10 @@ static void test_device_map(void **state)
     assert_int_equal(table[20].flags, GTF_permit_access);
 }
 
-/* What the granter writes into a live entry has no effect; what it frees stays until the mapper lets go. */
+/*
+ * What the granter writes into a live entry has no effect; what it frees stays until the mapper
+ * lets go.
+ */
 static void test_hostile_granter(void **state)
 {
     mfn_t mfn = offer(20, 0);
@@ -285,7 +295,10 @@ static void test_hostile_granter(void **state)
     assert_int_equal(table[20].flags, 0);
 }
 
-/* The mapper overwrites the entry by other means: its references go, the pin stays until the handle is used. */
+/*
+ * The mapper overwrites the entry by other means: its references go, the pin stays until the handle
+ * is used.
+ */
 static void test_hostile_mapper(void **state)
 {
     mfn_t mfn = offer(20, 0);
@@ -376,8 +389,8 @@ static void test_batches(void **state)
         assert_int_equal(table[20 + i].flags, GTF_permit_access);
     /* One handle twice in one batch. */
     map_at(VA, 20, GNTMAP_host_map, NULL);
-    g->unmap[1] = g->unmap[0] = (struct gnttab_unmap_grant_ref){.host_addr = VA,
-                                                                .handle = g->map[0].handle};
+    g->unmap[1] = g->unmap[0] =
+        (struct gnttab_unmap_grant_ref){.host_addr = VA, .handle = g->map[0].handle};
     assert_int_equal(do_grant_table_op(GNTTABOP_unmap_grant_ref, g, 2), 0);
     assert_int_equal(g->unmap[0].status, GNTST_okay);
     assert_int_equal(g->unmap[1].status, GNTST_bad_handle);

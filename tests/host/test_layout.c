@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_layout.c - the control domain's plan of a new domain, by its promises (pv-guest/dom0/build.h).
+ * test_layout.c - the control domain's plan of a new domain, by its promises
+ * (pv-guest/dom0/build.h).
  *
  * The tables are walked as the processor would: what they map must be exactly the pages of the
  * plan, the tables themselves read-only. Frames are numbered backwards, so that a page number taken

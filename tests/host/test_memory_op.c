@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_memory_op.c: reservations, exchange and memory maps, from the hypercall, with the audit behind each test.
+ * test_memory_op.c: reservations, exchange and memory maps, from the hypercall, with the audit
+ * behind each test.
  *
- * units: mm/grant_table.c mm/grant_map.c mm/grant_copy.c mm/grant_transfer.c mm/grant_setup.c mm/memory_op.c mm/reservation.c mm/exchange.c mm/memory_map.c mm/types.c mm/entries.c mm/walk.c mm/alloc.c mm/ownership.c mm/xzalloc.c mm/audit.c tests/host/machine.c tests/host/machine_mm.c
+ * units: mm/grant_table.c mm/grant_map.c mm/grant_copy.c mm/grant_transfer.c mm/grant_setup.c
+ * mm/memory_op.c mm/reservation.c mm/exchange.c mm/memory_map.c mm/types.c mm/entries.c mm/walk.c
+ * mm/alloc.c mm/ownership.c mm/xzalloc.c mm/audit.c tests/host/machine.c tests/host/machine_mm.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1
  */
 #include <setjmp.h>
@@ -411,8 +414,8 @@ static void test_memory_maps(void **state)
     machine_run(control);
     map[0] = (struct e820_entry){0, 0x8000000, E820_RAM};
     map[1] = (struct e820_entry){0x8000000, 0x1000, 2};
-    g->set = (struct xen_foreign_memory_map){.domid = 4,
-                                             .map = {.nr_entries = 129, .buffer = {list}}};
+    g->set =
+        (struct xen_foreign_memory_map){.domid = 4, .map = {.nr_entries = 129, .buffer = {list}}};
     assert_int_equal(do_memory_op(XENMEM_set_memory_map, g), -E2BIG);
     g->set.map.nr_entries = 2;
     assert_int_equal(do_memory_op(XENMEM_set_memory_map, g), 0);

@@ -196,7 +196,10 @@ static bool emulate(uint32_t address, struct cpu_user_regs *regs)
     return emulate_pagetable_write(address, regs);
 }
 
-/* Run the instruction in `code` both ways on a random entry at byte `offset`. `flags` are the ones it defines. */
+/*
+ * Run the instruction in `code` both ways on a random entry at byte `offset`. `flags` are the ones
+ * it defines.
+ */
 static void run_both(unsigned offset, uint32_t flags, bool may_match)
 {
     uint32_t address = (uint32_t)(uintptr_t)table + 8 * (rnd() % 512) + offset;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_sched.c: the scheduler's promises, on one CPU whose time moves when told: equal shares, quick waking, no share for
- * sleepers to save up, run states that add up to the time that passed, nothing lost in pausing and blocking.
+ * test_sched.c: the scheduler's promises, on one CPU whose time moves when told: equal shares,
+ * quick waking, no share for sleepers to save up, run states that add up to the time that passed,
+ * nothing lost in pausing and blocking.
  *
- * The CPU of the test is a loop: run softirqs, then let the current vcpu do something for a while, or let time jump to the
- * next timer where the idle vcpu runs. context_switch() comes back to the loop by longjmp, as the real one comes back at
- * the bottom of an empty stack.
+ * The CPU of the test is a loop: run softirqs, then let the current vcpu do something for a while,
+ * or let time jump to the next timer where the idle vcpu runs. context_switch() comes back to the
+ * loop by longjmp, as the real one comes back at the bottom of an empty stack.
  *
  * units: xen/sched.c xen/sched_op.c xen/timer.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1
@@ -42,7 +43,7 @@ static void (*handlers[NR_SOFTIRQS])(void);
 static jmp_buf back_to_cpu;
 static unsigned locks, switches, timer_virqs, shutdowns, last_reason;
 
-/* ---- the world around the scheduler ------------------------------------------------------------- */
+/* ---- the world around the scheduler ---------------------------------------------------------- */
 
 uint64_t now_ns(void)
 {
@@ -156,7 +157,7 @@ void bug(const char *file, int line, const char *what)
     abort();
 }
 
-/* ---- the CPU --------------------------------------------------------------------------------------- */
+/* ---- the CPU --------------------------------------------------------------------------------- */
 
 /* S1 to S3 of xen/sched.c, and that the queue is in order. */
 static void check(void)
@@ -298,7 +299,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- shares ------------------------------------------------------------------------------------------- */
+/* ---- shares ---------------------------------------------------------------------------------- */
 
 static void idle_when_nothing_runs(void **state)
 {
@@ -360,7 +361,7 @@ static void the_one_that_was_alone_is_not_punished(void **state)
     assert_in_range(ran(first(1)), MILLISECS(490), MILLISECS(515));
 }
 
-/* ---- waking -------------------------------------------------------------------------------------------- */
+/* ---- waking ---------------------------------------------------------------------------------- */
 
 static void wait_for_timer(struct vcpu *v, uint64_t when)
 {
@@ -371,8 +372,8 @@ static void wait_for_timer(struct vcpu *v, uint64_t when)
 }
 
 /*
- * A vcpu that works 100 us every 5 ms beside three spinners runs the moment its timer fires, once the share it had at the
- * start, as a spinner, is used up.
+ * A vcpu that works 100 us every 5 ms beside three spinners runs the moment its timer fires, once
+ * the share it had at the start, as a spinner, is used up.
  */
 static void a_sleeper_wakes_at_once(void **state)
 {
@@ -396,7 +397,9 @@ static void a_sleeper_wakes_at_once(void **state)
     }
 }
 
-/* Two domains that wake one another all the time are worth two, not more: a third keeps its share. */
+/*
+ * Two domains that wake one another all the time are worth two, not more: a third keeps its share.
+ */
 static void waking_often_is_no_way_to_get_more(void **state)
 {
     unsigned awake = 0;
@@ -419,7 +422,7 @@ static void waking_often_is_no_way_to_get_more(void **state)
     assert_true(ran(first(2)) >= clock_ns / 3 - MILLISECS(20));
 }
 
-/* ---- block, yield, poll, pause ---------------------------------------------------------------------------- */
+/* ---- block, yield, poll, pause --------------------------------------------------------------- */
 
 static void a_pending_event_forbids_blocking(void **state)
 {
@@ -582,7 +585,7 @@ static void periodic_ticks(void **state)
     assert_int_equal(timer_virqs, 1);
 }
 
-/* ---- the guest's copy of its run states ------------------------------------------------------------------- */
+/* ---- the guest's copy of its run states ------------------------------------------------------ */
 
 static void the_guest_sees_its_run_states(void **state)
 {
@@ -605,7 +608,7 @@ static void the_guest_sees_its_run_states(void **state)
     assert_int_equal(area.state_entry_time, v->runstate.state_entry_time);
 }
 
-/* ---- shutting down ------------------------------------------------------------------------------------------ */
+/* ---- shutting down --------------------------------------------------------------------------- */
 
 static void watchdogs(void **state)
 {
@@ -663,7 +666,7 @@ static void shutdown_of_oneself_and_of_others(void **state)
     assert_int_equal(do_sched_op_compat(SCHEDOP_poll, 0), -ENOSYS);
 }
 
-/* ---- everything at random -------------------------------------------------------------------------------------- */
+/* ---- everything at random -------------------------------------------------------------------- */
 
 static void random_life(void **state)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_timer.c: timers fire once, in order, not early and not late, and the device is always set in time. A clock that
- * moves when told plays the TSC; the heap is compared with a table searched from end to end.
+ * test_timer.c: timers fire once, in order, not early and not late, and the device is always set in
+ * time. A clock that moves when told plays the TSC; the heap is compared with a table searched from
+ * end to end.
  *
  * units: xen/timer.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1
@@ -172,7 +173,10 @@ static void the_past_fires_at_once(void **state)
     assert_int_equal(nr_fired, 2);
 }
 
-/* Moved timers fire at their last time only; the device may come early for the first and is set again. */
+/*
+ * Moved timers fire at their last time only; the device may come early for the first and is set
+ * again.
+ */
 static void setting_again_moves(void **state)
 {
     (void)state;
@@ -232,7 +236,9 @@ static void one_function_stops_another(void **state)
     assert_int_equal(fired[1], 0);
 }
 
-/* 200,000 random operations; after each the whole heap is checked, and what fired is what was due. */
+/*
+ * 200,000 random operations; after each the whole heap is checked, and what fired is what was due.
+ */
 static void against_a_table(void **state)
 {
     uint64_t due[TIMERS] = {0}; /* 0: not set */

@@ -54,7 +54,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- The guest's side ------------------------------------------------------------------------- */
+/* ---- The guest's side ------------------------------------------------------------------------ */
 
 static void put(const void *data, size_t size)
 {
@@ -144,7 +144,7 @@ static void expect_event(const char *both, size_t size)
     assert_memory_equal(body, both, size);
 }
 
-/* ---- Tests ------------------------------------------------------------------------------------ */
+/* ---- Tests ----------------------------------------------------------------------------------- */
 
 static void reading(void **state)
 {
