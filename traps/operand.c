@@ -145,57 +145,51 @@ static bool page_allows(const struct cpu_user_regs *regs, uint32_t address, bool
     return in_guest_kernel(regs) || (page_rights(current, address) & needed) == needed;
 }
 
-static void inject_access_fault(const struct cpu_user_regs *regs, uint32_t address, bool write)
+/*
+ * The page fault for an operand that could not be copied, at the address the processor would report: the operand's, or
+ * where it reaches the second page if that is the one missing.
+ */
+static void inject_access_fault(const struct cpu_user_regs *regs, uint32_t linear, uint32_t size,
+                                bool write)
 {
-    unsigned code = write ? PF_WRITE : 0;
+    pte_t needed = PTE_P | (write ? PTE_RW : 0) | (in_guest_kernel(regs) ? 0 : PTE_US), rights;
+    unsigned code = (write ? PF_WRITE : 0) | (regs_ring(regs) == 3 ? PF_USER : 0);
 
-    if (page_rights(current, address) & PTE_P)
-        code |= PF_PRESENT;
-    if (regs_ring(regs) == 3)
-        code |= PF_USER;
-    inject_page_fault(address, code);
+    rights = page_rights(current, linear);
+    if ((rights & needed) == needed) {
+        linear = (linear + size - 1) & ~(PAGE_SIZE - 1u);
+        rights = page_rights(current, linear);
+    }
+    inject_page_fault(linear, code | (rights & PTE_P ? PF_PRESENT : 0));
 }
 
-/* Both ends of an operand of up to 4 bytes, which may lie on two pages. */
+/* May the code touch an operand of up to 4 bytes, which may lie on two pages? */
 static bool pages_allow(const struct cpu_user_regs *regs, uint32_t linear, uint32_t size,
                         bool write)
 {
     uint32_t last = linear + size - 1;
 
-    if (!page_allows(regs, linear, write)) {
-        inject_access_fault(regs, linear, write);
-        return false;
-    }
-    if ((linear ^ last) & ~(PAGE_SIZE - 1u) && !page_allows(regs, last, write)) {
-        inject_access_fault(regs, last & ~(PAGE_SIZE - 1u), write);
-        return false;
-    }
-    return true;
+    return page_allows(regs, linear, write) &&
+           (!((linear ^ last) & ~(PAGE_SIZE - 1u)) || page_allows(regs, last, write));
 }
 
 /* Read an operand of up to 4 bytes. false: a page fault was injected. */
 bool read_operand(const struct cpu_user_regs *regs, uint32_t linear, void *to, uint32_t size)
 {
-    uint32_t left;
-
-    if (!pages_allow(regs, linear, size, false))
-        return false;
-    left = copy_from_guest(to, (const void *)(uintptr_t)linear, size);
-    if (left)
-        inject_access_fault(regs, linear + size - left, false);
-    return left == 0;
+    if (pages_allow(regs, linear, size, false) &&
+        !copy_from_guest(to, (const void *)(uintptr_t)linear, size))
+        return true;
+    inject_access_fault(regs, linear, size, false);
+    return false;
 }
 
 /* Write an operand of up to 4 bytes. false: a page fault was injected. */
 bool write_operand(const struct cpu_user_regs *regs, uint32_t linear, const void *from,
                    uint32_t size)
 {
-    uint32_t left;
-
-    if (!pages_allow(regs, linear, size, true))
-        return false;
-    left = copy_to_guest((void *)(uintptr_t)linear, from, size);
-    if (left)
-        inject_access_fault(regs, linear + size - left, true);
-    return left == 0;
+    if (pages_allow(regs, linear, size, true) &&
+        !copy_to_guest((void *)(uintptr_t)linear, from, size))
+        return true;
+    inject_access_fault(regs, linear, size, true);
+    return false;
 }
