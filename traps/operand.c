@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * operand.c: from a segment and an offset to a linear address, and from there to the guest's memory.
+ * operand.c: from a segment and an offset to a linear address, and from there to the guest's
+ * memory.
  *
- * The processor checks each access against the descriptor it cached when the segment register was loaded. Its cache
- * cannot be read, so emulation looks the selector up in the tables in force. A guest that changed a descriptor without
- * reloading gets the new one: its own affair, because no descriptor that could reach the hypervisor is ever in these
- * tables (traps/descriptor.c), and every copy is range-checked again (guest_access.h).
+ * The processor checks each access against the descriptor it cached when the segment register was
+ * loaded. Its cache cannot be read, so emulation looks the selector up in the tables in force. A
+ * guest that changed a descriptor without reloading gets the new one: its own affair, because no
+ * descriptor that could reach the hypervisor is ever in these tables (traps/descriptor.c), and
+ * every copy is range-checked again (guest_access.h).
  *
  * Read next: traps/descriptor.c, traps/ioports.c (the user of memory operands).
  */
@@ -19,7 +21,10 @@
 #define PF_WRITE 2
 #define PF_USER 4
 
-/* The selector in a segment register of the code that was interrupted; fs and gs are still in the processor. */
+/*
+ * The selector in a segment register of the code that was interrupted; fs and gs are still in the
+ * processor.
+ */
 uint16_t segment_selector(const struct cpu_user_regs *regs, unsigned segment)
 {
     uint16_t selector;
@@ -43,8 +48,9 @@ uint16_t segment_selector(const struct cpu_user_regs *regs, unsigned segment)
 }
 
 /*
- * The entry a selector names, in this CPU's window onto the guest's GDT or LDT; NULL where the table has none. The
- * guest cannot write it (the frames are typed FT_SEG), but another vcpu may have it changed: read it once.
+ * The entry a selector names, in this CPU's window onto the guest's GDT or LDT; NULL where the
+ * table has none. The guest cannot write it (the frames are typed FT_SEG), but another vcpu may
+ * have it changed: read it once.
  */
 struct desc *guest_descriptor(uint16_t selector)
 {
@@ -63,7 +69,10 @@ struct desc *guest_descriptor(uint16_t selector)
     return (struct desc *)LDT_WINDOW(this_cpu->id) + index;
 }
 
-/* Base and reach of a code or data segment. false: null, out of the table, not present, or a system segment. */
+/*
+ * Base and reach of a code or data segment. false: null, out of the table, not present, or a system
+ * segment.
+ */
 bool read_segment(uint16_t selector, struct segment *s)
 {
     const volatile struct desc *d;
@@ -116,7 +125,10 @@ static pte_t table_entry(mfn_t table, unsigned index)
     return e;
 }
 
-/* What the guest's page tables allow at an address: PTE_P | PTE_RW | PTE_US as all levels together grant them. */
+/*
+ * What the guest's page tables allow at an address: PTE_P | PTE_RW | PTE_US as all levels together
+ * grant them.
+ */
 static pte_t page_rights(struct vcpu *v, uint32_t address)
 {
     pte_t e, rights;
@@ -135,8 +147,9 @@ static pte_t page_rights(struct vcpu *v, uint32_t address)
 }
 
 /*
- * Ring 0 copies with the rights of the kernel, which are ring 1's as well. For ring 3 the user bits have to be looked at
- * here: a program with port permissions must not read its kernel's memory by OUTS.
+ * Ring 0 copies with the rights of the kernel, which are ring 1's as well. For ring 3 the user bits
+ * have to be looked at here: a program with port permissions must not read its kernel's memory by
+ * OUTS.
  */
 static bool page_allows(const struct cpu_user_regs *regs, uint32_t address, bool write)
 {
@@ -146,8 +159,8 @@ static bool page_allows(const struct cpu_user_regs *regs, uint32_t address, bool
 }
 
 /*
- * The page fault for an operand that could not be copied, at the address the processor would report: the operand's, or
- * where it reaches the second page if that is the one missing.
+ * The page fault for an operand that could not be copied, at the address the processor would
+ * report: the operand's, or where it reaches the second page if that is the one missing.
  */
 static void inject_access_fault(const struct cpu_user_regs *regs, uint32_t linear, uint32_t size,
                                 bool write)

@@ -10,8 +10,8 @@
  *  - CR0 shows the virtual TS and lets nothing else be changed; CR2, CR3, CR4; CLTS; #NM
  *  - MSRs: a short list, #GP otherwise, and 0 for a kernel that has no #GP handler yet
  *  - CPUID by the forced prefix: the hypervisor's leaves, features hidden
- *  - ports against virtual IOPL, the guest's port bitmap and what the domain owns; IN, OUT, INS, OUTS
- *    in all sizes, repeated, both directions, faulting halfway
+ *  - ports against virtual IOPL, the guest's port bitmap and what the domain owns; IN, OUT, INS,
+ *    OUTS in all sizes, repeated, both directions, faulting halfway
  *  - CLI and STI under virtual IOPL touch nothing; RDTSC under CR4.TSD; WBINVD; debug registers
  *  - where the instruction lies: across pages, in a segment with a base, single-stepped
  *
@@ -251,7 +251,7 @@ static void test_cr4(void)
     faults(3, write_cr4, (struct trap_frame){.ebx = cr4}, "ring 3: mov to CR4");
 }
 
-/* --- MSRs --------------------------------------------------------------------------------------- */
+/* --- MSRs ------------------------------------------------------------------------------------- */
 
 static void test_msrs(void)
 {
@@ -301,7 +301,7 @@ static void test_msr_without_handler(void)
     tap_ok(low == 0 && high == 0, "rdmsr without a #GP handler reads 0");
 }
 
-/* --- CPUID -------------------------------------------------------------------------------------- */
+/* --- CPUID ------------------------------------------------------------------------------------ */
 
 static struct trap_frame cpuid(uint32_t leaf, uint32_t subleaf)
 {
@@ -343,7 +343,7 @@ static void test_cpuid(void)
     tap_is(f.vector, VECTOR_UD, "another prefix is #UD");
 }
 
-/* --- ports -------------------------------------------------------------------------------------- */
+/* --- ports ------------------------------------------------------------------------------------ */
 
 #define FREE_PORT 0x80  /* the POST code's: written by nobody but us, and harmless */
 #define PIC_PORT 0x21   /* the hypervisor's own */
@@ -450,7 +450,7 @@ static void test_bitmap(void)
     set_iopl(1);
 }
 
-/* --- ports and memory --------------------------------------------------------------------------- */
+/* --- ports and memory ------------------------------------------------------------------------- */
 
 static struct trap_frame string(uint32_t port, uint32_t esi, uint32_t edi, uint32_t count)
 {
@@ -553,7 +553,7 @@ static void test_string_segments(void)
     ok_or_show(passed(&f) && f.edi == 0x12340000 && f.ecx == 0xabcd0000, &f, "16-bit: cx is 0");
 }
 
-/* --- the rest ----------------------------------------------------------------------------------- */
+/* --- the rest --------------------------------------------------------------------------------- */
 
 static void test_debug_registers(void)
 {
