@@ -348,6 +348,7 @@ void build_initial_domain(const struct boot_module *kernel, const struct boot_mo
     write_page_tables(&b);
     start_vcpu(&b);
     heap_free_pages(b.chunks, 4);
-    printk("initial domain: %s %s, %u MiB, entry %08x\n", b.kernel.guest_os, b.kernel.guest_version,
-           b.nr_pages >> 8, b.kernel.entry);
+    printk("initial domain: %s%s%s, %u MiB, entry %08x\n", b.kernel.guest_os,
+           b.kernel.guest_version[0] ? " " : "", b.kernel.guest_version, b.nr_pages >> 8,
+           b.kernel.entry);
 }
