@@ -138,30 +138,33 @@ static pte_t grant_pte(mfn_t mfn, uint32_t flags)
 }
 
 /*
- * The references an entry holds (G3). The frame is the granter's and pinned, so only a full count
- * can be in the way.
+ * The references an entry holds (G3). The pin holds both kinds already, so the type is fixed and
+ * neither count can reach zero meanwhile: plain additions will do, as long as they do not overflow
+ * (the room left is for other CPUs that look at the same moment). The general reference goes up
+ * first and down last (F3).
  */
-static bool get_entry_references(struct frame *f, struct domain *granter, bool write)
+static bool get_entry_references(struct frame *f, bool write)
 {
-    if (!write)
-        return get_frame(f, granter);
-    return get_writable_fast(f, granter) || !get_frame_and_type(f, granter, FT_WRITABLE);
+    if (unlikely((f->count_info & FC_COUNT) > FT_COUNT - MAX_CPUS))
+        return false;
+    __atomic_fetch_add(&f->count_info, 1, __ATOMIC_SEQ_CST);
+    if (write)
+        __atomic_fetch_add(&f->type_info, 1, __ATOMIC_SEQ_CST);
+    return true;
 }
 
 /*
- * Drop them. The pin still holds the frame, and the TLBs are flushed before that goes, so the
- * frame's owner need not be told that translations may live on (tlb_stale).
+ * Drop them. The TLBs are flushed before the pin goes, so the frame's owner need not be told that
+ * translations may live on (tlb_stale).
  */
 static void put_entry_references(struct frame *f, bool write)
 {
-    if (!write)
-        put_frame(f);
-    else if (!put_writable_fast(f))
-        put_frame_and_type(f);
+    if (write)
+        __atomic_fetch_sub(&f->type_info, 1, __ATOMIC_SEQ_CST);
+    __atomic_fetch_sub(&f->count_info, 1, __ATOMIC_SEQ_CST);
 }
 
-static int16_t map_host(struct domain *d, struct domain *granter, uint64_t host_addr,
-                        uint32_t flags, mfn_t mfn)
+static int16_t map_host(struct domain *d, uint64_t host_addr, uint32_t flags, mfn_t mfn)
 {
     int16_t rc = GNTST_general_error;
     pte_t *p, old;
@@ -169,7 +172,7 @@ static int16_t map_host(struct domain *d, struct domain *granter, uint64_t host_
     spin_lock(&d->mm_lock);
     p = map_host_pte(d, host_addr, flags & GNTMAP_contains_pte);
     if (p) {
-        if (get_entry_references(mfn_frame(mfn), granter, !(flags & GNTMAP_readonly))) {
+        if (get_entry_references(mfn_frame(mfn), !(flags & GNTMAP_readonly))) {
             old = *p;
             pte_write(p, grant_pte(mfn, flags));
             if (old & PTE_P)
@@ -265,7 +268,7 @@ static int16_t pin_and_map(const struct gnttab_map_grant_ref *op, struct domain 
     }
     *mfn = p.mfn;
     if (op->flags & GNTMAP_host_map)
-        rc = map_host(d, granter, op->host_addr, op->flags, p.mfn);
+        rc = map_host(d, op->host_addr, op->flags, p.mfn);
     if (rc)
         unpin_each(granter, op->ref, op->flags & MAP_BITS, p.write);
     return rc;

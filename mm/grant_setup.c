@@ -26,13 +26,18 @@
 
 /* --- Growing ---------------------------------------------------------------------------------- */
 
+static unsigned entries_in(unsigned frames, unsigned version)
+{
+    return frames * (version == 1 ? GRANT_V1_PER_FRAME : GRANT_V2_PER_FRAME);
+}
+
 /*
  * Active entries and, in version 2, status words for this many frames of the table. gt->lock held.
  */
 static bool provide(struct domain *d, unsigned version, unsigned frames)
 {
     struct grant_table *gt = &d->grant;
-    unsigned entries = frames * (version == 1 ? GRANT_V1_PER_FRAME : GRANT_V2_PER_FRAME);
+    unsigned entries = entries_in(frames, version);
 
     for (unsigned i = 0; i < DIV_ROUND_UP(entries, GRANT_V1_PER_FRAME); i++) {
         if (!gt->active[i])
@@ -68,6 +73,7 @@ static bool grow(struct domain *d, unsigned frames)
             return false;
         share_heap_page(d, page, true);
         gt->shared[gt->nr_frames++] = page;
+        gt->nr_entries = entries_in(gt->nr_frames, gt->version);
     }
     return true;
 }
@@ -123,8 +129,7 @@ static long get_status_frames(struct gnttab_get_status_frames *guest)
     op.status = find_target(op.dom, &d);
     if (!op.status) {
         const struct grant_table *gt = &d->grant;
-        uint32_t have =
-            gt->version == 2 ? DIV_ROUND_UP(grant_entries(gt), GRANT_STATUS_PER_FRAME) : 0;
+        uint32_t have = gt->version == 2 ? DIV_ROUND_UP(gt->nr_entries, GRANT_STATUS_PER_FRAME) : 0;
 
         if (gt->version != 2 || gt->closed || op.nr_frames > have)
             op.status = GNTST_general_error;
@@ -182,9 +187,7 @@ struct plain_entry {
 
 static bool is_pinned(const struct grant_table *gt, grant_ref_t ref)
 {
-    const struct grant_active *a = grant_active_entry(gt, ref);
-
-    return a->readers | a->writers;
+    return grant_active_entry(gt, ref)->pins;
 }
 
 /* Save the reserved entries. -ERANGE: one of version 2 cannot be said in version 1. */
@@ -248,7 +251,7 @@ static int change_version(struct domain *d, unsigned version)
     struct grant_table *gt = &d->grant;
     int rc;
 
-    for (grant_ref_t ref = GNTTAB_NR_RESERVED_ENTRIES; ref < grant_entries(gt); ref++) {
+    for (grant_ref_t ref = GNTTAB_NR_RESERVED_ENTRIES; ref < gt->nr_entries; ref++) {
         if (is_pinned(gt, ref))
             return -EBUSY;
     }
@@ -267,6 +270,7 @@ static int change_version(struct domain *d, unsigned version)
     for (unsigned i = 0; i < gt->nr_frames; i++)
         memset(gt->shared[i], 0, PAGE_SIZE);
     gt->version = version;
+    gt->nr_entries = entries_in(gt->nr_frames, version);
     if (gt->nr_frames)
         restore_reserved(gt, saved);
     return 0;
@@ -315,7 +319,7 @@ static int16_t swap_entries(struct grant_table *gt, grant_ref_t a, grant_ref_t b
     uint32_t size = gt->version == 1 ? sizeof(struct grant_entry_v1) : sizeof(union grant_entry_v2);
     uint8_t tmp[sizeof(union grant_entry_v2)];
 
-    if (a >= grant_entries(gt) || b >= grant_entries(gt))
+    if (a >= gt->nr_entries || b >= gt->nr_entries)
         return GNTST_bad_gntref;
     if (a == b)
         return GNTST_okay;

@@ -22,12 +22,6 @@
 /* How often a version 1 entry may change under us before its domain is told off. */
 #define MAX_TRIES 5
 
-/* The number of entries the domain's table has now. */
-unsigned grant_entries(const struct grant_table *gt)
-{
-    return gt->nr_frames * (gt->version == 1 ? GRANT_V1_PER_FRAME : GRANT_V2_PER_FRAME);
-}
-
 struct grant_active *grant_active_entry(const struct grant_table *gt, grant_ref_t ref)
 {
     return &gt->active[ref / GRANT_V1_PER_FRAME][ref % GRANT_V1_PER_FRAME];
@@ -55,11 +49,6 @@ static uint16_t *status_word(const struct grant_table *gt, grant_ref_t ref)
     if (gt->version == 1)
         return &entry_v1(gt, ref)->flags;
     return &gt->status[ref / GRANT_STATUS_PER_FRAME][ref % GRANT_STATUS_PER_FRAME];
-}
-
-static bool is_pinned(const struct grant_active *a)
-{
-    return a->readers | a->writers;
 }
 
 /* --- Marking an entry as in use --------------------------------------------------------------- */
@@ -133,7 +122,7 @@ static void unmark(const struct grant_table *gt, grant_ref_t ref, const struct g
 
     if (!a->writers)
         bits |= GTF_writing;
-    if (!is_pinned(a))
+    if (!a->pins)
         bits |= GTF_reading;
     if (bits && !gt->closed)
         __atomic_fetch_and(status_word(gt, ref), (uint16_t)~bits, __ATOMIC_SEQ_CST);
@@ -217,7 +206,7 @@ static int16_t hold_frame(mfn_t mfn, const struct grant_pin *p, bool first)
 static int16_t pin_frame(struct grant_pin *p, const struct grant_table *gt, uint32_t header,
                          struct grant_active *a)
 {
-    bool first = !is_pinned(a);
+    bool first = !a->pins;
     int16_t rc = first ? read_entry(p, gt, header, a) : GNTST_okay;
 
     if (unlikely(rc))
@@ -236,13 +225,13 @@ static int16_t pin_locked(struct grant_pin *p, const struct grant_table *gt)
 
     if (gt->closed)
         return GNTST_bad_domain;
-    if (p->ref >= grant_entries(gt))
+    if (p->ref >= gt->nr_entries)
         return GNTST_bad_gntref;
     a = grant_active_entry(gt, p->ref);
     count = p->write ? &a->writers : &a->readers;
     if (*count == UINT16_MAX)
         return GNTST_no_space;
-    if (is_pinned(a)) {
+    if (a->pins) {
         if (a->domid != p->grantee)
             return GNTST_general_error;
         if (!p->copying && (a->mfn == INVALID_MFN || a->length < PAGE_SIZE))
@@ -252,7 +241,7 @@ static int16_t pin_locked(struct grant_pin *p, const struct grant_table *gt)
      * A pinned entry is marked already, unless this is its first writer. A transitive one is read
      * every time.
      */
-    if (!is_pinned(a) || (p->write && !a->writers) || a->mfn == INVALID_MFN) {
+    if (!a->pins || (p->write && !a->writers) || a->mfn == INVALID_MFN) {
         rc = mark(gt, p, &header);
         if (!rc)
             rc = pin_frame(p, gt, header, a);
@@ -305,7 +294,7 @@ void grant_unpin(struct domain *granter, grant_ref_t ref, bool write)
     count = write ? &a->writers : &a->readers;
     ASSERT(*count);
     --*count;
-    last = !is_pinned(a);
+    last = !a->pins;
     last_writer = write && !a->writers;
     unmark(gt, ref, a);
     if ((last || last_writer) && a->mfn != INVALID_MFN)
@@ -390,10 +379,10 @@ void grant_table_dump(struct domain *d)
     printk("d%u: grant table version %u, %u of %u frames, %u of %u maptrack frames\n", d->id,
            gt->version, gt->nr_frames, gt->max_frames, gt->nr_maptrack_frames,
            gt->max_maptrack_frames);
-    for (grant_ref_t ref = 0; ref < grant_entries(gt); ref++) {
+    for (grant_ref_t ref = 0; ref < gt->nr_entries; ref++) {
         const struct grant_active *a = grant_active_entry(gt, ref);
 
-        if (is_pinned(a))
+        if (a->pins)
             printk("  ref %u: frame %x to d%u, %u readers, %u writers\n", ref, a->mfn, a->domid,
                    a->readers, a->writers);
     }

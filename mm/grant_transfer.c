@@ -28,7 +28,7 @@ static bool commit(struct grant_table *gt, grant_ref_t ref, domid_t from)
 {
     uint32_t *word, x;
 
-    if (gt->closed || ref >= grant_entries(gt))
+    if (gt->closed || ref >= gt->nr_entries)
         return false;
     word = (uint32_t *)grant_entry_header(gt, ref); /* flags, domid */
     x = __atomic_load_n(word, __ATOMIC_RELAXED);

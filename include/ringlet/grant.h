@@ -10,7 +10,7 @@
  *   mapper's page-table entry ----------------------------> frame
  *
  * Invariants (recomputed by mm/audit.c):
- *  G1  An active entry with readers + writers > 0 ("pinned") holds one general reference to its
+ *  G1  An active entry with pins != 0 ("pinned") holds one general reference to its
  *      frame; with writers > 0, one FT_WRITABLE reference besides. So a granted frame in use is
  *      neither freed nor made a page table.
  *  G2  A maptrack entry in use holds a reference to the granting domain, and one reader or writer
@@ -44,9 +44,14 @@ _Static_assert(GRANT_STATUS_FRAMES *GRANT_STATUS_PER_FRAME >= GRANT_MAX_FRAMES *
 
 /* One entry that is pinned: what it said when it was pinned first. `lock` of the granter. */
 struct grant_active {
-    mfn_t mfn;        /* INVALID_MFN for a transitive grant */
-    uint16_t readers; /* pins that only read */
-    uint16_t writers;
+    mfn_t mfn; /* INVALID_MFN for a transitive grant */
+    union {
+        struct {
+            uint16_t readers; /* pins that only read */
+            uint16_t writers;
+        };
+        uint32_t pins; /* zero: not pinned */
+    };
     domid_t domid;          /* who pins it */
     uint16_t start, length; /* bytes of the frame it covers; less than a page: copy only */
     uint16_t unused;
@@ -66,8 +71,9 @@ struct grant_maptrack {
 /* lock guards every field. No two domains' locks are held at once. */
 struct grant_table {
     spinlock_t lock;
-    unsigned version;   /* 1 or 2 */
-    unsigned nr_frames; /* frames of `shared` in use */
+    unsigned version;    /* 1 or 2 */
+    unsigned nr_frames;  /* frames of `shared` in use */
+    unsigned nr_entries; /* entries in those */
     unsigned max_frames;
     bool closed; /* the domain is dying: no shared frames any more, nothing can be pinned */
     void *shared[GRANT_MAX_FRAMES];                /* heap pages shared with the domain */
@@ -107,7 +113,6 @@ struct grant_pin {
 int16_t grant_pin(struct grant_pin *p);
 void grant_unpin(struct domain *granter, grant_ref_t ref, bool write);
 struct grant_active *grant_active_entry(const struct grant_table *gt, grant_ref_t ref);
-unsigned grant_entries(const struct grant_table *gt);
 uint16_t *grant_entry_header(const struct grant_table *gt, grant_ref_t ref);
 
 /* mm/grant_setup.c */

@@ -26,30 +26,45 @@ int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *fr
 int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, bool preserve_ad);
 int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v);
 
+/* Replace both words of a frame at once if they still are `count` and `type`. In halves: gcc is clumsy with 64 bits. */
+static inline bool frame_exchange(struct frame *f, uint32_t count, uint32_t type, uint32_t new_count, uint32_t new_type)
+{
+#ifdef __i386__
+    bool done;
+
+    __asm__ volatile("lock cmpxchg8b %1"
+                     : "=@ccz"(done), "+m"(f->refs), "+a"(count), "+d"(type)
+                     : "b"(new_count), "c"(new_type)
+                     : "memory");
+    return done;
+#else
+    return __sync_bool_compare_and_swap(&f->refs, (uint64_t)type << 32 | count, (uint64_t)new_type << 32 | new_count);
+#endif
+}
+
 /*
- * Both references of a writable mapping in one compare-and-swap: the usual case, a frame of d's
- * that is writable already or was last. False: take the long way.
+ * Both references of a writable mapping in one compare-and-swap: the usual case, a frame of d's that is writable already
+ * or was last. False: take the long way.
  */
 static inline bool get_writable_fast(struct frame *f, const struct domain *d)
 {
-    uint64_t x = f->refs;
-    uint32_t type = x >> 32;
+    uint32_t count = f->count_info, type = f->type_info;
 
-    if ((type & (FT_TYPE | FT_VALIDATED)) != (FT_WRITABLE | FT_VALIDATED) ||
-        (type & FT_COUNT) == FT_COUNT)
+    if ((type & (FT_TYPE | FT_VALIDATED)) != (FT_WRITABLE | FT_VALIDATED) || f->owner != d->slot)
         return false;
-    if (f->owner != d->slot || !(x & FC_COUNT) || (x & FC_COUNT) == FC_COUNT)
+    /* Neither zero nor full: one comparison. The type count is never above this one (F3). */
+    if ((count & FC_COUNT) - 1 >= MIN(FC_COUNT, FT_COUNT) - 1)
         return false;
-    return __sync_bool_compare_and_swap(&f->refs, x, x + 0x100000001ull);
+    return frame_exchange(f, count, type, count + 1, type + 1);
 }
 
 /* Drop both at once, where the general reference is not the last. */
 static inline bool put_writable_fast(struct frame *f)
 {
-    uint64_t x = f->refs;
+    uint32_t count = f->count_info, type = f->type_info;
 
-    ASSERT((x >> 32) & FT_COUNT);
-    return (x & FC_COUNT) > 1 && __sync_bool_compare_and_swap(&f->refs, x, x - 0x100000001ull);
+    ASSERT(type & FT_COUNT);
+    return (count & FC_COUNT) > 1 && frame_exchange(f, count, type, count - 1, type - 1);
 }
 
 /* mm/mmu_update.c */

@@ -236,7 +236,8 @@ maddr_t paging_table_maddr(uint32_t va)
     return 0x8000000 + (va - M2P_START);
 }
 
-void fifo_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn))
+/* A test that links evtchn/fifo.c has the real one. */
+__attribute__((weak)) void fifo_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn))
 {
     (void)d;
     (void)visit;
@@ -262,7 +263,8 @@ long hypercall_continue(unsigned op, unsigned nr_args, ...)
 
 void spin_lock_check(spinlock_t *l)
 {
-    BUG_ON(l->held || !l->rank || ranks_held >> l->rank);
+    /* Two domains' event locks may be held at once. */
+    BUG_ON(l->held || !l->rank || ranks_held >> l->rank >> (l->rank == RANK_EVTCHN));
     ranks_held |= 1u << l->rank;
 }
 
