@@ -585,12 +585,12 @@ static long set_priority(evtchn_port_t port, uint32_t priority)
 
 static struct evtchn_fifo_control_block *control(unsigned vcpu)
 {
-    return map_frame(CONTROL + vcpu);
+    return direct_map((maddr_t)(CONTROL + vcpu) << PAGE_SHIFT);
 }
 
 static event_word_t *word(evtchn_port_t port)
 {
-    return (event_word_t *)map_frame(ARRAY + port / 1024) + port % 1024;
+    return (event_word_t *)direct_map((maddr_t)(ARRAY + port / 1024) << PAGE_SHIFT) + port % 1024;
 }
 
 /* Domain 1 goes over to the FIFO ABI; it is current. */
