@@ -39,7 +39,8 @@ static void side_release(struct side *s)
         grant_unpin(s->granter, s->ref, s->write);
         put_domain(s->granter);
     } else if (s->write) {
-        put_frame_and_type(mfn_frame(s->mfn));
+        if (!put_writable_fast(mfn_frame(s->mfn)))
+            put_frame_and_type(mfn_frame(s->mfn));
     } else {
         put_frame(mfn_frame(s->mfn));
     }
@@ -51,11 +52,15 @@ static int16_t own_frame(struct side *s, xen_pfn_t mfn, domid_t domid)
 
     if (domid != DOMID_SELF)
         return GNTST_permission_denied;
-    if (mfn >= max_frame || !get_frame(mfn_frame(mfn), d))
+    if (mfn >= max_frame)
         return GNTST_bad_page;
-    if (s->write && get_type(mfn_frame(mfn), FT_WRITABLE)) {
-        put_frame(mfn_frame(mfn));
-        return GNTST_general_error;
+    if (!s->write || !get_writable_fast(mfn_frame(mfn), d)) {
+        if (!get_frame(mfn_frame(mfn), d))
+            return GNTST_bad_page;
+        if (s->write && get_type(mfn_frame(mfn), FT_WRITABLE)) {
+            put_frame(mfn_frame(mfn));
+            return GNTST_general_error;
+        }
     }
     s->mfn = mfn;
     s->start = 0;
@@ -135,13 +140,15 @@ static int16_t side_acquire(struct side *s, const struct gnttab_copy_ptr *ptr, u
 
 static int16_t copy_one(const struct gnttab_copy *op)
 {
-    struct side from = {.write = false}, to = {.write = true};
+    struct side from, to;
     const uint8_t *src;
     uint8_t *dst;
     int16_t rc;
 
     if (op->source.offset + op->len > PAGE_SIZE || op->dest.offset + op->len > PAGE_SIZE)
         return GNTST_bad_copy_arg;
+    from.write = false;
+    to.write = true;
     rc = side_acquire(&from, &op->source, op->len, op->flags & GNTCOPY_source_gref);
     if (rc)
         return rc;

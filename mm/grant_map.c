@@ -325,8 +325,10 @@ _Static_assert(sizeof(struct gnttab_map_grant_ref) == 32 &&
 long grant_map(void *guest_ops, uint32_t count)
 {
     struct gnttab_map_grant_ref *ops = guest_ops;
-    struct gnttab_map_grant_ref op = {0};
+    struct gnttab_map_grant_ref op;
 
+    op.handle = 0;
+    op.dev_bus_addr = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (!get_guest_words(&op, &ops[i], MAP_IN_WORDS))
             return -EFAULT;
