@@ -242,11 +242,8 @@ int domctl_scheduler_op(struct domain *d, struct xen_domctl *op)
  */
 int domctl_sendtrigger(struct domain *d, struct xen_domctl *op)
 {
-    uint32_t id = op->u.sendtrigger.vcpu;
-    struct vcpu *v = find_vcpu(d, id);
+    struct vcpu *v = find_vcpu(d, op->u.sendtrigger.vcpu);
 
-    if (id >= d->max_vcpus)
-        return -EINVAL;
     if (!v)
         return -ESRCH;
     if (op->u.sendtrigger.trigger != XEN_DOMCTL_SENDTRIGGER_NMI)

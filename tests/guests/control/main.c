@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Control: the requests of a control domain, right and wrong.
+ *
+ * domctl and sysctl build and end domains, and whoever makes a mistake there gets an error instead
+ * of half a domain. This guest makes the mistakes one at a time: an interface version of another
+ * release, domains and vcpus that do not exist, numbers beyond what there is, contexts that no
+ * vcpu may have. Then it makes a domain the right way, as far as it goes without running it, looks
+ * at it through every window there is, ends it, and counts whether all its memory came back. The
+ * smaller hypercalls of the same kind (xen_version, console_io, physdev_op, platform_op) come
+ * first.
+ *
+ * All answers are those of real Xen (4.17), which passes this test as well; only memory does not
+ * come back at once there.
+ *
+ * Run: qemu
+ * Machine: mem=256
+ */
+#define __XEN_TOOLS__ 1
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <xen/xen.h>
+#include <xen/domctl.h>
+#include <xen/features.h>
+#include <xen/memory.h>
+#include <xen/physdev.h>
+#include <xen/platform.h>
+#include <xen/sched.h>
+#include <xen/sysctl.h>
+#include <xen/version.h>
+
+#include <pv/page.h>
+#include <pv/start.h>
+#include <pv/tap.h>
+
+#define NOWHERE ((void *)0x1000) /* an address with nothing at it */
+#define NO_DOMAIN 77
+#define NO_COMMAND 999
+
+static struct xen_domctl ctl;
+static struct xen_sysctl sys;
+
+/* --- the small hypercalls -------------------------------------------------------------------- */
+
+static void version(void)
+{
+    static xen_capabilities_info_t capabilities;
+    xen_extraversion_t extra;
+    struct xen_platform_parameters platform;
+    struct xen_feature_info features = {.submap_idx = 0};
+    unsigned int wanted = 1u << XENFEAT_dom0 | 1u << XENFEAT_mmu_pt_update_preserve_ad |
+                          1u << XENFEAT_highmem_assist | 1u << XENFEAT_gnttab_map_avail_bits;
+
+    tap_is(hv_xen_version(XENVER_version, NULL), 4 << 16 | 17, "version");
+    tap_is(hv_xen_version(XENVER_extraversion, extra), 0, "extraversion");
+    tap_is(hv_xen_version(XENVER_extraversion, NOWHERE), -XEN_EFAULT, "extraversion, nowhere");
+    tap_is(hv_xen_version(XENVER_capabilities, capabilities), 0, "capabilities");
+    tap_ok(strstr(capabilities, "xen-3.0-x86_32p") != NULL, "capabilities name this ABI");
+    tap_is(hv_xen_version(XENVER_platform_parameters, &platform), 0, "platform parameters");
+    tap_is(platform.virt_start, 0xf5800000, "where the hypervisor begins");
+    tap_is(hv_xen_version(XENVER_get_features, &features), 0, "features");
+    tap_is(features.submap & wanted, wanted, "features of an initial domain");
+    features.submap_idx = 1;
+    tap_is(hv_xen_version(XENVER_get_features, &features), -XEN_EINVAL, "features, second word");
+    tap_is(hv_xen_version(XENVER_pagesize, NULL), 4096, "page size");
+    tap_is(hv_xen_version(XENVER_pagesize, extra), -XEN_EINVAL, "page size with an argument");
+    tap_is(hv_xen_version(NO_COMMAND, NULL), -XEN_ENOSYS, "version: no such command");
+}
+
+static void console(void)
+{
+    static char buffer[16];
+
+    tap_is(hv_console_io(CONSOLEIO_write, 0, buffer), 0, "console: write nothing");
+    tap_is(hv_console_io(CONSOLEIO_write, 5, NOWHERE), -XEN_EFAULT, "console: write from nowhere");
+    tap_is(hv_console_io(CONSOLEIO_read, sizeof(buffer), buffer), 0, "console: nothing typed");
+    tap_is(hv_console_io(CONSOLEIO_read, 1u << 31, buffer), -XEN_E2BIG, "console: read too much");
+    tap_is(hv_console_io(NO_COMMAND, 0, buffer), -XEN_ENOSYS, "console: no such command");
+}
+
+static void ports(void)
+{
+    static uint8_t bitmap[65536 / 8];
+    struct physdev_set_iopl iopl = {.iopl = 4};
+    struct physdev_set_iobitmap io = {.nr_ports = 65537};
+
+    tap_is(hv_physdev_op(PHYSDEVOP_set_iopl, &iopl), -XEN_EINVAL, "set_iopl 4");
+    iopl.iopl = 1;
+    tap_is(hv_physdev_op(PHYSDEVOP_set_iopl, &iopl), 0, "set_iopl 1");
+    tap_is(hv_physdev_op(PHYSDEVOP_set_iopl, NOWHERE), -XEN_EFAULT, "set_iopl from nowhere");
+    set_xen_guest_handle(io.bitmap, bitmap);
+    tap_is(hv_physdev_op(PHYSDEVOP_set_iobitmap, &io), -XEN_EINVAL, "set_iobitmap, 65537 ports");
+    io.nr_ports = 65536;
+    tap_is(hv_physdev_op(PHYSDEVOP_set_iobitmap, &io), 0, "set_iobitmap");
+    set_xen_guest_handle(io.bitmap, (uint8_t *)0xf6000000);
+    tap_is(hv_physdev_op(PHYSDEVOP_set_iobitmap, &io), -XEN_EINVAL,
+           "set_iobitmap in the hypervisor's half");
+    tap_is(hv_physdev_op(NO_COMMAND, NULL), -XEN_ENOSYS, "physdev: no such command");
+}
+
+static void platform(void)
+{
+    static struct xen_platform_op op;
+
+    op.cmd = XENPF_settime64;
+    op.interface_version = XENPF_INTERFACE_VERSION + 1;
+    tap_is(hv_platform_op(&op), -XEN_EACCES, "platform: another release's interface");
+    op.interface_version = XENPF_INTERFACE_VERSION;
+    op.u.settime64.mbz = 1;
+    tap_is(hv_platform_op(&op), -XEN_EINVAL, "settime64: a reserved field is set");
+    op.cmd = XENPF_get_cpuinfo;
+    op.u.pcpu_info.xen_cpuid = 500;
+    tap_is(hv_platform_op(&op), 0, "get_cpuinfo of no processor");
+    tap_is(op.u.pcpu_info.flags, XEN_PCPU_FLAGS_INVALID, "which is told by a flag");
+    op.cmd = NO_COMMAND;
+    tap_is(hv_platform_op(&op), -XEN_ENOSYS, "platform: no such command");
+}
+
+/* --- sysctl ------------------------------------------------------------------------------------ */
+
+static int sysctl(uint32_t cmd)
+{
+    sys.cmd = cmd;
+    sys.interface_version = XEN_SYSCTL_INTERFACE_VERSION;
+    return hv_sysctl(&sys);
+}
+
+static uint64_t free_pages(void)
+{
+    return sysctl(XEN_SYSCTL_physinfo) ? 0 : sys.u.physinfo.free_pages;
+}
+
+static void machine(void)
+{
+    static char text[256];
+    static struct xen_domctl_getdomaininfo list[4];
+
+    sys.cmd = XEN_SYSCTL_physinfo;
+    sys.interface_version = XEN_SYSCTL_INTERFACE_VERSION + 1;
+    tap_is(hv_sysctl(&sys), -XEN_EACCES, "sysctl: another release's interface");
+    tap_is(sysctl(NO_COMMAND), -XEN_ENOSYS, "sysctl: no such command");
+    tap_is(hv_sysctl(NOWHERE), -XEN_EFAULT, "sysctl from nowhere");
+    tap_is(sysctl(XEN_SYSCTL_physinfo), 0, "physinfo");
+    tap_ok(sys.u.physinfo.nr_cpus == 1 && sys.u.physinfo.total_pages > 0x8000 &&
+               sys.u.physinfo.total_pages <= 0x10000,
+           "physinfo: one processor, 256 MiB");
+
+    memset(&sys.u, 0, sizeof(sys.u));
+    set_xen_guest_handle(sys.u.readconsole.buffer, text);
+    sys.u.readconsole.count = sizeof(text);
+    tap_is(sysctl(XEN_SYSCTL_readconsole), 0, "readconsole");
+    tap_ok(sys.u.readconsole.count == sizeof(text) && memchr(text, '\n', sizeof(text)),
+           "readconsole: as much as there was room for");
+    set_xen_guest_handle(sys.u.readconsole.buffer, NOWHERE);
+    tap_is(sysctl(XEN_SYSCTL_readconsole), -XEN_EFAULT, "readconsole to nowhere");
+
+    memset(&sys.u, 0, sizeof(sys.u));
+    sys.u.getdomaininfolist.max_domains = 4;
+    set_xen_guest_handle(sys.u.getdomaininfolist.buffer, list);
+    tap_is(sysctl(XEN_SYSCTL_getdomaininfolist), 0, "getdomaininfolist");
+    tap_is(sys.u.getdomaininfolist.num_domains, 1, "there is one domain");
+    tap_ok(list[0].domain == 0 && (list[0].flags & XEN_DOMINF_running) &&
+               list[0].tot_pages >= pages_total(),
+           "this one, and it runs");
+
+    memset(&sys.u, 0, sizeof(sys.u));
+    tap_is(sysctl(XEN_SYSCTL_cputopoinfo), 0, "cputopoinfo: how many?");
+    tap_is(sys.u.cputopoinfo.num_cpus, 1, "one");
+}
+
+/* --- domctl: mistakes ---------------------------------------------------------------------------- */
+
+static int domctl(uint32_t cmd, domid_t domain)
+{
+    ctl.cmd = cmd;
+    ctl.interface_version = XEN_DOMCTL_INTERFACE_VERSION;
+    ctl.domain = domain;
+    return hv_domctl(&ctl);
+}
+
+static void mistakes(void)
+{
+    ctl.cmd = XEN_DOMCTL_pausedomain;
+    ctl.interface_version = XEN_DOMCTL_INTERFACE_VERSION + 1;
+    tap_is(hv_domctl(&ctl), -XEN_EACCES, "domctl: another release's interface");
+    tap_is(hv_domctl(NOWHERE), -XEN_EFAULT, "domctl from nowhere");
+    tap_is(domctl(NO_COMMAND, 0), -XEN_ENOSYS, "domctl: no such command");
+    tap_is(domctl(XEN_DOMCTL_pausedomain, NO_DOMAIN), -XEN_ESRCH, "pause no domain");
+    tap_is(domctl(XEN_DOMCTL_pausedomain, DOMID_SELF), -XEN_ESRCH, "DOMID_SELF is no name here");
+    tap_is(domctl(XEN_DOMCTL_pausedomain, 0), -XEN_EINVAL, "pause oneself");
+    tap_is(domctl(XEN_DOMCTL_unpausedomain, 0), -XEN_EINVAL, "unpause what is not paused");
+    tap_is(domctl(XEN_DOMCTL_destroydomain, 0), -XEN_EINVAL, "destroy oneself");
+    tap_is(domctl(XEN_DOMCTL_getdomaininfo, 0x7ff5), -XEN_EINVAL, "describe a reserved number");
+    tap_is(domctl(XEN_DOMCTL_getdomaininfo, 1), -XEN_ESRCH, "describe domains above the last");
+}
+
+static int create(domid_t id, uint32_t flags, uint32_t max_vcpus)
+{
+    struct xen_domctl_createdomain *c = &ctl.u.createdomain;
+
+    memset(c, 0, sizeof(*c));
+    c->flags = flags;
+    c->max_vcpus = max_vcpus;
+    c->max_evtchn_port = 1023;
+    c->max_grant_frames = 4;
+    c->max_maptrack_frames = 4;
+    c->grant_opts = XEN_DOMCTL_GRANT_version(1);
+    memset(c->handle, 0x5a, sizeof(c->handle));
+    return domctl(XEN_DOMCTL_createdomain, id);
+}
+
+static void bad_domains(void)
+{
+    tap_is(create(0, 1u << 31, 1), -XEN_EINVAL, "create with a flag nobody knows");
+    tap_is(create(0, XEN_DOMCTL_CDF_hap, 1), -XEN_EINVAL, "create a PV domain with HAP");
+    tap_is(create(0, 0, 0), -XEN_EINVAL, "create without vcpus");
+    tap_is(create(0, 0, 100000), -XEN_EINVAL, "create with too many vcpus");
+}
+
+/* --- domctl: one domain, from beginning to end ----------------------------------------------------- */
+
+/* A Xen for 64-bit guests makes 64-bit domains until told otherwise. */
+static domid_t make_domain(void)
+{
+    domid_t id;
+
+    tap_is(create(0, 0, 2), 0, "create");
+    id = ctl.domain;
+    tap_ok(id > 0 && id < DOMID_FIRST_RESERVED, "create chooses a number");
+    tap_is(create(id, 0, 2), -XEN_EEXIST, "create it again");
+    ctl.u.address_size.size = 32;
+    tap_is(domctl(XEN_DOMCTL_set_address_size, id), 0, "set_address_size 32");
+    ctl.u.address_size.size = 48;
+    tap_is(domctl(XEN_DOMCTL_set_address_size, id), -XEN_EINVAL, "set_address_size 48");
+    tap_is(domctl(XEN_DOMCTL_get_address_size, id), 0, "get_address_size");
+    tap_is(ctl.u.address_size.size, 32, "which is 32");
+    return id;
+}
+
+static void describe(domid_t id)
+{
+    struct xen_domctl_getdomaininfo *info = &ctl.u.getdomaininfo;
+
+    tap_is(domctl(XEN_DOMCTL_getdomaininfo, id), 0, "getdomaininfo");
+    tap_ok(info->domain == id && ctl.domain == id, "of the right one");
+    tap_ok((info->flags & XEN_DOMINF_paused) && !(info->flags & XEN_DOMINF_running),
+           "it is paused");
+    tap_ok(info->tot_pages == 0 && info->nr_online_vcpus == 0 &&
+               info->max_vcpu_id == XEN_INVALID_MAX_VCPU_ID,
+           "and empty");
+    tap_is(info->handle[7], 0x5a, "with the handle it was given");
+    tap_is(domctl(XEN_DOMCTL_getdomaininfo, id + 1), -XEN_ESRCH, "nothing above it");
+    memset(ctl.u.setdomainhandle.handle, 0x33, 16);
+    tap_is(domctl(XEN_DOMCTL_setdomainhandle, id), 0, "setdomainhandle");
+    ctl.u.max_mem.max_memkb = 1024;
+    tap_is(domctl(XEN_DOMCTL_max_mem, id), 0, "max_mem 1 MiB");
+    domctl(XEN_DOMCTL_getdomaininfo, id);
+    tap_ok(info->max_pages == 256 && info->handle[0] == 0x33, "both are seen");
+}
+
+static void pausing(domid_t id)
+{
+    tap_is(domctl(XEN_DOMCTL_unpausedomain, id), 0, "unpause");
+    tap_is(domctl(XEN_DOMCTL_unpausedomain, id), -XEN_EINVAL, "unpause once too often");
+    tap_is(domctl(XEN_DOMCTL_pausedomain, id), 0, "pause");
+    tap_is(domctl(XEN_DOMCTL_pausedomain, id), 0, "pause twice");
+    tap_is(domctl(XEN_DOMCTL_unpausedomain, id), 0, "unpause one of them");
+}
+
+static void affinity(domid_t id)
+{
+    static uint8_t map[8];
+    struct xen_domctl_vcpuaffinity *a = &ctl.u.vcpuaffinity;
+
+    memset(a, 0, sizeof(*a));
+    a->flags = XEN_VCPUAFFINITY_HARD;
+    set_xen_guest_handle(a->cpumap_hard.bitmap, map);
+    a->cpumap_hard.nr_bits = 64;
+    tap_is(domctl(XEN_DOMCTL_setvcpuaffinity, id), -XEN_EINVAL, "affinity to no processor");
+    map[0] = 0xff;
+    tap_is(domctl(XEN_DOMCTL_setvcpuaffinity, id), 0, "affinity to processors 0 to 7");
+    tap_is(map[0], 1, "leaves the one there is");
+    memset(map, 0xee, sizeof(map));
+    tap_is(domctl(XEN_DOMCTL_getvcpuaffinity, id), 0, "getvcpuaffinity");
+    tap_ok((map[0] & 1) && map[7] == 0, "holds it");
+    a->vcpu = 9;
+    tap_is(domctl(XEN_DOMCTL_getvcpuaffinity, id), -XEN_EINVAL, "affinity of no vcpu");
+}
+
+static void vcpus(domid_t id)
+{
+    ctl.u.max_vcpus.max = 1;
+    tap_is(domctl(XEN_DOMCTL_max_vcpus, id), -XEN_EINVAL, "max_vcpus differs from create's");
+    ctl.u.getvcpuinfo.vcpu = 0;
+    tap_is(domctl(XEN_DOMCTL_getvcpuinfo, id), -XEN_ESRCH, "a vcpu not made yet");
+    ctl.u.max_vcpus.max = 2;
+    tap_is(domctl(XEN_DOMCTL_max_vcpus, id), 0, "max_vcpus");
+    ctl.u.getvcpuinfo.vcpu = 1;
+    tap_is(domctl(XEN_DOMCTL_getvcpuinfo, id), 0, "getvcpuinfo");
+    tap_ok(!ctl.u.getvcpuinfo.online && !ctl.u.getvcpuinfo.running, "it is down");
+    ctl.u.getvcpuinfo.vcpu = 2;
+    tap_is(domctl(XEN_DOMCTL_getvcpuinfo, id), -XEN_EINVAL, "a vcpu beyond the last");
+    ctl.u.sendtrigger.trigger = XEN_DOMCTL_SENDTRIGGER_NMI;
+    ctl.u.sendtrigger.vcpu = 2;
+    tap_is(domctl(XEN_DOMCTL_sendtrigger, id), -XEN_ESRCH, "NMI to a vcpu beyond the last");
+    ctl.u.scheduler_op.sched_id = 99;
+    tap_is(domctl(XEN_DOMCTL_scheduler_op, id), -XEN_EINVAL, "parameters of no scheduler");
+    affinity(id);
+}
+
+static struct vcpu_guest_context context;
+
+static int set_context(domid_t id, uint32_t vcpu, void *c)
+{
+    ctl.u.vcpucontext.vcpu = vcpu;
+    set_xen_guest_handle(ctl.u.vcpucontext.ctxt, c);
+    return domctl(XEN_DOMCTL_setvcpucontext, id);
+}
+
+/* Each line breaks one thing in a context that is good otherwise, but for its page tables. */
+static void contexts(domid_t id)
+{
+    struct vcpu_guest_context *c = &context;
+
+    ctl.u.vcpucontext.vcpu = 0;
+    set_xen_guest_handle(ctl.u.vcpucontext.ctxt, c);
+    tap_is(domctl(XEN_DOMCTL_getvcpucontext, id), -XEN_ENODATA, "a vcpu without a context");
+    tap_is(set_context(id, 2, c), -XEN_EINVAL, "context for no vcpu");
+    tap_is(set_context(id, 0, NOWHERE), -XEN_EFAULT, "context from nowhere");
+    tap_is(set_context(0, 0, c), -XEN_EINVAL, "context for oneself");
+    c->ldt_base = 0x123;
+    tap_is(set_context(id, 0, c), -XEN_EINVAL, "context: LDT between pages");
+    c->ldt_base = 0;
+    c->ldt_ents = 8193;
+    tap_is(set_context(id, 0, c), -XEN_EINVAL, "context: LDT too long");
+    c->ldt_ents = 0;
+    c->gdt_ents = 9000;
+    tap_is(set_context(id, 0, c), -XEN_EINVAL, "context: GDT too long");
+    c->gdt_ents = 512;
+    c->gdt_frames[0] = base_mfn();
+    tap_is(set_context(id, 0, c), -XEN_EINVAL, "context: GDT of another domain");
+    c->gdt_ents = 0;
+    c->vm_assist = 1u << 31;
+    tap_is(set_context(id, 0, c), -XEN_EINVAL, "context: an assist nobody knows");
+    c->vm_assist = 0;
+    c->ctrlreg[3] = xen_pfn_to_cr3(base_mfn());
+    tap_is(set_context(id, 0, c), -XEN_EINVAL, "context: page tables of another domain");
+    c->ctrlreg[3] = xen_pfn_to_cr3(0xfffff);
+    tap_is(set_context(id, 0, c), -XEN_EINVAL, "context: page tables beyond memory");
+    tap_is(set_context(id, 0, NULL), 0, "no context: the vcpu is reset");
+}
+
+/* Give the domain one page. Its machine frame. */
+static xen_pfn_t give_page(domid_t id)
+{
+    xen_pfn_t extent = 0;
+    struct xen_memory_reservation r = {.nr_extents = 1, .domid = id};
+
+    set_xen_guest_handle(r.extent_start, &extent);
+    tap_is(hv_memory_op(XENMEM_populate_physmap, &r), 1, "populate_physmap");
+    return extent;
+}
+
+static void frames(domid_t id)
+{
+    static xen_pfn_t list[2];
+    xen_pfn_t mfn = give_page(id);
+
+    ctl.u.hypercall_init.gmfn = base_mfn();
+    tap_is(domctl(XEN_DOMCTL_hypercall_init, id), -XEN_EINVAL, "hypercall page in another's frame");
+    ctl.u.hypercall_init.gmfn = 1ull << 40;
+    tap_is(domctl(XEN_DOMCTL_hypercall_init, id), -XEN_EINVAL, "hypercall page beyond memory");
+    ctl.u.hypercall_init.gmfn = mfn;
+    tap_is(domctl(XEN_DOMCTL_hypercall_init, id), 0, "hypercall page");
+    ctl.u.hypercall_init.gmfn = base_mfn();
+    tap_is(domctl(XEN_DOMCTL_hypercall_init, 0), -XEN_EPERM, "hypercall page in a page table");
+
+    list[0] = mfn;
+    list[1] = base_mfn();
+    set_xen_guest_handle(ctl.u.getpageframeinfo3.array, list);
+    ctl.u.getpageframeinfo3.num = 2;
+    tap_is(domctl(XEN_DOMCTL_getpageframeinfo3, id), 0, "getpageframeinfo3");
+    tap_is(list[0], XEN_DOMCTL_PFINFO_NOTAB, "its page is no table");
+    tap_is(list[1], (long)XEN_DOMCTL_PFINFO_XTAB, "another domain's is not told");
+    list[0] = base_mfn();
+    ctl.u.getpageframeinfo3.num = 1;
+    tap_is(domctl(XEN_DOMCTL_getpageframeinfo3, 0), 0, "getpageframeinfo3 of oneself");
+    tap_is(list[0] & XEN_DOMCTL_PFINFO_LTABTYPE_MASK, XEN_DOMCTL_PFINFO_L3TAB, "the root is an L3");
+    ctl.u.getpageframeinfo3.num = 1025;
+    tap_is(domctl(XEN_DOMCTL_getpageframeinfo3, id), -XEN_E2BIG, "getpageframeinfo3 of too many");
+}
+
+static void io_ports(domid_t id)
+{
+    struct xen_domctl_ioport_permission *p = &ctl.u.ioport_permission;
+
+    memset(p, 0, sizeof(*p));
+    p->first_port = 0x80;
+    p->allow_access = 1;
+    tap_is(domctl(XEN_DOMCTL_ioport_permission, id), -XEN_EINVAL, "no ports");
+    p->nr_ports = 65536;
+    tap_is(domctl(XEN_DOMCTL_ioport_permission, id), -XEN_EINVAL, "ports beyond the last");
+    p->nr_ports = 1;
+    tap_is(domctl(XEN_DOMCTL_ioport_permission, id), 0, "port 0x80");
+    p->allow_access = 0;
+    tap_is(domctl(XEN_DOMCTL_ioport_permission, id), 0, "and back");
+}
+
+/* Gone at once, or when the hypervisor has had time to clean up. */
+static bool gone(domid_t id)
+{
+    for (int i = 0; i < 1000; i++) {
+        if (domctl(XEN_DOMCTL_getdomaininfo, id) == -XEN_ESRCH)
+            return true;
+        hv_sched_op(SCHEDOP_yield, NULL);
+    }
+    return false;
+}
+
+static void check_memory(uint64_t before)
+{
+    xen_extraversion_t extra;
+
+    hv_xen_version(XENVER_extraversion, extra);
+    if (strcmp(extra, ".ringlet"))
+        tap_skip("Xen keeps some for later", "all memory is back");
+    else
+        tap_is((long)(free_pages() - before), 0, "all memory is back");
+}
+
+static void one_domain(void)
+{
+    uint64_t before = free_pages();
+    domid_t id = make_domain();
+
+    describe(id);
+    pausing(id);
+    vcpus(id);
+    contexts(id);
+    frames(id);
+    io_ports(id);
+    tap_is(domctl(XEN_DOMCTL_destroydomain, id), 0, "destroy");
+    tap_ok(gone(id), "it is gone");
+    check_memory(before);
+}
+
+/* A number asked for; and that domains do not add up. */
+static void many_domains(void)
+{
+    uint64_t before = free_pages();
+    bool ok = true;
+
+    tap_is(create(55, 0, 1), 0, "create number 55");
+    tap_is(ctl.domain, 55, "it is 55");
+    tap_is(domctl(XEN_DOMCTL_destroydomain, 55), 0, "destroy it");
+    tap_ok(gone(55), "it is gone");
+    for (int i = 0; i < 50 && ok; i++) {
+        ok = !create(0, 0, 1);
+        ctl.u.max_vcpus.max = 1;
+        domid_t id = ctl.domain;
+        ok = ok && !domctl(XEN_DOMCTL_max_vcpus, id) && !domctl(XEN_DOMCTL_destroydomain, id) &&
+             gone(id);
+    }
+    tap_ok(ok, "fifty domains made and ended");
+    check_memory(before);
+}
+
+int main(void)
+{
+    version();
+    console();
+    ports();
+    platform();
+    machine();
+    mistakes();
+    bad_domains();
+    one_domain();
+    many_domains();
+    tap_done();
+}
