@@ -23,11 +23,12 @@ _Static_assert(sizeof(((struct vcpu *)NULL)->fpu) ==
                "both are one FXSAVE area");
 
 /*
- * FXSAVE area: MXCSR stands at byte 24 (SDM vol. 1, 10.5.1). Loading a reserved bit would fault, in
- * ring 0.
+ * FXSAVE area (SDM vol. 1, 10.5.1): MXCSR, and the mask of the bits it has on this processor, which
+ * is 0 on processors older than the mask. Loading another bit would fault, in ring 0.
  */
 #define FXSAVE_MXCSR 24
-#define MXCSR_VALID 0x0000ffbfu
+#define FXSAVE_MXCSR_MASK 28
+#define MXCSR_DEFAULT_MASK 0x0000ffbfu
 
 #define EFLAGS_FIXED 0x00000002u
 #define EFLAGS_STATUS 0x000008d5u /* CF, PF, AF, ZF, SF, OF */
@@ -157,17 +158,33 @@ static int set_up_tables(struct vcpu *v, const struct vcpu_guest_context *c)
     return rc;
 }
 
+/*
+ * What FXSAVE says of this processor; `area` is overwritten. CR0.TS, which would make it fault, is
+ * put back.
+ */
+static uint32_t mxcsr_mask(uint8_t *area)
+{
+    uint32_t cr0 = read_cr0(), mask;
+
+    clts();
+    __asm__ volatile("fxsave %0" : "=m"(*(uint8_t(*)[512])area));
+    write_cr0(cr0);
+    memcpy(&mask, area + FXSAVE_MXCSR_MASK, sizeof(mask));
+    return mask ? mask : MXCSR_DEFAULT_MASK;
+}
+
 static void set_fpu(struct vcpu *v, const struct vcpu_guest_context *c)
 {
-    uint32_t mxcsr;
+    uint32_t mxcsr, mask;
 
     fpu_forget(v);
     v->fpu_initialised = c->flags & VGCF_I387_VALID;
     if (!v->fpu_initialised)
         return;
+    mask = mxcsr_mask(v->fpu);
     memcpy(v->fpu, &c->fpu_ctxt, sizeof(v->fpu));
     memcpy(&mxcsr, v->fpu + FXSAVE_MXCSR, sizeof(mxcsr));
-    mxcsr &= MXCSR_VALID;
+    mxcsr &= mask;
     memcpy(v->fpu + FXSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
 }
 
