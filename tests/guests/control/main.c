@@ -42,6 +42,14 @@
 static struct xen_domctl ctl;
 static struct xen_sysctl sys;
 
+/* Real Xen: some of its answers depend on what it has done before. */
+static bool on_xen(void)
+{
+    xen_extraversion_t extra;
+
+    return hv_xen_version(XENVER_extraversion, extra) || strcmp(extra, ".ringlet");
+}
+
 /* --- the small hypercalls -------------------------------------------------------------------- */
 
 static void version(void)
@@ -352,21 +360,108 @@ static void contexts(domid_t id)
     tap_is(set_context(id, 0, NULL), 0, "no context: the vcpu is reset");
 }
 
-/* Give the domain one page. Its machine frame. */
-static xen_pfn_t give_page(domid_t id)
+/* Give the domain one page, zeroed. Its machine frame. */
+static uint32_t give_page(domid_t id)
 {
     xen_pfn_t extent = 0;
     struct xen_memory_reservation r = {.nr_extents = 1, .domid = id};
+    struct mmuext_op clear = {.cmd = MMUEXT_CLEAR_PAGE};
 
     set_xen_guest_handle(r.extent_start, &extent);
     tap_is(hv_memory_op(XENMEM_populate_physmap, &r), 1, "populate_physmap");
+    clear.arg1.mfn = extent;
+    tap_is(hv_mmuext_op(&clear, 1, NULL, id), 0, "clear the page");
     return extent;
+}
+
+static uint32_t frame_type(domid_t id, uint32_t mfn)
+{
+    static xen_pfn_t list[1];
+
+    list[0] = mfn;
+    set_xen_guest_handle(ctl.u.getpageframeinfo3.array, list);
+    ctl.u.getpageframeinfo3.num = 1;
+    return domctl(XEN_DOMCTL_getpageframeinfo3, id) ? XEN_DOMCTL_PFINFO_XTAB : list[0];
+}
+
+/* The least page tables a vcpu can have: an L3 with an L2 in slot 3. The L3's frame. */
+static uint32_t make_tables(domid_t id)
+{
+    uint32_t l2 = give_page(id), l3 = give_page(id);
+    int error;
+    uint64_t *table = map_frames(id, &l3, 1, true, &error);
+
+    tap_ok(table != NULL, "map the domain's page");
+    table[3] = pte_make(l2, PTE_P);
+    unmap_frames(table, 1);
+    return l3;
+}
+
+/* What a careless or hostile control domain writes: ring-0 selectors, I/O privilege, bad MXCSR. */
+static void fill_context(struct vcpu_guest_context *c, uint32_t l3, uint32_t gdt)
+{
+    uint32_t mxcsr = 0xffff1f80;
+
+    memset(c, 0, sizeof(*c));
+    c->flags = VGCF_I387_VALID | VGCF_in_kernel;
+    memcpy(&c->fpu_ctxt.x[24], &mxcsr, sizeof(mxcsr));
+    c->user_regs.cs = 0xe008;
+    c->user_regs.ss = 0xe010;
+    c->user_regs.eip = 0x12345678;
+    c->user_regs.eflags = 0x3000;
+    c->trap_ctxt[3].cs = 0x10;
+    c->trap_ctxt[3].address = 0x1000;
+    c->kernel_ss = 0xe021;
+    c->gdt_frames[0] = gdt;
+    c->gdt_ents = 512;
+    c->ctrlreg[3] = xen_pfn_to_cr3(l3);
+}
+
+static void check_context(const struct vcpu_guest_context *c, uint32_t l3)
+{
+    uint32_t mxcsr;
+
+    memcpy(&mxcsr, &c->fpu_ctxt.x[24], sizeof(mxcsr));
+    tap_is(c->user_regs.cs, 0xe009, "cs is lifted out of ring 0");
+    tap_is(c->user_regs.ss, 0xe011, "and ss");
+    tap_is(c->trap_ctxt[3].cs, 0x11, "and a handler's cs");
+    tap_is(c->user_regs.eflags & 0x3200, 0x3200, "IF is set, and IOPL kept for the guest");
+    tap_is(c->user_regs.eip, 0x12345678, "eip");
+    tap_is(c->ctrlreg[3], xen_pfn_to_cr3(l3), "cr3");
+    tap_ok((c->flags & VGCF_in_kernel) && !(c->flags & VGCF_online), "in its kernel, not online");
+    tap_ok(on_xen() || mxcsr == 0x1f80, "MXCSR without the bits that would fault");
+}
+
+static void whole_context(domid_t id)
+{
+    struct vcpu_guest_context *c = &context;
+    uint32_t l3 = make_tables(id), gdt = give_page(id);
+
+    fill_context(c, l3, gdt);
+    tap_is(set_context(id, 0, c), 0, "setvcpucontext");
+    memset(c, 0, sizeof(*c));
+    tap_is(domctl(XEN_DOMCTL_getvcpucontext, id), 0, "getvcpucontext");
+    check_context(c, l3);
+    tap_is(frame_type(id, l3), XEN_DOMCTL_PFINFO_L3TAB, "its root is an L3 now");
+    ctl.u.hypercall_init.gmfn = l3;
+    tap_is(domctl(XEN_DOMCTL_hypercall_init, id), -XEN_EPERM, "where no hypercall page can be");
+    tap_is(set_context(id, 0, c), 0, "the same context again");
+    c->gdt_ents = 0;
+    tap_is(set_context(id, 0, c), -XEN_EOPNOTSUPP, "with another GDT");
+    c->gdt_ents = 512;
+    c->ctrlreg[3] = xen_pfn_to_cr3(gdt);
+    tap_is(set_context(id, 0, c), -XEN_EOPNOTSUPP, "with another root");
+    tap_is(set_context(id, 0, NULL), 0, "reset");
+    tap_is(frame_type(id, l3), XEN_DOMCTL_PFINFO_NOTAB, "its root is a page again");
+    set_xen_guest_handle(ctl.u.vcpucontext.ctxt, c);
+    ctl.u.vcpucontext.vcpu = 0;
+    tap_is(domctl(XEN_DOMCTL_getvcpucontext, id), -XEN_ENODATA, "and the vcpu has no context");
 }
 
 static void frames(domid_t id)
 {
     static xen_pfn_t list[2];
-    xen_pfn_t mfn = give_page(id);
+    uint32_t mfn = give_page(id);
 
     ctl.u.hypercall_init.gmfn = base_mfn();
     tap_is(domctl(XEN_DOMCTL_hypercall_init, id), -XEN_EINVAL, "hypercall page in another's frame");
@@ -421,10 +516,7 @@ static bool gone(domid_t id)
 
 static void check_memory(uint64_t before)
 {
-    xen_extraversion_t extra;
-
-    hv_xen_version(XENVER_extraversion, extra);
-    if (strcmp(extra, ".ringlet"))
+    if (on_xen())
         tap_skip("Xen keeps some for later", "all memory is back");
     else
         tap_is((long)(free_pages() - before), 0, "all memory is back");
@@ -440,6 +532,7 @@ static void one_domain(void)
     vcpus(id);
     contexts(id);
     frames(id);
+    whole_context(id);
     io_ports(id);
     tap_is(domctl(XEN_DOMCTL_destroydomain, id), 0, "destroy");
     tap_ok(gone(id), "it is gone");
