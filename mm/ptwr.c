@@ -43,7 +43,7 @@ enum { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
  */
 struct outcome {
     uint64_t value; /* the operand afterwards */
-    bool plain;     /* a MOV: the old value plays no part (P1) */
+    bool plain;     /* a MOV: nothing else to commit; P1 */
     uint8_t reg;    /* register to change, REG_NONE: none */
     uint32_t reg_value;
     bool edx_eax; /* CMPXCHG8B failed: both take the operand */
@@ -221,30 +221,55 @@ static mfn_t page_table_at(const struct vcpu *v, uint32_t address)
     return mfn;
 }
 
+/* An entry as the bytes an operand covers. */
+union entry {
+    pte_t all;
+    uint8_t bytes[8];
+    uint32_t words[2];
+};
+
+static uint64_t operand_of(const union entry *e, unsigned offset, unsigned size)
+{
+    uint64_t value = 0;
+
+    if (likely(size == 4 && !(offset & 3)))
+        return e->words[offset >> 2];
+    memcpy(&value, &e->bytes[offset], size);
+    return value;
+}
+
+static void set_operand(union entry *e, unsigned offset, unsigned size, uint64_t value)
+{
+    if (likely(size == 4 && !(offset & 3)))
+        e->words[offset >> 2] = (uint32_t)value;
+    else
+        memcpy(&e->bytes[offset], &value, size);
+}
+
 /* Carry the instruction out on the entry `pl1`, whose bytes from `offset` on are its operand. */
 static bool update_entry(struct cpu_user_regs *regs, const struct insn *in, pte_t *pl1,
                          unsigned offset)
 {
     struct domain *d = current->domain;
-    uint64_t mask = ~0ull >> (64 - 8 * in->size), old = *pl1;
-    unsigned shift = 8 * offset;
+    union entry old = {.all = *pl1}, new = old;
     struct outcome o;
-    pte_t new;
     int rc;
 
-    if (!compute(&o, regs, in, (old >> shift) & mask))
+    if (!compute(&o, regs, in, operand_of(&old, offset, in->size)))
         return false;
-    new = (old & ~(mask << shift)) | (o.value & mask) << shift;
-    rc = mod_l1_entry(pl1, new, d, d, false);
-    if (rc && o.plain && in->size == 4 && offset == 4 && (new &PTE_P)) /* P1 */
-        rc = mod_l1_entry(pl1, new & ~PTE_P, d, d, false);
-    if (rc)
+    set_operand(&new, offset, in->size, o.value);
+    rc = mod_l1_entry(pl1, new.all, d, d, false);
+    if (unlikely(rc) && o.plain && in->size == 4 && offset == 4 && (new.all &PTE_P)) /* P1 */
+        rc = mod_l1_entry(pl1, new.all & ~PTE_P, d, d, false);
+    if (unlikely(rc))
         return false;
+    if (o.plain)
+        return true;
     if (o.reg != REG_NONE)
         insn_write_register(regs, o.reg, in->size, o.reg_value);
     if (o.edx_eax) {
-        regs->eax = (uint32_t)old;
-        regs->edx = old >> 32;
+        regs->eax = old.words[0];
+        regs->edx = old.words[1];
     }
     regs->eflags = o.eflags;
     return true;

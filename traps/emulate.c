@@ -31,14 +31,38 @@
 #define CR4_GUEST (CR4_TSD | CR4_DE)
 #define CR4_VISIBLE (CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT)
 
-bool in_guest_kernel(const struct cpu_user_regs *regs)
+/* Two words at a linear address below HYPERVISOR_START - 8. false: the page is not there. */
+static inline bool peek_words(uint32_t linear, uint32_t words[2])
 {
-    return regs_ring(regs) == 1;
+    uint32_t ok = 1;
+
+    __asm__ volatile("1: movl (%3), %1\n"
+                     "2: movl 4(%3), %2\n"
+                     "3:\n\t"
+                     ".pushsection .text.fixup, \"ax\"\n"
+                     "4: xorl %0, %0\n\tjmp 3b\n\t"
+                     ".popsection\n\t"
+                     ".pushsection .extable, \"a\"\n\t"
+                     ".long 1b, 4b, 2b, 4b\n\t"
+                     ".popsection"
+                     : "+r"(ok), "=&r"(words[0]), "=&r"(words[1])
+                     : "r"(linear));
+    return ok;
 }
 
 /*
- * Copy up to n instruction bytes at a linear address; returns how many could be read. The common
- * case, 16 bytes on one page, is four words.
+ * The first 8 bytes of an instruction in the ABI's flat kernel segment, all on one page: nearly always so. false: find
+ * them the long way. The segment ends above HYPERVISOR_START, so this is its limit check too.
+ */
+static inline bool peek_flat(const struct cpu_user_regs *regs, uint32_t words[2])
+{
+    return regs->cs == FLAT_RING1_CS && (regs->eip & (PAGE_SIZE - 1)) <= PAGE_SIZE - 8 &&
+           regs->eip < HYPERVISOR_START && peek_words(regs->eip, words);
+}
+
+/*
+ * Copy up to n instruction bytes at a linear address; returns how many could be read. The common case, 16 bytes on
+ * one page, is four words.
  */
 static uint32_t fetch_bytes(uint8_t bytes[16], uint32_t linear, uint32_t n)
 {
@@ -82,12 +106,7 @@ static enum emulation fetch_rest(const struct segment *cs, const struct cpu_user
     }
 }
 
-/*
- * Fetch and decode the instruction at cs:eip. EMULATION_REFUSED: it lies beyond its segment, cs is
- * no code segment now, or this is no instruction; EMULATION_HANDLED: a #PF, its page is not there
- * (it was when the processor read it).
- */
-enum emulation fetch_insn(const struct cpu_user_regs *regs, struct insn *in)
+static enum emulation fetch_any(const struct cpu_user_regs *regs, struct insn *in)
 {
     uint8_t bytes[16 + MAX_INSN_LENGTH];
     struct segment cs;
@@ -109,6 +128,20 @@ enum emulation fetch_insn(const struct cpu_user_regs *regs, struct insn *in)
         inject_page_fault(linear + got, regs_ring(regs) == 3 ? 4 : 0);
         return EMULATION_HANDLED;
     }
+}
+
+/*
+ * Fetch and decode the instruction at cs:eip. EMULATION_REFUSED: it lies beyond its segment, cs is
+ * no code segment now, or this is no instruction; EMULATION_HANDLED: a #PF, its page is not there
+ * (it was when the processor read it).
+ */
+enum emulation fetch_insn(const struct cpu_user_regs *regs, struct insn *in)
+{
+    uint32_t words[2];
+
+    if (likely(peek_flat(regs, words)) && decode_common(in, (const uint8_t *)words))
+        return EMULATION_DONE;
+    return fetch_any(regs, in);
 }
 
 /*
@@ -347,19 +380,26 @@ bool emulate_privileged(struct cpu_user_regs *regs)
 #define PREFIX_FIRST 0x65780b0fu /* 0f 0b 'x' 'e' */
 #define PREFIX_LENGTH 7
 
-bool emulate_forced_cpuid(struct cpu_user_regs *regs)
+static bool fetch_prefix(const struct cpu_user_regs *regs)
 {
     static const uint8_t rest[3] = {'n', 0x0f, 0xa2};
     struct segment cs;
-    uint32_t linear, first, result[4];
-    uint8_t bytes[3];
+    uint32_t linear, words[2];
 
-    if (!read_segment(regs->cs, &cs) || !(cs.high & DESC_CODE) ||
-        !segment_linear(&cs, regs->eip, PREFIX_LENGTH, &linear))
-        return false;
-    if (!get_guest_u32(&first, (const void *)(uintptr_t)linear) || first != PREFIX_FIRST)
-        return false;
-    if (copy_from_guest(bytes, (const void *)(uintptr_t)(linear + 4), 3) || memcmp(bytes, rest, 3))
+    if (!likely(peek_flat(regs, words))) {
+        if (!read_segment(regs->cs, &cs) || !(cs.high & DESC_CODE) ||
+            !segment_linear(&cs, regs->eip, PREFIX_LENGTH, &linear) ||
+            copy_from_guest(words, (const void *)(uintptr_t)linear, PREFIX_LENGTH))
+            return false;
+    }
+    return words[0] == PREFIX_FIRST && !memcmp(&words[1], rest, sizeof(rest));
+}
+
+bool emulate_forced_cpuid(struct cpu_user_regs *regs)
+{
+    uint32_t result[4];
+
+    if (likely(!fetch_prefix(regs)))
         return false;
     guest_cpuid(regs->eax, regs->ecx, result);
     regs->eax = result[0];

@@ -69,6 +69,12 @@ struct desc *guest_descriptor(uint16_t selector)
     return (struct desc *)LDT_WINDOW(this_cpu->id) + index;
 }
 
+/* The ABI's flat segments, which most guests use: what the table holds for them. */
+static const struct segment flat_code = {0, 0, GUEST_SEGMENT_END - 1,
+                                         DESC_P | DESC_S | DESC_CODE | DESC_RW | DESC_DB | DESC_G};
+static const struct segment flat_data = {0, 0, GUEST_SEGMENT_END - 1,
+                                         DESC_P | DESC_S | DESC_RW | DESC_DB | DESC_G};
+
 /*
  * Base and reach of a code or data segment. false: null, out of the table, not present, or a system
  * segment.
@@ -78,6 +84,10 @@ bool read_segment(uint16_t selector, struct segment *s)
     const volatile struct desc *d;
     uint32_t low, limit;
 
+    if (likely(selector == FLAT_RING1_DS || selector == FLAT_RING1_CS)) {
+        *s = selector == FLAT_RING1_DS ? flat_data : flat_code;
+        return true;
+    }
     if (!(selector & ~3) || !(d = guest_descriptor(selector)))
         return false;
     low = d->a;

@@ -32,34 +32,36 @@ enum opcode_map { MAP_ONE_BYTE, MAP_0F, MAP_0F38, MAP_0F3A };
 #define ACCESS_READ 1
 #define ACCESS_WRITE 2
 
+/* The order of the fields lets the compiler set each line's four by one store. */
 struct insn {
     uint8_t length;        /* bytes, prefixes included */
     uint8_t prefix_length; /* bytes before the opcode (the 0F of a longer opcode is no prefix) */
     uint8_t map;           /* enum opcode_map */
     uint8_t opcode;        /* last byte of the opcode */
-    uint8_t
-        /* 2 or 4: what the operand-size attribute says, whatever the opcode makes of it */
-        operand_size;
-    uint8_t address_size; /* 2 or 4 */
-    uint8_t rep;          /* 0xf2, 0xf3 or 0 */
+
+    uint8_t rep; /* 0xf2, 0xf3 or 0 */
     bool lock;
     bool segment_override;
-    uint8_t mod, reg, rm; /* ModRM; mod is 3 where the opcode has none */
+    bool bit_string; /* BT and its kin with a register: the bit number moves the address */
+
+    uint8_t operand_size; /* 2 or 4: the operand-size attribute, whatever the opcode makes of it */
+    uint8_t address_size; /* 2 or 4 */
+    uint8_t mod, reg;     /* ModRM; mod is 3 where the opcode has none */
+    uint8_t rm;
     /*
      * The memory operand, if `memory`: segment:base + index * scale + displacement. For string
-     * instructions it is the one whose segment an override changes, or es:edi where that is the
-     * only one.
+     * instructions it is the one whose segment an override changes, or es:edi if there is no other.
      */
     bool memory;
     uint8_t access; /* ACCESS_READ | ACCESS_WRITE */
     uint8_t size;   /* bytes; 0: not told (x87, MMX, SSE, system structures) */
+
     uint8_t segment;
     uint8_t base, index; /* REG_*, REG_NONE */
     uint8_t scale;       /* 1, 2, 4, 8 */
-    bool bit_string;     /* BT and its kin with a register: the bit number moves the address */
     uint32_t displacement;
     uint32_t immediate;  /* sign-extended if the instruction does so with a byte */
-    uint16_t immediate2; /* ENTER's second, the selector of a far pointer */
+    uint32_t immediate2; /* ENTER's second, the selector of a far pointer */
 };
 
 enum decode_result {
@@ -73,6 +75,8 @@ enum decode_result {
  * segment.
  */
 enum decode_result decode_insn(struct insn *in, const uint8_t *bytes, unsigned n, bool code32);
+/* The same for the few that page tables and privileged code make common; false: another one. */
+bool decode_common(struct insn *in, const uint8_t bytes[8]);
 /* The memory operand's offset in its segment. */
 uint32_t insn_offset(const struct insn *in, const struct cpu_user_regs *regs);
 uint32_t *insn_register(struct cpu_user_regs *regs, unsigned nr);

@@ -15,6 +15,7 @@
 
 #include <ringlet/decode.h>
 #include <ringlet/desc.h>
+#include <xen/xen.h>
 
 struct domain;
 struct vcpu;
@@ -26,6 +27,12 @@ enum emulation {
     /* eip is as it should be: another exception was injected, or the instruction is to go on */
     EMULATION_HANDLED,
 };
+
+/* Ring 1 is the guest's kernel; ring 2 is nobody's and has no more rights than ring 3. */
+static inline bool in_guest_kernel(const struct cpu_user_regs *regs)
+{
+    return (regs->cs & 3) == 1;
+}
 
 /*
  * traps/operand.c: segment:offset to linear addresses, and guest memory with the rights of the code
@@ -47,8 +54,6 @@ bool write_operand(const struct cpu_user_regs *regs, uint32_t linear, const void
 /* traps/emulate.c */
 enum emulation fetch_insn(const struct cpu_user_regs *regs, struct insn *in);
 void retire_insn(struct cpu_user_regs *regs, uint32_t length, uint32_t breakpoints);
-/* Ring 1 is the guest's kernel; ring 2 is nobody's and has no more rights than ring 3. */
-bool in_guest_kernel(const struct cpu_user_regs *regs);
 uint32_t guest_cr4_visible(uint32_t value);
 void load_guest_cr4(const struct vcpu *v);
 

@@ -55,11 +55,6 @@ void retire_insn(struct cpu_user_regs *regs, uint32_t length, uint32_t breakpoin
     retired++;
 }
 
-bool in_guest_kernel(const struct cpu_user_regs *regs)
-{
-    return (regs->cs & 3) == 1;
-}
-
 uint16_t segment_selector(const struct cpu_user_regs *regs, unsigned segment)
 {
     return segment == SEG_ES ? regs->es : regs->ds;
