@@ -12,7 +12,8 @@
  * emulates from #UD by this decoder. An opcode not defined by any processor may decode: callers
  * compare opcodes exactly.
  *
- * decode_common() knows a few instructions by heart, because every tick of theirs is counted (tests/guests/bench).
+ * decode_common() knows a few instructions by heart, because every tick of theirs is counted
+ * (tests/guests/bench).
  *
  * The decoder is pure: bytes in, struct out. tests/fuzz/fuzz_decode.c compares it with a
  * disassembler.
@@ -435,8 +436,8 @@ static inline void clear_insn(struct insn *in, uint8_t size)
 }
 
 /*
- * MOV of a register (89) or an immediate (C7) to memory, addressed by a register other than esp and ebp and at most a
- * byte: what compilers make of a store to a page table.
+ * MOV of a register (89) or an immediate (C7) to memory, addressed by a register other than esp and
+ * ebp and at most a byte: what compilers make of a store to a page table.
  */
 static bool decode_store(struct insn *in, const uint8_t bytes[8])
 {

@@ -51,8 +51,9 @@ static inline bool peek_words(uint32_t linear, uint32_t words[2])
 }
 
 /*
- * The first 8 bytes of an instruction in the ABI's flat kernel segment, all on one page: nearly always so. false: find
- * them the long way. The segment ends above HYPERVISOR_START, so this is its limit check too.
+ * The first 8 bytes of an instruction in the ABI's flat kernel segment, all on one page: nearly
+ * always so. false: find them the long way. The segment ends above HYPERVISOR_START, so this is its
+ * limit check too.
  */
 static inline bool peek_flat(const struct cpu_user_regs *regs, uint32_t words[2])
 {
@@ -61,8 +62,8 @@ static inline bool peek_flat(const struct cpu_user_regs *regs, uint32_t words[2]
 }
 
 /*
- * Copy up to n instruction bytes at a linear address; returns how many could be read. The common case, 16 bytes on
- * one page, is four words.
+ * Copy up to n instruction bytes at a linear address; returns how many could be read. The common
+ * case, 16 bytes on one page, is four words.
  */
 static uint32_t fetch_bytes(uint8_t bytes[16], uint32_t linear, uint32_t n)
 {

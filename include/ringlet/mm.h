@@ -26,8 +26,12 @@ int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *fr
 int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, bool preserve_ad);
 int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v);
 
-/* Replace both words of a frame at once if they still are `count` and `type`. In halves: gcc is clumsy with 64 bits. */
-static inline bool frame_exchange(struct frame *f, uint32_t count, uint32_t type, uint32_t new_count, uint32_t new_type)
+/*
+ * Replace both words of a frame at once if they still are `count` and `type`. In halves: gcc is
+ * clumsy with 64 bits.
+ */
+static inline bool frame_exchange(struct frame *f, uint32_t count, uint32_t type,
+                                  uint32_t new_count, uint32_t new_type)
 {
 #ifdef __i386__
     bool done;
@@ -38,13 +42,14 @@ static inline bool frame_exchange(struct frame *f, uint32_t count, uint32_t type
                      : "memory");
     return done;
 #else
-    return __sync_bool_compare_and_swap(&f->refs, (uint64_t)type << 32 | count, (uint64_t)new_type << 32 | new_count);
+    return __sync_bool_compare_and_swap(&f->refs, (uint64_t)type << 32 | count,
+                                        (uint64_t)new_type << 32 | new_count);
 #endif
 }
 
 /*
- * Both references of a writable mapping in one compare-and-swap: the usual case, a frame of d's that is writable already
- * or was last. False: take the long way.
+ * Both references of a writable mapping in one compare-and-swap: the usual case, a frame of d's
+ * that is writable already or was last. False: take the long way.
  */
 static inline bool get_writable_fast(struct frame *f, const struct domain *d)
 {

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_evtchn.c: event channels: every operation and its errors, how a pending port reaches the guest in both ABIs, and
- * that a guest which writes what it likes into the shared pages hurts itself only.
+ * test_evtchn.c: event channels: every operation and its errors, how a pending port reaches the
+ * guest in both ABIs, and that a guest which writes what it likes into the shared pages hurts
+ * itself only.
  *
- * Three domains: 0 is privileged and initial, 1 and 2 are not. The test plays the guests: it reads and writes shared_info
- * and event words as they would.
+ * Three domains: 0 is privileged and initial, 1 and 2 are not. The test plays the guests: it reads
+ * and writes shared_info and event words as they would.
  *
- * units: evtchn/event_channel.c evtchn/ports.c evtchn/two_level.c evtchn/fifo.c evtchn/virq.c evtchn/compat.c mm/alloc.c mm/ownership.c mm/xzalloc.c tests/host/machine.c
- * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1
+ * units: evtchn/event_channel.c evtchn/ports.c evtchn/two_level.c evtchn/fifo.c evtchn/virq.c
+ * evtchn/compat.c mm/alloc.c mm/ownership.c mm/xzalloc.c tests/host/machine.c flags: -DRINGLET_HOST
+ * -D__XEN_TOOLS__ -DDEBUG=1
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +32,7 @@ static void *const arg = GUEST_MEMORY; /* where guests put an operation */
 static unsigned woken[DOMAINS][VCPUS], polls_woken, references;
 static uint32_t free_at_start;
 
-/* ---- the world --------------------------------------------------------------------------------------- */
+/* ---- the world ------------------------------------------------------------------------------- */
 
 void vcpu_unblock(struct vcpu *v)
 {
@@ -155,7 +157,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- shorthands --------------------------------------------------------------------------------------- */
+/* ---- shorthands ------------------------------------------------------------------------------ */
 
 static long alloc_unbound_in(domid_t d, domid_t remote)
 {
@@ -251,7 +253,7 @@ static void connect(evtchn_port_t *one, evtchn_port_t *two)
     take_upcall(1, 0);
 }
 
-/* ---- operations and their errors ------------------------------------------------------------------------ */
+/* ---- operations and their errors ------------------------------------------------------------- */
 
 static void ports_are_given_lowest_first(void **state)
 {
@@ -485,7 +487,7 @@ static void the_old_hypercall(void **state)
     assert_int_equal(do_event_channel_op_compat((void *)(uintptr_t)0xfffffff8), -EFAULT);
 }
 
-/* ---- the 2-level ABI ----------------------------------------------------------------------------------------- */
+/* ---- the 2-level ABI ------------------------------------------------------------------------- */
 
 static void pending_is_announced_once(void **state)
 {
@@ -555,7 +557,7 @@ static void no_priorities_without_fifo(void **state)
     assert_int_equal(OP(expand_array, &expand), -EOPNOTSUPP);
 }
 
-/* ---- the FIFO ABI: the test is the guest's side of it ------------------------------------------------------------- */
+/* ---- the FIFO ABI: the test is the guest's side of it ---------------------------------------- */
 
 enum { CONTROL = 100, ARRAY = 110 }; /* frames */
 
@@ -607,7 +609,10 @@ static void go_fifo(unsigned array_pages)
     }
 }
 
-/* What the guest does to take the next event of a queue: unlink the head, clear PENDING. 0: the queue is empty. */
+/*
+ * What the guest does to take the next event of a queue: unlink the head, clear PENDING. 0: the
+ * queue is empty.
+ */
 static evtchn_port_t take(unsigned vcpu, unsigned priority)
 {
     uint32_t *head = &control(vcpu)->head[priority];
@@ -816,7 +821,10 @@ static void reset_goes_back_to_two_levels(void **state)
     go_fifo(1);
 }
 
-/* The guest scribbles over words and control blocks while ports come and go. Nothing but its own queues may suffer. */
+/*
+ * The guest scribbles over words and control blocks while ports come and go. Nothing but its own
+ * queues may suffer.
+ */
 static void a_guest_that_scribbles(void **state)
 {
     uint32_t seed = 3;
@@ -853,7 +861,7 @@ static void a_guest_that_scribbles(void **state)
     }
 }
 
-/* ---- random life of three domains --------------------------------------------------------------------------------- */
+/* ---- random life of three domains ------------------------------------------------------------ */
 
 static void check_invariants(void)
 {

@@ -126,7 +126,7 @@ static void platform(void)
     tap_is(hv_platform_op(&op), -XEN_ENOSYS, "platform: no such command");
 }
 
-/* --- sysctl ------------------------------------------------------------------------------------ */
+/* --- sysctl ----------------------------------------------------------------------------------- */
 
 static int sysctl(uint32_t cmd)
 {
@@ -178,7 +178,7 @@ static void machine(void)
     tap_is(sys.u.cputopoinfo.num_cpus, 1, "one");
 }
 
-/* --- domctl: mistakes ---------------------------------------------------------------------------- */
+/* --- domctl: mistakes ------------------------------------------------------------------------- */
 
 static int domctl(uint32_t cmd, domid_t domain)
 {
@@ -227,7 +227,7 @@ static void bad_domains(void)
     tap_is(create(0, 0, 100000), -XEN_EINVAL, "create with too many vcpus");
 }
 
-/* --- domctl: one domain, from beginning to end ----------------------------------------------------- */
+/* --- domctl: one domain, from beginning to end ------------------------------------------------ */
 
 /* A Xen for 64-bit guests makes 64-bit domains until told otherwise. */
 static domid_t make_domain(void)

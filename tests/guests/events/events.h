@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * events.h: what the files of this guest share: every event channel operation as a call that answers the port or the error,
- * and the bits of a port.
+ * events.h: what the files of this guest share: every event channel operation as a call that
+ * answers the port or the error, and the bits of a port.
  */
 #ifndef EVENTS_H
 #define EVENTS_H

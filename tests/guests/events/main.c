@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Event channels: every operation with what it answers, to the last error code, and how a pending port becomes an upcall.
+ * Event channels: every operation with what it answers, to the last error code, and how a pending
+ * port becomes an upcall.
  *
- * A guest cannot see the hypervisor's books, only what it answers and which bits it sets in the shared page. This guest, the
- * initial domain, makes every kind of channel with itself, sends with the vcpu's mask set and looks which of the bits
- * moved: pending[port], the selector, upcall_pending. fifo.c does the same with the FIFO ABI. The answers were
- * compared with Xen 4.17's: all of them are the same there.
+ * A guest cannot see the hypervisor's books, only what it answers and which bits it sets in the
+ * shared page. This guest, the initial domain, makes every kind of channel with itself, sends with
+ * the vcpu's mask set and looks which of the bits moved: pending[port], the selector,
+ * upcall_pending. fifo.c does the same with the FIFO ABI. The answers were compared with Xen
+ * 4.17's: all of them are the same there.
  *
  * Run: qemu bochs
  */

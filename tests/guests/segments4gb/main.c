@@ -43,7 +43,7 @@ static uint64_t tls_descriptor(uint32_t base, uint32_t limit)
     return (uint64_t)high << 32 | low;
 }
 
-/* --- the encodings ------------------------------------------------------------------------------ */
+/* --- the encodings ---------------------------------------------------------------------------- */
 
 /* The operand is [address]; other registers hold constants. `imm`: bytes behind the operand. */
 struct form {
@@ -206,7 +206,7 @@ static void emit_operand(enum mode mode, unsigned int reg, uint32_t address, str
     }
 }
 
-/* --- running one -------------------------------------------------------------------------------- */
+/* --- running one ------------------------------------------------------------------------------ */
 
 static void enter(void *argument)
 {
@@ -264,7 +264,10 @@ static void load_segment(void)
         __asm__ volatile("movl %0, %%fs" : : "r"((uint32_t)segment_selector));
 }
 
-/* Data, constants in registers, code: through the segment at `offset`, or through ds where that leads. */
+/*
+ * Data, constants in registers, code: through the segment at `offset`, or through ds where that
+ * leads.
+ */
 static struct trap_frame attempt(int ring, const struct form *form, enum mode mode, uint32_t offset,
                                  bool through_ds)
 {
@@ -355,7 +358,7 @@ static void test_forms(int ring)
         test_form(ring, &forms[i]);
 }
 
-/* --- string instructions ------------------------------------------------------------------------- */
+/* --- string instructions ---------------------------------------------------------------------- */
 
 /* What the source is, an override may say; the destination is es:edi. */
 static void test_string(int ring, const char *name, const char *bytes, unsigned int length,
@@ -401,7 +404,7 @@ static void test_strings(int ring)
     test_string(ring, "xlat", "\xd7", 1, 1);
 }
 
-/* --- what must stay a fault --------------------------------------------------------------------- */
+/* --- what must stay a fault ------------------------------------------------------------------- */
 
 static bool enforced; /* somebody checks limits here */
 
@@ -502,7 +505,7 @@ static void test_notification(void)
     assist(false, VMASST_TYPE_4gb_segments_notify);
 }
 
-/* --- the tables ---------------------------------------------------------------------------------- */
+/* --- the tables ------------------------------------------------------------------------------- */
 
 static void set_up_tables(void)
 {
