@@ -598,6 +598,24 @@ static void test_sizes(void **state)
     assert_int_equal(map_at(VA, 400, GNTMAP_host_map, NULL), GNTST_no_space);
 }
 
+/* Back to version 1: only when every frame number fits it. */
+static void return_to_version_1(union grant_entry_v2 *v2, mfn_t full)
+{
+    v2[2].full_page.hdr.flags = GTF_permit_access;
+    v2[2].full_page.frame = 1ull << 40;
+    g->set_version.version = 1;
+    assert_int_equal(do_grant_table_op(GNTTABOP_set_version, g, 1), -ERANGE);
+    v2[2].full_page.frame = 5;
+    g->set_version.version = 1;
+    assert_int_equal(do_grant_table_op(GNTTABOP_set_version, g, 1), 0);
+    assert_int_equal(table[2].frame, 5);
+    assert_int_equal(table[0].frame, full);
+    assert_null(granter->grant.status[0]);
+    g->status.nr_frames = 1;
+    assert_int_equal(do_grant_table_op(GNTTABOP_get_status_frames, g, 1), 0);
+    assert_int_equal(g->status.status, GNTST_general_error);
+}
+
 static void test_set_version(void **state)
 {
     union grant_entry_v2 *v2 = (void *)table;
@@ -647,19 +665,7 @@ static void test_set_version(void **state)
     assert_int_equal(do_grant_table_op(GNTTABOP_get_status_frames, g, 1), 0);
     assert_int_equal(g->status.status, GNTST_general_error);
 
-    v2[2].full_page.hdr.flags = GTF_permit_access;
-    v2[2].full_page.frame = 1ull << 40;
-    g->set_version.version = 1;
-    assert_int_equal(do_grant_table_op(GNTTABOP_set_version, g, 1), -ERANGE);
-    v2[2].full_page.frame = 5;
-    g->set_version.version = 1;
-    assert_int_equal(do_grant_table_op(GNTTABOP_set_version, g, 1), 0);
-    assert_int_equal(table[2].frame, 5);
-    assert_int_equal(table[0].frame, full);
-    assert_null(granter->grant.status[0]);
-    g->status.nr_frames = 1;
-    assert_int_equal(do_grant_table_op(GNTTABOP_get_status_frames, g, 1), 0);
-    assert_int_equal(g->status.status, GNTST_general_error);
+    return_to_version_1(v2, full);
 }
 
 static void use_version_2(struct domain *d)
