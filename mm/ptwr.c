@@ -289,36 +289,114 @@ static bool writes_entry_at(const struct cpu_user_regs *regs, const struct insn 
 }
 
 /*
+ * The entry at `address` if that is in a page table of the guest's, mapped, mm_lock held until
+ * unlock_entry(); NULL otherwise.
+ */
+static pte_t *lock_entry(struct vcpu *v, uint32_t address)
+{
+    mfn_t table;
+
+    spin_lock(&v->domain->mm_lock);
+    table = page_table_at(v, address);
+    if (likely(table != INVALID_MFN))
+        return (pte_t *)map_frame(table) + (address & (PAGE_SIZE - 1)) / sizeof(pte_t);
+    spin_unlock(&v->domain->mm_lock);
+    return NULL;
+}
+
+static void unlock_entry(struct vcpu *v, pte_t *entry)
+{
+    unmap_frame(entry);
+    spin_unlock(&v->domain->mm_lock);
+}
+
+/* Any instruction compute() knows. */
+static enum emulation emulate_any_write(uint32_t address, struct cpu_user_regs *regs)
+{
+    struct vcpu *v = current;
+    enum emulation result;
+    struct insn in;
+    pte_t *entry;
+
+    result = fetch_insn(regs, &in);
+    if (result != EMULATION_DONE)
+        return result;
+    if (!writes_entry_at(regs, &in, address) || !(entry = lock_entry(v, address)))
+        return EMULATION_REFUSED;
+    if (!update_entry(regs, &in, entry, address & 7))
+        result = EMULATION_REFUSED;
+    unlock_entry(v, entry);
+    if (result == EMULATION_DONE)
+        retire_insn(regs, in.length);
+    return result;
+}
+
+/* A store of an instruction that needs no decoder, see simple_store(). */
+struct store {
+    uint32_t value, length;
+};
+
+/*
+ * MOV of a register (89) or a word (C7 /0) to an aligned word, addressed by one register and at most
+ * a byte: what compilers make of a write to a page table. false: another one, or not at `address`.
+ */
+static bool simple_store(const struct cpu_user_regs *regs, const uint8_t *bytes, uint32_t address,
+                         struct store *store)
+{
+    unsigned mod = bytes[1] >> 6, reg = (bytes[1] >> 3) & 7, rm = bytes[1] & 7;
+    uint32_t displacement = mod ? (uint32_t)(int8_t)bytes[2] : 0;
+
+    if (mod > 1 || rm == REG_ESP || rm == REG_EBP || (address & 3) || regs->ds != FLAT_RING1_DS ||
+        insn_read_register(regs, rm, 4) + displacement != address)
+        return false;
+    store->length = 2 + mod;
+    if (bytes[0] == 0x89) {
+        store->value = insn_read_register(regs, reg, 4);
+        return true;
+    }
+    memcpy(&store->value, bytes + store->length, 4);
+    store->length += 4;
+    return bytes[0] == 0xc7 && reg == 0;
+}
+
+static bool store_word(uint32_t address, uint32_t value)
+{
+    struct vcpu *v = current;
+    struct domain *d = v->domain;
+    unsigned half = (address >> 2) & 1;
+    pte_t *entry = lock_entry(v, address);
+    union entry new;
+    int rc;
+
+    if (!entry)
+        return false;
+    new.all = *entry;
+    new.words[half] = value;
+    rc = mod_l1_entry(entry, new.all, d, d, false);
+    if (unlikely(rc) && half == 1 && (new.all &PTE_P)) /* P1 */
+        rc = mod_l1_entry(entry, new.all & ~PTE_P, d, d, false);
+    unlock_entry(v, entry);
+    return rc == 0;
+}
+
+/*
  * A page fault of the running vcpu at `address`, whose error code is in regs. true: it was a write
  * to one of its page tables, and is done (or its code page was gone, and that #PF injected). false:
  * the fault is the guest's.
  */
 bool emulate_pagetable_write(uint32_t address, struct cpu_user_regs *regs)
 {
-    struct vcpu *v = current;
-    enum emulation fetched;
-    bool done = false;
-    struct insn in;
-    mfn_t table;
-    pte_t *l1;
+    uint32_t words[2];
+    struct store store;
 
-    if (!(v->domain->vm_assist & (1u << VMASST_TYPE_writable_pagetables)) ||
+    if (!(current->domain->vm_assist & (1u << VMASST_TYPE_writable_pagetables)) ||
         !in_guest_kernel(regs) || (regs->error_code & PF_MASK) != KERNEL_WRITE_PROTECTED)
         return false;
-    fetched = fetch_insn(regs, &in);
-    if (fetched != EMULATION_DONE)
-        return fetched == EMULATION_HANDLED;
-    if (!writes_entry_at(regs, &in, address))
+    if (!likely(peek_insn(regs, words)) ||
+        !simple_store(regs, (const uint8_t *)words, address, &store))
+        return emulate_any_write(address, regs) != EMULATION_REFUSED;
+    if (!store_word(address, store.value))
         return false;
-    spin_lock(&v->domain->mm_lock);
-    table = page_table_at(v, address);
-    if (table != INVALID_MFN) {
-        l1 = map_frame(table);
-        done = update_entry(regs, &in, l1 + (address & (PAGE_SIZE - 1)) / sizeof(*l1), address & 7);
-        unmap_frame(l1);
-    }
-    spin_unlock(&v->domain->mm_lock);
-    if (done)
-        retire_insn(regs, in.length, 0);
-    return done;
+    retire_insn(regs, store.length);
+    return true;
 }

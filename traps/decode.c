@@ -12,9 +12,6 @@
  * emulates from #UD by this decoder. An opcode not defined by any processor may decode: callers
  * compare opcodes exactly.
  *
- * decode_common() knows a few instructions by heart, because every tick of theirs is counted
- * (tests/guests/bench).
- *
  * The decoder is pure: bytes in, struct out. tests/fuzz/fuzz_decode.c compares it with a
  * disassembler.
  *
@@ -433,67 +430,6 @@ static inline void clear_insn(struct insn *in, uint8_t size)
                         .base = REG_NONE,
                         .index = REG_NONE,
                         .scale = 1};
-}
-
-/*
- * MOV of a register (89) or an immediate (C7) to memory, addressed by a register other than esp and
- * ebp and at most a byte: what compilers make of a store to a page table.
- */
-static bool decode_store(struct insn *in, const uint8_t bytes[8])
-{
-    unsigned modrm = bytes[1], mod = modrm >> 6, rm = modrm & 7;
-
-    if (mod > 1 || rm == REG_ESP || rm == REG_EBP)
-        return false;
-    clear_insn(in, 4);
-    in->opcode = bytes[0];
-    in->mod = mod;
-    in->reg = (modrm >> 3) & 7;
-    in->rm = in->base = rm;
-    in->memory = true;
-    in->access = ACCESS_WRITE;
-    in->size = 4;
-    in->displacement = mod ? (uint32_t)(int8_t)bytes[2] : 0;
-    in->length = 2 + mod;
-    if (bytes[0] == 0xc7) {
-        __builtin_memcpy(&in->immediate, bytes + in->length, 4);
-        in->length += 4;
-    }
-    return true;
-}
-
-bool decode_common(struct insn *in, const uint8_t bytes[8])
-{
-    switch (bytes[0]) {
-    case 0x89:
-    case 0xc7:
-        return decode_store(in, bytes);
-    case 0x0f:
-        clear_insn(in, 4);
-        in->map = MAP_0F;
-        in->opcode = bytes[1];
-        in->length = 2;
-        if (bytes[1] == 0x06 ||
-            (bytes[1] >= 0x30 && bytes[1] <= 0x32)) /* CLTS, WRMSR, RDTSC, RDMSR */
-            return true;
-        in->reg = (bytes[2] >> 3) & 7;
-        in->rm = bytes[2] & 7;
-        in->length = 3;
-        return bytes[1] >= 0x20 && bytes[1] <= 0x23; /* MOV to and from CRn, DRn */
-    case 0xe4 ... 0xe7:                              /* IN, OUT with an immediate */
-        clear_insn(in, 4);
-        in->opcode = bytes[0];
-        in->immediate = bytes[1];
-        in->length = 2;
-        return true;
-    case 0xec ... 0xef: /* IN, OUT with dx */
-        clear_insn(in, 4);
-        in->opcode = bytes[0];
-        in->length = 1;
-        return true;
-    default:
-        return false;
-    }
 }
 
 enum decode_result decode_insn(struct insn *in, const uint8_t *bytes, unsigned n, bool code32)

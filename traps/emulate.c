@@ -31,135 +31,16 @@
 #define CR4_GUEST (CR4_TSD | CR4_DE)
 #define CR4_VISIBLE (CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT)
 
-/* Two words at a linear address below HYPERVISOR_START - 8. false: the page is not there. */
-static inline bool peek_words(uint32_t linear, uint32_t words[2])
-{
-    uint32_t ok = 1;
-
-    __asm__ volatile("1: movl (%3), %1\n"
-                     "2: movl 4(%3), %2\n"
-                     "3:\n\t"
-                     ".pushsection .text.fixup, \"ax\"\n"
-                     "4: xorl %0, %0\n\tjmp 3b\n\t"
-                     ".popsection\n\t"
-                     ".pushsection .extable, \"a\"\n\t"
-                     ".long 1b, 4b, 2b, 4b\n\t"
-                     ".popsection"
-                     : "+r"(ok), "=&r"(words[0]), "=&r"(words[1])
-                     : "r"(linear));
-    return ok;
-}
-
 /*
- * The first 8 bytes of an instruction in the ABI's flat kernel segment, all on one page: nearly
- * always so. false: find them the long way. The segment ends above HYPERVISOR_START, so this is its
- * limit check too.
+ * A guest that single-steps (EFLAGS.TF) expects a #DB behind each instruction, emulated ones too; so
+ * does one whose breakpoints (bits of DR6) it met. SDM vol. 3, 17.3.1.4.
  */
-static inline bool peek_flat(const struct cpu_user_regs *regs, uint32_t words[2])
+void trap_after_insn(const struct cpu_user_regs *regs, uint32_t breakpoints)
 {
-    return regs->cs == FLAT_RING1_CS && (regs->eip & (PAGE_SIZE - 1)) <= PAGE_SIZE - 8 &&
-           regs->eip < HYPERVISOR_START && peek_words(regs->eip, words);
-}
-
-/*
- * Copy up to n instruction bytes at a linear address; returns how many could be read. The common
- * case, 16 bytes on one page, is four words.
- */
-static uint32_t fetch_bytes(uint8_t bytes[16], uint32_t linear, uint32_t n)
-{
-    const void *from = (const void *)(uintptr_t)linear;
-
-    if (likely(n == 16 && guest_range_ok(from, 16)))
-        return 16 - raw_copy_words_from_guest(bytes, from, 16);
-    return n - copy_from_guest(bytes, from, n);
-}
-
-/* Where fetching may go on: the end of this page, and of the code segment. At most 16 bytes. */
-static uint32_t fetchable(const struct segment *cs, uint32_t eip, uint32_t linear)
-{
-    uint32_t n = MIN(16u, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
-
-    return MIN(n - 1, cs->last - eip) + 1;
-}
-
-/*
- * An instruction that goes on behind the bytes read so far: the next page, if the segment reaches
- * it.
- */
-static enum emulation fetch_rest(const struct segment *cs, const struct cpu_user_regs *regs,
-                                 uint8_t bytes[16], uint32_t n, struct insn *in)
-{
-    uint32_t linear = cs->base + regs->eip + n, got;
-
-    if (n >= MAX_INSN_LENGTH || cs->last - regs->eip < n)
-        return EMULATION_REFUSED;
-    got = fetch_bytes(bytes + n, linear, MIN(MAX_INSN_LENGTH - n, cs->last - regs->eip - n + 1));
-    switch (decode_insn(in, bytes, n + got, cs->high & DESC_DB)) {
-    case DECODE_OK:
-        return EMULATION_DONE;
-    case DECODE_INVALID:
-        return EMULATION_REFUSED;
-    default:
-        if (cs->last - regs->eip < n + got)
-            return EMULATION_REFUSED;
-        inject_page_fault(linear + got, regs_ring(regs) == 3 ? 4 : 0);
-        return EMULATION_HANDLED;
-    }
-}
-
-static enum emulation fetch_any(const struct cpu_user_regs *regs, struct insn *in)
-{
-    uint8_t bytes[16 + MAX_INSN_LENGTH];
-    struct segment cs;
-    uint32_t linear, n, got;
-
-    if (!read_segment(regs->cs, &cs) || !(cs.high & DESC_CODE) || regs->eip > cs.last)
-        return EMULATION_REFUSED;
-    linear = cs.base + regs->eip;
-    n = fetchable(&cs, regs->eip, linear);
-    got = fetch_bytes(bytes, linear, n);
-    switch (decode_insn(in, bytes, got, cs.high & DESC_DB)) {
-    case DECODE_OK:
-        return EMULATION_DONE;
-    case DECODE_INVALID:
-        return EMULATION_REFUSED;
-    default:
-        if (got == n)
-            return fetch_rest(&cs, regs, bytes, n, in);
-        inject_page_fault(linear + got, regs_ring(regs) == 3 ? 4 : 0);
-        return EMULATION_HANDLED;
-    }
-}
-
-/*
- * Fetch and decode the instruction at cs:eip. EMULATION_REFUSED: it lies beyond its segment, cs is
- * no code segment now, or this is no instruction; EMULATION_HANDLED: a #PF, its page is not there
- * (it was when the processor read it).
- */
-enum emulation fetch_insn(const struct cpu_user_regs *regs, struct insn *in)
-{
-    uint32_t words[2];
-
-    if (likely(peek_flat(regs, words)) && decode_common(in, (const uint8_t *)words))
-        return EMULATION_DONE;
-    return fetch_any(regs, in);
-}
-
-/*
- * The instruction is done: step over it. A guest that single-steps (EFLAGS.TF) expects a #DB behind
- * each instruction, emulated ones too; so does one whose breakpoints (bits of DR6) it met. SDM vol.
- * 3, 17.3.1.4.
- */
-void retire_insn(struct cpu_user_regs *regs, uint32_t length, uint32_t breakpoints)
-{
-    if (unlikely(regs->eflags & EFLAGS_TF))
+    if (regs->eflags & EFLAGS_TF)
         breakpoints |= DR6_SINGLE_STEP;
-    regs->eip += length;
-    regs->eflags &= ~EFLAGS_RF;
-    if (unlikely(breakpoints)) {
-        current->debugreg[6] |= breakpoints;
-        inject_exception(TRAP_debug, NO_ERROR_CODE);
-    }
+    current->debugreg[6] |= breakpoints;
+    inject_exception(TRAP_debug, NO_ERROR_CODE);
 }
 
 /*
@@ -304,12 +185,14 @@ static enum emulation done_if(bool ok)
 }
 
 /* Opcodes 0F xx, in the guest's kernel. */
-static enum emulation emulate_0f(struct vcpu *v, struct cpu_user_regs *regs, const struct insn *in)
+static enum emulation emulate_0f(struct cpu_user_regs *regs, unsigned opcode, unsigned reg,
+                                 unsigned rm)
 {
-    uint32_t *operand = insn_register(regs, in->rm), value = 0;
+    struct vcpu *v = current;
+    uint32_t value = 0;
     long rc;
 
-    switch (in->opcode) {
+    switch (opcode) {
     case 0x06: /* CLTS */
         do_fpu_taskswitch(0);
         return EMULATION_DONE;
@@ -317,16 +200,16 @@ static enum emulation emulate_0f(struct vcpu *v, struct cpu_user_regs *regs, con
         emulate_wbinvd(v->domain);
         return EMULATION_DONE;
     case 0x20: /* MOV r32, CRn */
-        return done_if(read_cr(v, in->reg, operand));
+        return done_if(read_cr(v, reg, insn_register(regs, rm)));
     case 0x21: /* MOV r32, DRn */
-        rc = get_debugreg(v, in->reg, &value);
+        rc = get_debugreg(v, reg, &value);
         if (!rc)
-            *operand = value;
+            *insn_register(regs, rm) = value;
         return debugreg_result(rc);
     case 0x22: /* MOV CRn, r32 */
-        return write_cr(v, in->reg, *operand);
+        return write_cr(v, reg, *insn_register(regs, rm));
     case 0x23: /* MOV DRn, r32 */
-        return debugreg_result(set_debugreg(v, in->reg, *operand));
+        return debugreg_result(set_debugreg(v, reg, *insn_register(regs, rm)));
     case 0x30:
         return done_if(guest_wrmsr(v, regs->ecx, (uint64_t)regs->edx << 32 | regs->eax));
     case 0x31:
@@ -339,37 +222,73 @@ static enum emulation emulate_0f(struct vcpu *v, struct cpu_user_regs *regs, con
     }
 }
 
-static enum emulation emulate_insn(struct vcpu *v, struct cpu_user_regs *regs,
-                                   const struct insn *in)
+static enum emulation emulate_insn(struct cpu_user_regs *regs, const struct insn *in)
 {
+    unsigned size = in->opcode & 1 ? in->operand_size : 1;
+
     if (in->lock)
         return EMULATION_REFUSED;
     if (in->map == MAP_0F)
-        return in_guest_kernel(regs) ? emulate_0f(v, regs, in) : EMULATION_REFUSED;
+        return in_guest_kernel(regs) ? emulate_0f(regs, in->opcode, in->reg, in->rm)
+                                     : EMULATION_REFUSED;
     if (in->map != MAP_ONE_BYTE)
         return EMULATION_REFUSED;
     switch (in->opcode) {
     case 0x6c ... 0x6f:
+        return emulate_string_io(regs, in);
     case 0xe4 ... 0xe7:
+        return emulate_in_out(regs, in->opcode, in->immediate, size, in->length);
     case 0xec ... 0xef:
-        return emulate_port_io(regs, in);
+        return emulate_in_out(regs, in->opcode, regs->edx & 0xffff, size, in->length);
     case 0xfa: /* CLI */
     case 0xfb: /* STI */
-        return done_if(may_use_iopl(v, regs));
+        return done_if(may_use_iopl(current, regs));
     default:
         return EMULATION_REFUSED;
     }
 }
 
+/*
+ * The instructions that come without a prefix, nearly always, from their first bytes: no decoder
+ * is needed to see that 0F 20 has a ModRM byte and EC has not. *length is 0 if it is another one.
+ */
+static enum emulation emulate_bytes(struct cpu_user_regs *regs, uint32_t bytes, uint32_t *length)
+{
+    unsigned opcode = bytes & 0xff, second = (bytes >> 8) & 0xff, size = opcode & 1 ? 4 : 1;
+
+    *length = 2;
+    if (opcode == 0x0f) {
+        if ((second & 0xfc) == 0x20)
+            *length = 3;
+        return emulate_0f(regs, second, (bytes >> 19) & 7, (bytes >> 16) & 7);
+    }
+    if ((opcode & 0xfc) == 0xe4)
+        return emulate_in_out(regs, opcode, second, size, 2);
+    if ((opcode & 0xfc) == 0xec) {
+        *length = 1;
+        return emulate_in_out(regs, opcode, regs->edx & 0xffff, size, 1);
+    }
+    *length = 0;
+    return EMULATION_REFUSED;
+}
+
 bool emulate_privileged(struct cpu_user_regs *regs)
 {
-    struct insn in;
-    enum emulation result = fetch_insn(regs, &in);
+    enum emulation result;
+    uint32_t words[2], length = 0;
 
-    if (result == EMULATION_DONE)
-        result = emulate_insn(current, regs, &in);
-    if (result == EMULATION_DONE)
-        retire_insn(regs, in.length, 0);
+    if (likely(peek_insn(regs, words)))
+        result = emulate_bytes(regs, words[0], &length);
+    if (unlikely(!length)) {
+        struct insn in;
+
+        result = fetch_insn(regs, &in);
+        if (result == EMULATION_DONE)
+            result = emulate_insn(regs, &in);
+        length = in.length;
+    }
+    if (likely(result == EMULATION_DONE))
+        retire_insn(regs, length);
     return result != EMULATION_REFUSED;
 }
 
@@ -387,7 +306,7 @@ static bool fetch_prefix(const struct cpu_user_regs *regs)
     struct segment cs;
     uint32_t linear, words[2];
 
-    if (!likely(peek_flat(regs, words))) {
+    if (unlikely(!peek_insn(regs, words))) {
         if (!read_segment(regs->cs, &cs) || !(cs.high & DESC_CODE) ||
             !segment_linear(&cs, regs->eip, PREFIX_LENGTH, &linear) ||
             copy_from_guest(words, (const void *)(uintptr_t)linear, PREFIX_LENGTH))
@@ -407,6 +326,6 @@ bool emulate_forced_cpuid(struct cpu_user_regs *regs)
     regs->ebx = result[1];
     regs->ecx = result[2];
     regs->edx = result[3];
-    retire_insn(regs, PREFIX_LENGTH, 0);
+    retire_insn(regs, PREFIX_LENGTH);
     return true;
 }

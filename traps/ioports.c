@@ -200,16 +200,34 @@ static void add_to_register(struct cpu_user_regs *regs, const struct insn *in, u
 }
 
 /*
- * INS and OUTS, once or repeated. Registers advance with each element, so a fault halfway, or
- * others that want the processor, leave a state from which the same instruction goes on: eip stays
- * until the count is used up.
+ * The vcpu's I/O breakpoints are looked at behind the access: real ones would stop the hypervisor's,
+ * so they are never loaded (traps/debugreg.c). SDM vol. 3, 17.2.5.
  */
-static enum emulation emulate_string_io(struct cpu_user_regs *regs, const struct insn *in,
-                                        unsigned port)
+static inline enum emulation io_done(struct cpu_user_regs *regs, unsigned port, unsigned size,
+                                     uint32_t length)
+{
+    uint32_t hits = io_breakpoint_hits(current, port, size);
+
+    if (likely(!hits))
+        return EMULATION_DONE;
+    regs->eip += length;
+    trap_after_insn(regs, hits);
+    return EMULATION_HANDLED;
+}
+
+/*
+ * INS and OUTS (6C to 6F), once or repeated. Registers advance with each element, so a fault halfway,
+ * or others that want the processor, leave a state from which the same instruction goes on: eip
+ * stays until the count is used up. EMULATION_REFUSED: #GP.
+ */
+enum emulation emulate_string_io(struct cpu_user_regs *regs, const struct insn *in)
 {
     uint32_t step = regs->eflags & EFLAGS_DF ? -in->size : in->size, count = 1;
+    unsigned port = regs->edx & 0xffff;
     struct segment s;
 
+    if (!may_use_ports(current, regs, port, in->size))
+        return EMULATION_REFUSED;
     if (in->rep)
         count = insn_read_register(regs, REG_ECX, in->address_size);
     if (!count)
@@ -224,45 +242,20 @@ static enum emulation emulate_string_io(struct cpu_user_regs *regs, const struct
             add_to_register(regs, in, REG_ECX, -1);
     }
     /* The rest another time: eip stays, so it is the same instruction. */
-    return count > REP_BATCH ? EMULATION_HANDLED : EMULATION_DONE;
+    return count > REP_BATCH ? EMULATION_HANDLED : io_done(regs, port, in->size, in->length);
 }
 
-static enum emulation emulate_single_io(struct cpu_user_regs *regs, const struct insn *in,
-                                        unsigned port)
+/* IN and OUT (opcodes E4 to E7, EC to EF): `size` bytes. EMULATION_REFUSED: #GP. */
+enum emulation emulate_in_out(struct cpu_user_regs *regs, unsigned opcode, unsigned port,
+                              unsigned size, uint32_t length)
 {
-    const struct domain *d = current->domain;
-    unsigned size = in->opcode & 1 ? in->operand_size : 1;
+    const struct vcpu *v = current;
 
-    if (in->opcode & 2)
-        port_write(d, port, size, insn_read_register(regs, REG_EAX, size));
-    else
-        insn_write_register(regs, REG_EAX, size, port_read(d, port, size));
-    return EMULATION_DONE;
-}
-
-/*
- * Opcodes 6C-6F, E4-E7, EC-EF. EMULATION_REFUSED: the guest's own rule says #GP.
- *
- * The vcpu's I/O breakpoints are looked at here: real ones would stop the hypervisor's access, so
- * they are never loaded (traps/debugreg.c). Their #DB comes after the access, eip behind the
- * instruction. SDM vol. 3, 17.2.5.
- */
-enum emulation emulate_port_io(struct cpu_user_regs *regs, const struct insn *in)
-{
-    unsigned port = in->opcode >= 0xe4 && in->opcode <= 0xe7 ? in->immediate : regs->edx & 0xffff;
-    unsigned size = in->opcode & 1 ? in->operand_size : 1;
-    enum emulation result;
-    uint32_t hits;
-
-    if (!may_use_ports(current, regs, port, size))
+    if (unlikely(!may_use_ports(v, regs, port, size)))
         return EMULATION_REFUSED;
-    if (in->opcode < 0xe4)
-        result = emulate_string_io(regs, in, port);
+    if (opcode & 2)
+        port_write(v->domain, port, size, regs->eax);
     else
-        result = emulate_single_io(regs, in, port);
-    hits = io_breakpoint_hits(current, port, size);
-    if (likely(!hits) || result != EMULATION_DONE)
-        return result;
-    retire_insn(regs, in->length, hits);
-    return EMULATION_HANDLED;
+        insn_write_register(regs, REG_EAX, size, port_read(v->domain, port, size));
+    return io_done(regs, port, size, length);
 }

@@ -75,8 +75,6 @@ enum decode_result {
  * segment.
  */
 enum decode_result decode_insn(struct insn *in, const uint8_t *bytes, unsigned n, bool code32);
-/* The same for the few that page tables and privileged code make common; false: another one. */
-bool decode_common(struct insn *in, const uint8_t bytes[8]);
 /* The memory operand's offset in its segment. */
 uint32_t insn_offset(const struct insn *in, const struct cpu_user_regs *regs);
 uint32_t *insn_register(struct cpu_user_regs *regs, unsigned nr);

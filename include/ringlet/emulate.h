@@ -51,15 +51,29 @@ bool read_operand(const struct cpu_user_regs *regs, uint32_t linear, void *to, u
 bool write_operand(const struct cpu_user_regs *regs, uint32_t linear, const void *from,
                    uint32_t size);
 
-/* traps/emulate.c */
+/* traps/fetch.c */
+bool peek_insn(const struct cpu_user_regs *regs, uint32_t words[2]);
 enum emulation fetch_insn(const struct cpu_user_regs *regs, struct insn *in);
-void retire_insn(struct cpu_user_regs *regs, uint32_t length, uint32_t breakpoints);
+
+/* traps/emulate.c */
+void trap_after_insn(const struct cpu_user_regs *regs, uint32_t breakpoints);
 uint32_t guest_cr4_visible(uint32_t value);
 void load_guest_cr4(const struct vcpu *v);
 
+/* An instruction is done: step over it. */
+static inline void retire_insn(struct cpu_user_regs *regs, uint32_t length)
+{
+    regs->eip += length;
+    regs->eflags &= ~EFLAGS_RF;
+    if (unlikely(regs->eflags & EFLAGS_TF))
+        trap_after_insn(regs, 0);
+}
+
 /* traps/ioports.c */
 bool may_use_iopl(const struct vcpu *v, const struct cpu_user_regs *regs);
-enum emulation emulate_port_io(struct cpu_user_regs *regs, const struct insn *in);
+enum emulation emulate_string_io(struct cpu_user_regs *regs, const struct insn *in);
+enum emulation emulate_in_out(struct cpu_user_regs *regs, unsigned opcode, unsigned port,
+                              unsigned size, uint32_t length);
 
 /* traps/msr.c: false is #GP */
 bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value);

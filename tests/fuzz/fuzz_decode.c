@@ -170,15 +170,11 @@ static unsigned decode_both(const ZydisDecoder *decoder, const uint8_t *bytes, s
 {
     ZydisDecoderContext context;
     enum decode_result result;
-    struct insn in, common;
+    struct insn in;
 
     current_bytes = bytes;
     result = decode_insn(&in, bytes, size, code32);
     if (in.length > size || in.length > MAX_INSN_LENGTH)
-        abort();
-    /* What the decoder knows by heart is what its tables say. */
-    if (code32 && size >= 8 && decode_common(&common, bytes) &&
-        (result != DECODE_OK || memcmp(&common, &in, sizeof(in))))
         abort();
     if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(decoder, &context, bytes, size, &zi)))
         return 1;

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fetch.c: read the instruction a guest faulted on, as the processor would read it.
+ *
+ * The processor tells where the instruction is, cs:eip, and not what it is. Its bytes are fetched
+ * through the code segment in force and the guest's own pages. They may have changed since the
+ * fault, and the second page of an instruction may be gone: then the fetch faults, and that is what
+ * the guest hears of.
+ *
+ * Read next: traps/decode.c.
+ */
+#include <ringlet/domain.h>
+#include <ringlet/emulate.h>
+#include <ringlet/guest_access.h>
+#include <ringlet/traps.h>
+
+/* Two words at a linear address below HYPERVISOR_START - 8. false: the page is not there. */
+static inline bool peek_words(uint32_t linear, uint32_t words[2])
+{
+    uint32_t ok = 1;
+
+    __asm__ volatile("1: movl (%3), %1\n"
+                     "2: movl 4(%3), %2\n"
+                     "3:\n\t"
+                     ".pushsection .text.fixup, \"ax\"\n"
+                     "4: xorl %0, %0\n\tjmp 3b\n\t"
+                     ".popsection\n\t"
+                     ".pushsection .extable, \"a\"\n\t"
+                     ".long 1b, 4b, 2b, 4b\n\t"
+                     ".popsection"
+                     : "+r"(ok), "=&r"(words[0]), "=&r"(words[1])
+                     : "r"(linear));
+    return ok;
+}
+
+/*
+ * The first 8 bytes of an instruction in the ABI's flat kernel segment, all on one page: nearly
+ * always so. false: find them by fetch_insn(). The segment ends above HYPERVISOR_START, so this is
+ * its limit check too.
+ */
+bool peek_insn(const struct cpu_user_regs *regs, uint32_t words[2])
+{
+    return regs->cs == FLAT_RING1_CS && (regs->eip & (PAGE_SIZE - 1)) <= PAGE_SIZE - 8 &&
+           regs->eip < HYPERVISOR_START && peek_words(regs->eip, words);
+}
+
+/*
+ * Copy up to n instruction bytes at a linear address; returns how many could be read. The common
+ * case, 16 bytes on one page, is four words.
+ */
+static uint32_t fetch_bytes(uint8_t bytes[16], uint32_t linear, uint32_t n)
+{
+    const void *from = (const void *)(uintptr_t)linear;
+
+    if (likely(n == 16 && guest_range_ok(from, 16)))
+        return 16 - raw_copy_words_from_guest(bytes, from, 16);
+    return n - copy_from_guest(bytes, from, n);
+}
+
+/* Where fetching may go on: the end of this page, and of the code segment. At most 16 bytes. */
+static uint32_t fetchable(const struct segment *cs, uint32_t eip, uint32_t linear)
+{
+    uint32_t n = MIN(16u, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
+
+    return MIN(n - 1, cs->last - eip) + 1;
+}
+
+/*
+ * An instruction that goes on behind the bytes read so far: the next page, if the segment reaches
+ * it.
+ */
+static enum emulation fetch_rest(const struct segment *cs, const struct cpu_user_regs *regs,
+                                 uint8_t bytes[16], uint32_t n, struct insn *in)
+{
+    uint32_t linear = cs->base + regs->eip + n, got;
+
+    if (n >= MAX_INSN_LENGTH || cs->last - regs->eip < n)
+        return EMULATION_REFUSED;
+    got = fetch_bytes(bytes + n, linear, MIN(MAX_INSN_LENGTH - n, cs->last - regs->eip - n + 1));
+    switch (decode_insn(in, bytes, n + got, cs->high & DESC_DB)) {
+    case DECODE_OK:
+        return EMULATION_DONE;
+    case DECODE_INVALID:
+        return EMULATION_REFUSED;
+    default:
+        if (cs->last - regs->eip < n + got)
+            return EMULATION_REFUSED;
+        inject_page_fault(linear + got, regs_ring(regs) == 3 ? 4 : 0);
+        return EMULATION_HANDLED;
+    }
+}
+
+/*
+ * Fetch and decode the instruction at cs:eip. EMULATION_REFUSED: it lies beyond its segment, cs is
+ * no code segment now, or this is no instruction; EMULATION_HANDLED: a #PF, its page is not there
+ * (it was when the processor read it).
+ */
+enum emulation fetch_insn(const struct cpu_user_regs *regs, struct insn *in)
+{
+    uint8_t bytes[16 + MAX_INSN_LENGTH];
+    struct segment cs;
+    uint32_t linear, n, got;
+
+    if (!read_segment(regs->cs, &cs) || !(cs.high & DESC_CODE) || regs->eip > cs.last)
+        return EMULATION_REFUSED;
+    linear = cs.base + regs->eip;
+    n = fetchable(&cs, regs->eip, linear);
+    got = fetch_bytes(bytes, linear, n);
+    switch (decode_insn(in, bytes, got, cs.high & DESC_DB)) {
+    case DECODE_OK:
+        return EMULATION_DONE;
+    case DECODE_INVALID:
+        return EMULATION_REFUSED;
+    default:
+        if (got == n)
+            return fetch_rest(&cs, regs, bytes, n, in);
+        inject_page_fault(linear + got, regs_ring(regs) == 3 ? 4 : 0);
+        return EMULATION_HANDLED;
+    }
+}
