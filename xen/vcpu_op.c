@@ -204,7 +204,7 @@ static long map_info_frame(struct domain *d, uint64_t mfn, void **page)
 
 /*
  * VCPUOP_register_vcpu_info: from now on vcpu_info lies in a frame of the guest's choice.
- *  1. It must not cross a page boundary.
+ *  1. It is aligned as the structure is and does not cross a page boundary: -ENXIO.
  *  2. Once per vcpu only.
  *  3. The vcpu is the caller, or down: nobody else may be using the old place.
  *  4. What stood in the old place is carried over, and the guest gets an upcall to look at every
@@ -219,9 +219,9 @@ static long register_info(struct vcpu *v, const void *guest_arg)
 
     if (copy_from_guest(&op, guest_arg, sizeof(op)))
         return -EFAULT;
-    if (op.offset > PAGE_SIZE - sizeof(*info) || v->info_mfn != INVALID_MFN)
-        return -EINVAL;
-    if (v != current && !(v->wait & WAIT_DOWN))
+    if (op.offset % __alignof__(*info) || op.offset > PAGE_SIZE - sizeof(*info))
+        return -ENXIO;
+    if (v->info_mfn != INVALID_MFN || (v != current && !(v->wait & WAIT_DOWN)))
         return -EINVAL;
     rc = map_info_frame(v->domain, op.mfn, &page);
     if (rc)
@@ -246,15 +246,16 @@ static long send_nmi(struct vcpu *v, const void *guest_arg)
 }
 
 /*
- * VCPUOP_get_physid: only for a vcpu of the initial domain that is pinned to one CPU. APIC and ACPI
- * numbers agree here.
+ * VCPUOP_get_physid: only for a vcpu of the initial domain that can run on one CPU only. APIC and
+ * ACPI numbers agree here.
  */
 static long get_physid(struct vcpu *v, void *guest_arg)
 {
     struct vcpu_get_physid op;
     uint64_t id = v->processor->apic_id;
+    uint32_t possible = v->affinity & ((1u << nr_cpus) - 1);
 
-    if (!v->domain->initial || (v->affinity & (v->affinity - 1)))
+    if (!v->domain->initial || (possible & (possible - 1)))
         return -EINVAL;
     op.phys_id = id | id << 32;
     return copy_to_guest(guest_arg, &op, sizeof(op)) ? -EFAULT : 0;
