@@ -69,12 +69,12 @@ class Machine:
     """One run of an emulator, its serial console driven by pexpect."""
 
     def __init__(self, name, modules, cmdline=CMDLINE, emulator="qemu", mem=512, cpu=None,
-                 icount=None, extra=(), limit=None, kernel=None, panics=False):
+                 icount=None, extra=(), limit=None, kernel=None, panics=False, qemu=None):
         """Starts it.
 
         modules: multiboot modules, each a file name with the words of its command line behind it.
         mem: MiB; cpu: a QEMU or Bochs processor model; icount: QEMU's -icount value.
-        extra: further QEMU options. panics: the test means the hypervisor to panic.
+        qemu: another emulator than qemu-system-i386. extra: further QEMU options. panics: the test means the hypervisor to panic.
         limit: seconds after which the run is ended by force.
         """
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -96,8 +96,9 @@ class Machine:
         limit = int((limit or LIMIT[emulator]) * SCALE)
         self.log = open(LOGS / f"{name}.log", "wb")
         self.log.write((" ".join(command) + "\n\n").encode())
+        environment = dict(os.environ, QEMU=qemu) if qemu else None
         self.process = pexpect.spawn("timeout", ["--foreground", "-k", "5", str(limit)] + command,
-                                     timeout=self.wait, cwd=str(TOP), logfile=None, echo=False)
+                                     timeout=self.wait, cwd=str(TOP), env=environment, echo=False)
         self.process.logfile_read = self.log
         self.process.delaybeforesend = 0.02
         self.transcript = ""
