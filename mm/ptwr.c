@@ -337,8 +337,9 @@ struct store {
 };
 
 /*
- * MOV of a register (89) or a word (C7 /0) to an aligned word, addressed by one register and at most
- * a byte: what compilers make of a write to a page table. false: another one, or not at `address`.
+ * MOV of a register (89) or a word (C7 /0) to an aligned word, addressed by one register and at
+ * most a byte: what compilers make of a write to a page table. false: another one, or not at
+ * `address`.
  */
 static bool simple_store(const struct cpu_user_regs *regs, const uint8_t *bytes, uint32_t address,
                          struct store *store)

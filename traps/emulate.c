@@ -32,8 +32,8 @@
 #define CR4_VISIBLE (CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT)
 
 /*
- * A guest that single-steps (EFLAGS.TF) expects a #DB behind each instruction, emulated ones too; so
- * does one whose breakpoints (bits of DR6) it met. SDM vol. 3, 17.3.1.4.
+ * A guest that single-steps (EFLAGS.TF) expects a #DB behind each instruction, emulated ones too;
+ * so does one whose breakpoints (bits of DR6) it met. SDM vol. 3, 17.3.1.4.
  */
 void trap_after_insn(const struct cpu_user_regs *regs, uint32_t breakpoints)
 {

@@ -200,8 +200,8 @@ static void add_to_register(struct cpu_user_regs *regs, const struct insn *in, u
 }
 
 /*
- * The vcpu's I/O breakpoints are looked at behind the access: real ones would stop the hypervisor's,
- * so they are never loaded (traps/debugreg.c). SDM vol. 3, 17.2.5.
+ * The vcpu's I/O breakpoints are looked at behind the access: real ones would stop the
+ * hypervisor's, so they are never loaded (traps/debugreg.c). SDM vol. 3, 17.2.5.
  */
 static inline enum emulation io_done(struct cpu_user_regs *regs, unsigned port, unsigned size,
                                      uint32_t length)
@@ -216,9 +216,9 @@ static inline enum emulation io_done(struct cpu_user_regs *regs, unsigned port, 
 }
 
 /*
- * INS and OUTS (6C to 6F), once or repeated. Registers advance with each element, so a fault halfway,
- * or others that want the processor, leave a state from which the same instruction goes on: eip
- * stays until the count is used up. EMULATION_REFUSED: #GP.
+ * INS and OUTS (6C to 6F), once or repeated. Registers advance with each element, so a fault
+ * halfway, or others that want the processor, leave a state from which the same instruction goes
+ * on: eip stays until the count is used up. EMULATION_REFUSED: #GP.
  */
 enum emulation emulate_string_io(struct cpu_user_regs *regs, const struct insn *in)
 {

@@ -40,7 +40,9 @@ static uint64_t ticks(void (*run)(void), unsigned int repeat)
     return read_tsc() - start;
 }
 
-/* The fewest of several rounds: a round may have been interrupted by the hypervisor's own timers. */
+/*
+ * The fewest of several rounds: a round may have been interrupted by the hypervisor's own timers.
+ */
 static uint64_t fewest_ticks(void (*run)(void), unsigned int repeat)
 {
     uint64_t best = UINT64_MAX;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Time and vcpus: the clock, every timer, run states, and the answers of vcpu_op, sched_op and vm_assist.
+ * Time and vcpus: the clock, every timer, run states, and the answers of vcpu_op, sched_op and
+ * vm_assist.
  *
- * A clock is right when it never goes back, when its timers come after their time and soon after, and when the time a
- * vcpu ran, waited, slept and was away adds up to the time that passed. The answers were compared with Xen 4.17's.
+ * A clock is right when it never goes back, when its timers come after their time and soon after,
+ * and when the time a vcpu ran, waited, slept and was away adds up to the time that passed. The
+ * answers were compared with Xen 4.17's.
  *
  * Run: qemu bochs
  */
@@ -90,8 +92,8 @@ static void test_set_timer_op(void)
 }
 
 /*
- * A guest that asks for a time in the future and is late is told so by -ETIME, or gets its event at once: the public header
- * leaves the choice. Ringlet does the former, Xen 4.17 the latter.
+ * A guest that asks for a time in the future and is late is told so by -ETIME, or gets its event at
+ * once: the public header leaves the choice. Ringlet does the former, Xen 4.17 the latter.
  */
 static void test_singleshot(void)
 {
@@ -259,7 +261,7 @@ static void test_block(void)
     tap_is(vcpu()->evtchn_upcall_mask, 0, "and events are on");
 }
 
-/* --- vcpu_info somewhere else: the last test, as it cannot be undone --------------------------- */
+/* --- vcpu_info somewhere else: the last test, as it cannot be undone -------------------------- */
 
 static void test_vcpu_info(void)
 {
