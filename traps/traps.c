@@ -184,9 +184,13 @@ static void guest_trap(struct cpu_user_regs *regs)
         break;
     case TRAP_machine_check:
         fatal_trap(regs, "machine check");
+    case TRAP_stack_error:
+        if (!regs->error_code && emulate_4gb_segment(regs))
+            break;
+        inject_exception(TRAP_stack_error, regs->error_code);
+        break;
     case TRAP_invalid_tss:
     case TRAP_no_segment:
-    case TRAP_stack_error:
     case TRAP_alignment_check:
         inject_exception(regs->entry_vector, regs->error_code);
         break;

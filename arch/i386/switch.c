@@ -12,6 +12,7 @@
  * is switched out, so another CPU never has to ask for them.
  */
 #include <ringlet/arch.h>
+#include <ringlet/emulate.h>
 #include <ringlet/mm.h>
 #include <ringlet/sched.h>
 #include <ringlet/traps.h>
@@ -111,6 +112,7 @@ static void load_guest_state(struct vcpu *v)
     load_guest_ldt(v);
     set_int80_gate(v);
     load_debug_registers(v);
+    load_guest_cr4(v);
     v->domain->dirty_cpus |= 1u << c->id;
     reload_l3(v);
     vcpu_switched_in(v);
