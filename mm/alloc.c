@@ -144,7 +144,7 @@ static mfn_t take_from_zone(unsigned zone, unsigned order, uint32_t *flags)
  * From zone `top` downwards; of the low zones only what leaves `keep` frames there. INVALID_MFN:
  * nothing.
  */
-static mfn_t take(int top, unsigned order, uint32_t keep)
+static mfn_t take(int top, unsigned order, uint32_t keep, bool clean)
 {
     uint32_t flags = 0;
     mfn_t mfn = 0;
@@ -158,19 +158,14 @@ static mfn_t take(int top, unsigned order, uint32_t keep)
     spin_unlock(&heap_lock);
     if (!mfn)
         return INVALID_MFN;
-    if (flags & FC_UNSCRUBBED) {
+    if (clean && (flags & FC_UNSCRUBBED)) {
         for (mfn_t i = 0; i < 1u << order; i++)
             clear_frame(mfn + i);
     }
     return mfn;
 }
 
-/*
- * Allocate 2^order frames for a guest, below machine address 2^bits (0: anywhere), from the highest
- * memory that will do. The frames are zero, belong to nobody and have no references:
- * assign_frames() or free_frames() comes next. INVALID_MFN when there are none.
- */
-mfn_t alloc_frames(unsigned order, unsigned bits)
+static mfn_t alloc_from(unsigned order, unsigned bits, bool clean)
 {
     int top = NR_ZONES - 1;
 
@@ -181,7 +176,26 @@ mfn_t alloc_frames(unsigned order, unsigned bits)
             return INVALID_MFN;
         top = zone_of((1u << (bits - PAGE_SHIFT)) - 1);
     }
-    return take(top, order, low_reserve);
+    return take(top, order, low_reserve, clean);
+}
+
+/*
+ * Allocate 2^order frames for a guest, below machine address 2^bits (0: anywhere), from the highest
+ * memory that will do. The frames are zero, belong to nobody and have no references:
+ * assign_frames() or free_frames() comes next. INVALID_MFN when there are none.
+ */
+mfn_t alloc_frames(unsigned order, unsigned bits)
+{
+    return alloc_from(order, bits, true);
+}
+
+/*
+ * The same for the initial domain, at boot: the frames may hold what the machine's memory held
+ * before. It is trusted with the whole machine, and clearing 16 GiB would take longer than the boot.
+ */
+mfn_t alloc_frames_uncleared(unsigned order, unsigned bits)
+{
+    return alloc_from(order, bits, false);
 }
 
 /*
@@ -224,7 +238,7 @@ uint32_t total_frame_count(void)
  */
 void *heap_alloc_pages(unsigned order)
 {
-    mfn_t mfn = order <= MAX_ORDER ? take(LOW_ZONES - 1, order, 0) : INVALID_MFN;
+    mfn_t mfn = order <= MAX_ORDER ? take(LOW_ZONES - 1, order, 0, true) : INVALID_MFN;
 
     if (mfn == INVALID_MFN)
         return NULL;

@@ -219,8 +219,8 @@ int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, bool preserve_ad)
     return 0;
 }
 
-/* Check entry `slot` of the L3 `table` and take its references, preemptibly. */
-int get_l3_entry(pte_t e, struct frame *table, unsigned slot)
+/* Check entry `slot` of the L3 `table` and take its references. */
+int get_l3_entry(pte_t e, struct frame *table, unsigned slot, bool preemptible)
 {
     uint64_t mfn = pte_frame64(e);
     uint32_t type = slot == 3 ? FT_L2 | FT_TOP : FT_L2;
@@ -232,7 +232,10 @@ int get_l3_entry(pte_t e, struct frame *table, unsigned slot)
     if ((e & ~(FREE_BITS | PTE_ADDR)) || !frame_is_memory(mfn))
         return -EINVAL;
     f = &frame_table[mfn];
-    rc = get_frame_and_type_preemptible(f, frame_owner(table), type);
+    if (preemptible)
+        rc = get_frame_and_type_preemptible(f, frame_owner(table), type);
+    else
+        rc = get_frame_and_type(f, frame_owner(table), type);
     if (!rc && slot == 3 && (f->type_info & FT_COUNT) != 1) {
         /*
          * Another L3 has it in its slot 3 already. That holds the type, so this cannot be the last
@@ -275,7 +278,7 @@ int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v)
         pte_write(pl3, e);
         return 0;
     }
-    rc = get_l3_entry(e, table, slot);
+    rc = get_l3_entry(e, table, slot, true);
     if (rc)
         return rc;
     pte_write(pl3, e);

@@ -80,11 +80,17 @@ int assign_frames(struct domain *d, mfn_t mfn, unsigned order)
     return rc;
 }
 
-/* Allocate and assign in one. INVALID_MFN when there is no memory or the domain may not have it. */
+/*
+ * Allocate and assign in one. INVALID_MFN when there is no memory or the domain may not have it.
+ * Memory below 4 GiB goes first: only there can kernels that say plain "yes" to PAE have an L3.
+ * (QEMU 7.2's qemu-system-i386 also fails to walk page tables that lie above.)
+ */
 mfn_t alloc_domain_frames(struct domain *d, unsigned order, unsigned bits)
 {
-    mfn_t mfn = alloc_frames(order, bits);
+    mfn_t mfn = alloc_frames(order, bits ? bits : 32);
 
+    if (mfn == INVALID_MFN && !bits)
+        mfn = alloc_frames(order, 0);
     if (mfn != INVALID_MFN && assign_frames(d, mfn, order)) {
         free_frames(mfn, order);
         mfn = INVALID_MFN;

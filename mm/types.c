@@ -106,7 +106,7 @@ static int undo_table(struct frame *f, uint32_t type, bool preemptible)
     return rc;
 }
 
-static int get_entry(struct frame *f, uint32_t type, pte_t e, unsigned i)
+static int get_entry(struct frame *f, uint32_t type, pte_t e, unsigned i, bool preemptible)
 {
     struct domain *d = frame_owner(f);
 
@@ -116,7 +116,7 @@ static int get_entry(struct frame *f, uint32_t type, pte_t e, unsigned i)
     case FT_L2:
         return get_l2_entry(e, f);
     default:
-        return get_l3_entry(e, f, i);
+        return get_l3_entry(e, f, i, preemptible);
     }
 }
 
@@ -149,7 +149,7 @@ static int validate_table(struct frame *f, uint32_t type, bool preemptible)
     for (i = f->nr_done; i < n && !rc; i++) {
         if (!(table[i] & PTE_P))
             continue;
-        rc = get_entry(f, type, table[i], i);
+        rc = get_entry(f, type, table[i], i, preemptible);
         if (rc)
             break;
         if (preemptible && (type & FT_TYPE) != FT_L1 && i % 8 == 7 && preempt_needed())

@@ -39,7 +39,8 @@ struct chunk {
     mfn_t mfn;
     uint32_t pages;
 };
-#define MAX_CHUNKS (PAGE_SIZE * 16 / sizeof(struct chunk))
+#define CHUNK_LIST_ORDER 4
+#define MAX_CHUNKS ((PAGE_SIZE << CHUNK_LIST_ORDER) / sizeof(struct chunk))
 
 struct build {
     struct domain *d;
@@ -107,23 +108,34 @@ static void lay_out(struct build *b)
 }
 
 /*
- * Give the domain its memory, in pieces as large as there are. The part that is mapped at the start
- * lies below 4 GiB: page tables must, for kernels that cannot name an L3 above.
+ * 2^order frames for the domain, as page `pfn` of it. The first GiB lies below 4 GiB, where kernels
+ * have their page tables and devices reach; the rest comes from above, as far as there is memory.
  */
+static mfn_t take_frames(struct build *b, uint32_t pfn, unsigned order)
+{
+    unsigned bits = pfn < (1u << (30 - PAGE_SHIFT)) ? 32 : 0;
+    mfn_t mfn = alloc_frames_uncleared(order, bits);
+
+    if (mfn != INVALID_MFN && assign_frames(b->d, mfn, order))
+        panic("initial domain: its memory cannot be given to it");
+    return mfn;
+}
+
+/* Give the domain its memory, in pieces as large as there are. */
 static void allocate(struct build *b)
 {
-    uint32_t pfn = 0, mapped = (b->end_va - b->base) >> PAGE_SHIFT;
+    uint32_t pfn = 0;
     unsigned order = MAX_ORDER;
 
-    b->chunks = heap_alloc_pages(4);
+    b->chunks = heap_alloc_pages(CHUNK_LIST_ORDER);
     if (!b->chunks)
         panic("initial domain: no memory to keep its memory's list");
     while (pfn < b->nr_pages && b->nr_chunks < MAX_CHUNKS) {
-        mfn_t mfn = INVALID_MFN;
+        mfn_t mfn;
 
         while ((1u << order) > b->nr_pages - pfn)
             order--;
-        mfn = alloc_domain_frames(b->d, order, pfn < mapped ? 32 : 0);
+        mfn = take_frames(b, pfn, order);
         if (mfn == INVALID_MFN) {
             if (order-- == 0)
                 break;
@@ -132,7 +144,7 @@ static void allocate(struct build *b)
         b->chunks[b->nr_chunks++] = (struct chunk){pfn, mfn, 1u << order};
         pfn += 1u << order;
     }
-    if (pfn < mapped)
+    if (pfn < (b->end_va - b->base) >> PAGE_SHIFT)
         panic("initial domain: only %u KiB of memory to be had", pfn * 4);
     b->nr_pages = pfn;
 }
@@ -194,18 +206,19 @@ static void load_images(struct build *b)
     }
 }
 
-/* The list of machine frames, and its inverse. */
+/* The list of machine frames, and its inverse: one page of the list at a time. */
 static void write_p2m(struct build *b)
 {
-    for (unsigned i = 0; i < b->nr_chunks; i++) {
-        const struct chunk *c = &b->chunks[i];
+    const uint32_t per_page = PAGE_SIZE / sizeof(uint32_t);
 
-        for (uint32_t n = 0; n < c->pages; n++) {
-            mfn_t mfn = c->mfn + n;
+    for (uint32_t pfn = 0; pfn < b->nr_pages; pfn += per_page) {
+        uint32_t *list = map_frame(va_to_mfn(b, b->p2m_va + pfn * sizeof(uint32_t)));
 
-            write_guest(b, b->p2m_va + (c->pfn + n) * sizeof(uint32_t), &mfn, sizeof(mfn));
-            m2p[mfn] = c->pfn + n;
+        for (uint32_t i = 0; i < per_page && pfn + i < b->nr_pages; i++) {
+            list[i] = pfn_to_mfn(b, pfn + i);
+            m2p[list[i]] = pfn + i;
         }
+        unmap_frame(list);
     }
 }
 
@@ -347,7 +360,7 @@ void build_initial_domain(const struct boot_module *kernel, const struct boot_mo
     write_start_info(&b);
     write_page_tables(&b);
     start_vcpu(&b);
-    heap_free_pages(b.chunks, 4);
+    heap_free_pages(b.chunks, CHUNK_LIST_ORDER);
     printk("initial domain: %s%s%s, %u MiB, entry %08x\n", b.kernel.guest_os,
            b.kernel.guest_version[0] ? " " : "", b.kernel.guest_version, b.nr_pages >> 8,
            b.kernel.entry);

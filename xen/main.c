@@ -39,6 +39,7 @@ asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot
     timerdev_init();             /* interrupt controllers, this CPU's one-shot timer */
     timers_init_cpu(this_cpu);   /* timers can be set */
     sched_init_cpu(this_cpu);    /* vcpus can be queued */
+    time_init_cpu();             /* the running guest's clock is kept current */
     console_init();              /* input by interrupt, output buffered */
     nmi_init();                  /* NMIs to guests */
     keys_init();                 /* what the console's keys do */

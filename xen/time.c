@@ -5,9 +5,14 @@
  *
  * A guest computes system time itself, from the TSC and four numbers in its vcpu_time_info
  * (xen/xen.h): the TSC at some moment, the system time of that moment, and the factor between TSC
- * ticks and nanoseconds, a fraction mul * 2^shift / 2^32. We give the moment the TSC was measured
- * at boot, and never another: two moments would round differently, and time could step back by a
- * nanosecond between them. The factor is good to one part in 2^31.
+ * ticks and nanoseconds, a fraction mul * 2^shift / 2^32.
+ *
+ * That moment, the base, has to move: some guests keep the time since it in 32 bits, and it would
+ * overflow after 4.29 s. But two bases must not round differently, or time could step back by a
+ * nanosecond from one to the next. So a base is always a multiple of 2^30 scaled ticks (about half
+ * a second to one second) from the boot, and mul a multiple of 4: its system time is then a whole
+ * number of nanoseconds, and every later reading is the same from this base as from any other. The
+ * factor is good to one part in 2^29.
  *
  * A guest may read while we write, on another CPU. So the numbers are guarded by a version: odd
  * while they are being written, another even number afterwards. A reader tries again when it saw an
@@ -20,6 +25,9 @@
 #include <ringlet/guest_access.h>
 #include <ringlet/time.h>
 
+/* One base to the next, in scaled ticks: the TSC shifted by tsc_shift. */
+#define BASE_SHIFT 30
+
 /* Boot constants. ns = ((tsc - tsc_start) << tsc_shift) * tsc_mul >> 32 */
 static uint64_t tsc_hz, tsc_start;
 static uint32_t tsc_mul;
@@ -30,16 +38,19 @@ static uint64_t wall_start;
 
 #define barrier() __asm__ volatile("" ::: "memory")
 
-/* The product has 96 bits; its upper 64 are the result, exactly as guests compute it. */
-uint64_t tsc_to_ns(uint64_t tsc)
+static inline uint64_t scale(uint64_t tsc)
 {
     uint64_t delta = tsc - tsc_start;
 
-    if (tsc_shift >= 0)
-        delta <<= tsc_shift;
-    else
-        delta >>= -tsc_shift;
-    return (delta >> 32) * tsc_mul + (((delta & 0xffffffff) * tsc_mul) >> 32);
+    return tsc_shift >= 0 ? delta << tsc_shift : delta >> -tsc_shift;
+}
+
+/* The product has 96 bits; its upper 64 are the result, exactly as guests compute it. */
+uint64_t tsc_to_ns(uint64_t tsc)
+{
+    uint64_t scaled = scale(tsc);
+
+    return (scaled >> 32) * tsc_mul + (((scaled & 0xffffffff) * tsc_mul) >> 32);
 }
 
 uint64_t now_ns(void)
@@ -67,7 +78,7 @@ static void set_tsc_frequency(uint64_t hz)
         scaled <<= 1;
         tsc_shift++;
     }
-    tsc_mul = (NS_PER_SEC << 32) / scaled;
+    tsc_mul = ((NS_PER_SEC << 32) / scaled) & ~3u;
 }
 
 void time_init(void)
@@ -78,10 +89,25 @@ void time_init(void)
     log_message(LOG_INFO, "TSC: %u kHz\n", (uint32_t)tsc_khz());
 }
 
-static bool time_is_current(const volatile struct vcpu_time_info *t)
+struct time_base {
+    uint64_t tsc, ns;
+};
+
+/* The last base not after now. */
+static struct time_base current_base(void)
 {
-    return t->tsc_to_system_mul == tsc_mul && t->tsc_timestamp == tsc_start &&
-           t->tsc_shift == tsc_shift && t->system_time == 0 && !(t->version & 1);
+    uint64_t ticks = scale(rdtsc()) >> BASE_SHIFT << BASE_SHIFT;
+    struct time_base b;
+
+    b.tsc = tsc_start + (tsc_shift >= 0 ? ticks >> tsc_shift : ticks << -tsc_shift);
+    b.ns = (ticks >> 32) * tsc_mul + (((ticks & 0xffffffff) * tsc_mul) >> 32);
+    return b;
+}
+
+static bool time_is_current(const volatile struct vcpu_time_info *t, const struct time_base *b)
+{
+    return t->tsc_to_system_mul == tsc_mul && t->tsc_timestamp == b->tsc &&
+           t->tsc_shift == tsc_shift && t->system_time == b->ns && !(t->version & 1);
 }
 
 /*
@@ -91,13 +117,14 @@ static bool time_is_current(const volatile struct vcpu_time_info *t)
 void update_vcpu_time(struct vcpu *v)
 {
     volatile struct vcpu_time_info *t = &v->info->time;
+    struct time_base base = current_base();
     uint32_t version = t->version | 1;
 
-    if (!time_is_current(t)) {
+    if (!time_is_current(t, &base)) {
         t->version = version;
         barrier();
-        t->tsc_timestamp = tsc_start;
-        t->system_time = 0;
+        t->tsc_timestamp = base.tsc;
+        t->system_time = base.ns;
         t->tsc_to_system_mul = tsc_mul;
         t->tsc_shift = tsc_shift;
         t->flags = 0;
@@ -109,6 +136,26 @@ void update_vcpu_time(struct vcpu *v)
 
         copy_to_guest(v->time_info_guest, &copy, sizeof(copy));
     }
+}
+
+/* A vcpu that runs on and on is never switched in: move its base from time to time. */
+static struct timer base_timers[MAX_CPUS];
+
+static void base_timer_fn(void *unused)
+{
+    (void)unused;
+    if (current != this_cpu->idle)
+        update_vcpu_time(current);
+    timer_set(&base_timers[this_cpu->id], now_ns() + MILLISECS(500));
+}
+
+/* Boot of each CPU, once timers can be set. */
+void time_init_cpu(void)
+{
+    struct timer *t = &base_timers[this_cpu->id];
+
+    timer_init(t, base_timer_fn, NULL);
+    timer_set(t, now_ns() + MILLISECS(500));
 }
 
 /* Unix time, ns. */

@@ -139,6 +139,7 @@ void frames_init(void);                       /* all frames are the hypervisor's
 void frames_init_io(mfn_t start, mfn_t end);  /* these are no memory (OWNER_IO) */
 void frames_init_add(mfn_t start, mfn_t end); /* these are free memory */
 mfn_t alloc_frames(unsigned order, unsigned bits);
+mfn_t alloc_frames_uncleared(unsigned order, unsigned bits);
 void free_frames(mfn_t mfn, unsigned order);
 uint32_t free_frame_count(void);
 uint32_t total_frame_count(void);

@@ -19,7 +19,7 @@ int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *frame_owner);
 void put_l1_entry(pte_t e, struct domain *pt_owner);
 int get_l2_entry(pte_t e, struct frame *table);
 void put_l2_entry(pte_t e, struct frame *table);
-int get_l3_entry(pte_t e, struct frame *table, unsigned slot);
+int get_l3_entry(pte_t e, struct frame *table, unsigned slot, bool preemptible);
 int put_l3_entry(pte_t e, bool preemptible);
 int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *frame_owner,
                  bool preserve_ad);

@@ -50,6 +50,7 @@ uint64_t now_ns(void);
 uint64_t tsc_to_ns(uint64_t tsc);
 uint64_t tsc_khz(void);
 void time_init(void);
+void time_init_cpu(void);
 void update_vcpu_time(struct vcpu *v);
 void update_wallclock(struct domain *d);
 void set_wallclock(uint64_t secs, uint32_t nsecs, uint64_t system_time);
