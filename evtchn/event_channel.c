@@ -104,7 +104,7 @@ static int connect(struct domain *d, struct domain *rd, evtchn_port_t remote_por
     re->u.interdomain.remote = d->id;
     re->u.interdomain.port = port;
     re->state = EVTCHN_INTERDOMAIN;
-    evtchn_set_pending(d, port);
+    evtchn_set_pending(d, e, port);
     return port;
 }
 
@@ -335,16 +335,14 @@ int evtchn_send(struct domain *d, evtchn_port_t port)
 
     spin_lock(&d->evtchn_lock);
     e = evtchn_lookup(d, port);
-    switch (e ? e->state : EVTCHN_FREE) {
-    case EVTCHN_INTERDOMAIN:
-        evtchn_set_pending(remote_domain(e), e->u.interdomain.port);
-        break;
-    case EVTCHN_IPI:
-        evtchn_set_pending(d, port);
-        break;
-    case EVTCHN_UNBOUND:
-        break;
-    default:
+    if (likely(e && e->state == EVTCHN_INTERDOMAIN)) {
+        struct domain *rd = remote_domain(e);
+        evtchn_port_t remote = e->u.interdomain.port;
+
+        evtchn_set_pending(rd, evtchn_at(rd, remote), remote);
+    } else if (e && e->state == EVTCHN_IPI) {
+        evtchn_set_pending(d, e, port);
+    } else if (!e || e->state != EVTCHN_UNBOUND) {
         rc = -EINVAL;
     }
     spin_unlock(&d->evtchn_lock);

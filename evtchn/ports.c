@@ -90,14 +90,6 @@ void evtchn_free_port(struct domain *d, evtchn_port_t port)
         d->evtchn.first_free = port;
 }
 
-void evtchn_set_pending(struct domain *d, evtchn_port_t port)
-{
-    if (d->evtchn.fifo)
-        fifo_set_pending(d, port);
-    else
-        two_level_set_pending(d, d->vcpus[evtchn_at(d, port)->vcpu], port);
-}
-
 bool evtchn_is_pending(const struct domain *d, evtchn_port_t port)
 {
     return d->evtchn.fifo ? fifo_is_pending(d, port) : two_level_is_pending(d, port);

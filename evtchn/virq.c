@@ -32,7 +32,7 @@ void send_guest_virq(struct vcpu *v, unsigned virq)
     spin_lock(&v->virq_lock);
     port = v->virq_port[virq];
     if (port)
-        evtchn_set_pending(v->domain, port);
+        evtchn_set_pending(v->domain, evtchn_at(v->domain, port), port);
     spin_unlock(&v->virq_lock);
 }
 
@@ -58,7 +58,7 @@ void send_guest_pirq(struct domain *d, unsigned pirq)
     spin_lock(&d->evtchn_lock);
     port = d->evtchn.pirq_port ? d->evtchn.pirq_port[pirq] : 0;
     if (port)
-        evtchn_set_pending(d, port);
+        evtchn_set_pending(d, evtchn_at(d, port), port);
     spin_unlock(&d->evtchn_lock);
 }
 

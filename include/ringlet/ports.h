@@ -30,7 +30,6 @@ static inline struct evtchn *evtchn_lookup(const struct domain *d, evtchn_port_t
 /* evtchn/ports.c. evtchn_lock of the domain is held. */
 int evtchn_alloc_port(struct domain *d);
 void evtchn_free_port(struct domain *d, evtchn_port_t port);
-void evtchn_set_pending(struct domain *d, evtchn_port_t port);
 bool evtchn_is_pending(const struct domain *d, evtchn_port_t port);
 void evtchn_unmask(struct domain *d, evtchn_port_t port);
 
@@ -56,5 +55,17 @@ bool fifo_is_masked(const struct domain *d, evtchn_port_t port);
 bool fifo_is_linked(const struct domain *d, evtchn_port_t port);
 void fifo_unmask(struct domain *d, evtchn_port_t port);
 void fifo_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn));
+
+/*
+ * Make a port pending: `e` is d's port `port`. The lock that keeps the port what it is, of either
+ * end (event_channel.c, E1) or of a VIRQ, is held.
+ */
+static inline void evtchn_set_pending(struct domain *d, const struct evtchn *e, evtchn_port_t port)
+{
+    if (unlikely(d->evtchn.fifo))
+        fifo_set_pending(d, port);
+    else
+        two_level_set_pending(d, d->vcpus[e->vcpu], port);
+}
 
 #endif

@@ -29,14 +29,22 @@ enum lock_rank {
     RANK_MAX
 };
 
+/*
+ * Locks of these ranks may be held two at a time: those of two domains, the lower domid's first, by
+ * the one function of each mechanism that does so.
+ */
+#define RANKS_THAT_NEST (1u << RANK_MM | 1u << RANK_GRANT | 1u << RANK_EVTCHN)
+
 typedef struct spinlock {
     volatile uint8_t held;
-    uint8_t rank; /* enum lock_rank */
+    uint8_t rank;     /* enum lock_rank */
+    uint16_t forbids; /* ranks, one bit each, of which no lock may be held when this one is taken */
 } spinlock_t;
+_Static_assert(RANK_MAX <= 16, "a bit of `forbids` for each rank");
 
-#define SPINLOCK_INIT(r) \
-    {                    \
-        .rank = (r)      \
+#define SPINLOCK_INIT(r)                                                             \
+    {                                                                                \
+        .rank = (r), .forbids = 0xffff & -(1u << (r)) & ~(1u << (r)&RANKS_THAT_NEST) \
     }
 
 static inline void spin_lock_init(spinlock_t *l, enum lock_rank rank)
