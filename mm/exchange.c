@@ -15,10 +15,9 @@
  *  5. -EPERM for extents larger than the caller may have, -ENOMEM when there is no such memory,
  *     -ESRCH, -EFAULT.
  *
- * For one chunk: allocate the new frames first, then take the old ones away, then assign. While the
- * old ones are in hand the domain is below its limit, and another of its vcpus could fill the gap,
- * or the domain could begin to die: then frames that cannot be assigned are freed. The guest loses
- * only what it raced for.
+ * For one chunk: allocate the new frames first, then take the old ones away, then assign. tot_pages
+ * counts the old ones until the new ones are there, so the limit holds, whatever other vcpus do.
+ * Only a domain that begins to die meanwhile loses what is in hand.
  *
  * Frames in hand are linked through frame.next, which is the holder's while nobody owns them.
  *
@@ -77,7 +76,7 @@ static int take_old(const struct trade *t, uint32_t chunk, mfn_t *stack)
             return -EFAULT;
         for (uint32_t k = 0; k < 1u << t->in_order; k++) {
             if (mfn >= max_frame || k >= max_frame - mfn ||
-                !steal_frame(t->domain, mfn_frame(mfn + k)))
+                !steal_for_exchange(t->domain, mfn_frame(mfn + k)))
                 return -EINVAL;
             push(stack, mfn + k);
         }
@@ -103,32 +102,27 @@ static void return_old(const struct trade *t, mfn_t *stack)
 {
     mfn_t mfn;
 
-    while ((mfn = pop(stack))) {
-        if (assign_frames(t->domain, mfn, 0))
-            free_frames(mfn, 0);
-    }
+    while ((mfn = pop(stack)))
+        assign_in_exchange(t->domain, mfn, 0);
 }
 
-/* One new extent goes to the domain at the pfn its list says, and the list gets the mfn. */
+/*
+ * One new extent goes to the domain at the pfn its list says, and the list gets the mfn. The list
+ * was good a moment ago; if it is not any more, the guest has its frames but was not told which.
+ */
 static int give_new(const struct trade *t, uint32_t index, mfn_t mfn)
 {
-    xen_pfn_t pfn, out = mfn;
-    int rc;
+    xen_pfn_t pfn = INVALID_M2P, out = mfn;
+    int rc = 0;
 
     if (copy_element_from_guest(&pfn, t->out_list, index) ||
-        pfn > INVALID_M2P - (1u << t->out_order) ||
-        copy_element_to_guest(t->out_list, index, &out)) {
-        free_frames(mfn, t->out_order);
-        return -EFAULT;
-    }
-    rc = assign_frames(t->domain, mfn, t->out_order);
-    if (rc) {
-        free_frames(mfn, t->out_order);
-        return rc;
-    }
-    for (uint32_t k = 0; k < 1u << t->out_order; k++)
+        copy_element_to_guest(t->out_list, index, &out))
+        rc = -EFAULT;
+    if (!assign_in_exchange(t->domain, mfn, t->out_order))
+        return -EINVAL;
+    for (uint32_t k = 0; !rc && k < 1u << t->out_order; k++)
         m2p[mfn + k] = pfn + k;
-    return 0;
+    return rc;
 }
 
 /* Can the whole out-list of this chunk be read and written? Asked before anything is taken away. */

@@ -46,6 +46,21 @@ static bool owns_nothing(const struct domain *d)
     return d->tot_pages + d->heap_pages == 0;
 }
 
+/* The frames' own part of changing hands. page_lock held. */
+static void own(struct domain *d, mfn_t mfn, uint32_t n)
+{
+    for (mfn_t i = mfn; i < mfn + n; i++) {
+        struct frame *f = mfn_frame(i);
+
+        ASSERT(f->count_info == 0 && f->owner == OWNER_NONE);
+        list_add(d, i, f);
+        f->owner = d->slot;
+        f->type_info = FT_NONE;
+        /* Last: from here on get_frame() succeeds. */
+        __atomic_store_n(&f->count_info, FC_ALLOCATED | 1, __ATOMIC_RELEASE);
+    }
+}
+
 /*
  * Give 2^order frames that are in hand to `d`, each with its allocation reference. -EINVAL when the
  * domain is dying, -ENOMEM when it would own more than max_pages; the frames stay in hand then. The
@@ -65,19 +80,35 @@ int assign_frames(struct domain *d, mfn_t mfn, unsigned order)
         if (owns_nothing(d))
             get_domain(d);
         d->tot_pages += n;
-        for (mfn_t i = mfn; i < mfn + n; i++) {
-            struct frame *f = mfn_frame(i);
-
-            ASSERT(f->count_info == 0 && f->owner == OWNER_NONE);
-            list_add(d, i, f);
-            f->owner = d->slot;
-            f->type_info = FT_NONE;
-            /* Last: from here on get_frame() succeeds. */
-            __atomic_store_n(&f->count_info, FC_ALLOCATED | 1, __ATOMIC_RELEASE);
-        }
+        own(d, mfn, n);
     }
     spin_unlock(&d->page_lock);
     return rc;
+}
+
+/*
+ * The same for frames that replace stolen ones (steal_for_exchange()), which tot_pages still
+ * counts: the limit is not asked again, for it may have been lowered meanwhile. When the domain is
+ * dying the frames are freed instead, and counted no longer. Returns whether they were assigned.
+ */
+bool assign_in_exchange(struct domain *d, mfn_t mfn, unsigned order)
+{
+    bool alive, last = false;
+
+    spin_lock(&d->page_lock);
+    alive = d->state == DOMAIN_ALIVE;
+    if (alive) {
+        own(d, mfn, 1u << order);
+    } else {
+        d->tot_pages -= 1u << order;
+        last = owns_nothing(d);
+    }
+    spin_unlock(&d->page_lock);
+    if (!alive)
+        free_frames(mfn, order);
+    if (last)
+        put_domain(d);
+    return alive;
 }
 
 /*
@@ -138,28 +169,55 @@ void frame_release(struct frame *f)
 }
 
 /*
- * Take from `d` a frame that nothing uses: its only reference is the allocation. True when it is
- * now in hand, with all TLBs clean of it, contents and M2P entry untouched; false when it is in
- * use, not the domain's, or the hypervisor's. Owners change only under page_lock, so with that held
- * the check of the owner and the exchange are one step.
+ * Take from `d` a frame that nothing uses: its only reference is the allocation. Owners change only
+ * under page_lock, so with that held the check of the owner and the exchange are one step.
+ */
+static bool take_away(struct domain *d, struct frame *f)
+{
+    uint32_t unused = FC_ALLOCATED | 1;
+
+    if (f->owner != d->slot || !__atomic_compare_exchange_n(&f->count_info, &unused, 0, false,
+                                                            __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        return false;
+    disown(d, f);
+    return true;
+}
+
+/*
+ * Take an unused frame away for good. True when it is now in hand, with all TLBs clean of it,
+ * contents and M2P entry untouched; false when it is in use, not the domain's, or the hypervisor's.
  */
 bool steal_frame(struct domain *d, struct frame *f)
 {
-    uint32_t unused = FC_ALLOCATED | 1;
     bool last = false, stolen;
 
     spin_lock(&d->page_lock);
-    stolen = f->owner == d->slot && __atomic_compare_exchange_n(&f->count_info, &unused, 0, false,
-                                                                __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    if (stolen) {
-        disown(d, f);
+    stolen = take_away(d, f);
+    if (stolen)
         last = owns_nothing(d);
-    }
     spin_unlock(&d->page_lock);
     if (stolen)
         tlb_flush_if_stale(d);
     if (last)
         put_domain(d);
+    return stolen;
+}
+
+/*
+ * The same, but tot_pages goes on counting the frame, so that nobody else can fill its place: for
+ * each such frame one goes to assign_in_exchange().
+ */
+bool steal_for_exchange(struct domain *d, struct frame *f)
+{
+    bool stolen;
+
+    spin_lock(&d->page_lock);
+    stolen = take_away(d, f);
+    if (stolen)
+        d->tot_pages++;
+    spin_unlock(&d->page_lock);
+    if (stolen)
+        tlb_flush_if_stale(d);
     return stolen;
 }
 

@@ -151,6 +151,8 @@ int assign_frames(struct domain *d, mfn_t mfn, unsigned order);
 mfn_t alloc_domain_frames(struct domain *d, unsigned order, unsigned bits);
 void frame_release(struct frame *f);
 bool steal_frame(struct domain *d, struct frame *f);
+bool steal_for_exchange(struct domain *d, struct frame *f);
+bool assign_in_exchange(struct domain *d, mfn_t mfn, unsigned order);
 void share_heap_page(struct domain *d, void *va, bool writable);
 void unshare_heap_page(struct domain *d, void *va);
 

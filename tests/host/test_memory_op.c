@@ -334,6 +334,29 @@ static void test_exchange_refused(void **state)
     assert_int_equal(do_memory_op(XENMEM_exchange, g), -ESRCH);
 }
 
+/* The control domain lowered the limit: trading what one has goes on working, taking more does not. */
+static void test_exchange_above_limit(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 8; i++)
+        list[i] = i;
+    assert_int_equal(reserve(XENMEM_populate_physmap, DOMID_SELF, 8, 0, 0), 8);
+    guest->max_pages = 4;
+    list2[0] = 0;
+    assert_int_equal(exchange(8, 0, 1, 3, 0), 0);
+    assert_int_equal(guest->tot_pages, 8);
+    list[0] = 100;
+    assert_int_equal(reserve(XENMEM_populate_physmap, DOMID_SELF, 1, 0, 0), 0);
+    /* A dying domain loses what is in hand. */
+    guest->state = DOMAIN_DYING;
+    list[0] = list2[0];
+    for (unsigned i = 0; i < 8; i++)
+        list2[i] = i;
+    assert_int_equal(exchange(1, 3, 8, 0, 0), -EINVAL);
+    assert_int_equal(guest->tot_pages, 0);
+    assert_int_equal(guest->refs, 1);
+}
+
 static void test_exchange_in_parts(void **state)
 {
     (void)state;
@@ -498,6 +521,7 @@ int main(void)
         T(test_exchange_refused),
         T(test_questions),
         T(test_exchange_in_parts),
+        T(test_exchange_above_limit),
         T(test_m2p),
         T(test_memory_maps),
         T(test_balloon),
