@@ -15,7 +15,7 @@
  * The decoder is pure: bytes in, struct out. tests/fuzz/fuzz_decode.c compares it with a
  * disassembler.
  *
- * Read next: traps/emulate.c.
+ * Read next: traps/operand.c.
  */
 #include <ringlet/decode.h>
 #include <xen/xen.h>

@@ -48,16 +48,16 @@ static void set_desc_limit(struct desc *d, uint32_t limit)
 /*
  * The widest page-granular limit for a segment at `base` that keeps D2. false: there is none.
  *
- * Expand-up, valid offsets 0 to (limit << 12 | 0xfff): the highest address is base + (limit + 1) * 4096 - 1, so
- * (limit + 1) * 4096 <= GUEST_SEGMENT_END - base.
+ * Expand-up, valid offsets 0 to (limit << 12 | 0xfff): the highest address is
+ * base + (limit + 1) * 4096 - 1, so (limit + 1) * 4096 <= GUEST_SEGMENT_END - base.
  *
- * Expand-down, 32-bit, valid offsets (limit + 1) * 4096 to 4 GiB - 1: the addresses run from base +
- * (limit + 1) * 4096 up to base + 4 GiB - 1, that is base - 1. They must begin past the end of the
- * address space, having jumped over the hypervisor: (limit + 1) * 4096 >= 4 GiB - base, for which 4
- * GiB - 1 - base, shifted, is the least. And base - 1 must be the guest's; we ask for base <=
- * HYPERVISOR_START, because an access at the last offset may run on past 4 GiB on some processors
- * (SDM vol. 3, 5.3) and so touch addresses from base up, which are harmless there: the M2P alias.
- * With base 0 nothing remains: the limit is 0xfffff, "no offset".
+ * Expand-down, 32-bit, valid offsets (limit + 1) * 4096 to 4 GiB - 1: the addresses run from
+ * base + (limit + 1) * 4096 up to base + 4 GiB - 1, that is base - 1. They must begin past the end
+ * of the address space, having jumped over the hypervisor: (limit + 1) * 4096 >= 4 GiB - base, for
+ * which (4 GiB - 1 - base) >> 12 is the least limit. And base - 1 must be the guest's; we ask for
+ * base <= HYPERVISOR_START, because an access at the last offset may run on past 4 GiB on some
+ * processors (SDM vol. 3, 5.3) and so touch addresses from base up, which are harmless there: the
+ * M2P alias. With base 0 nothing remains: the limit is 0xfffff, "no offset".
  */
 static bool widest_limit(uint32_t base, bool expand_down, uint32_t *limit)
 {

@@ -16,7 +16,7 @@
  * was fetched here, once, is decoded, checked in full and acted on; that the processor refused
  * something similar is no argument.
  *
- * Read next: traps/decode.c, traps/operand.c, traps/ioports.c, traps/msr.c, traps/cpuid.c.
+ * Read next: traps/fetch.c, traps/ioports.c, traps/msr.c, traps/cpuid.c.
  */
 #include <ringlet/arch.h>
 #include <ringlet/emulate.h>

@@ -5,13 +5,12 @@
  * The real EFLAGS.IOPL is always 0 and the TSS has no port bitmap, so every port access of a guest
  * faults. Two questions then decide, as on a processor and its bus:
  *
- *   May this code use ports at all?  The guest's own rule: its virtual IOPL (PHYSDEVOP_set_iopl) covers the ring, or its
- *       port bitmap (PHYSDEVOP_set_iobitmap) has the ports' bits clear. If not: #GP, as SDM vol. 1,
- *       18.5 has it.
+ *   May this code use ports at all?  The guest's own rule: its virtual IOPL (PHYSDEVOP_set_iopl)
+ *       covers the ring, or its port bitmap (PHYSDEVOP_set_iobitmap) has the ports' bits clear. If
+ *       not: #GP, as SDM vol. 1, 18.5 has it.
  *   Does the port answer?  The domain's `ioports` say which ports of the machine are its own. The
- *                          others are empty
- *       bus: reads give all ones, writes are lost. Kernels probe for devices and rely on that; a
- *       fault kills them.
+ *       others are empty bus: reads give all ones, writes are lost. Kernels probe for devices and
+ *       rely on that; a fault kills them.
  *
  * A few ports are the hypervisor's own, whoever asks: the interrupt controllers, the timer that
  * drives the scheduler, its serial port. The timer chip's channel 2 (the speaker's, which kernels

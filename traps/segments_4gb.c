@@ -8,8 +8,8 @@
  * can grant both what lies above base and what lies below it without everything in between, so they
  * are granted in turn:
  *
- *      expand-up, limit cut at GUEST_SEGMENT_END        offsets 0 .. END - base - 1          (base and above)
- *      expand-down, limit raised to 4 GiB - base        offsets 4 GiB - base .. 4 GiB - 1    (below base)
+ *      expand-up      offsets 0 .. GUEST_SEGMENT_END - base - 1      from base up
+ *      expand-down    offsets 4 GiB - base .. 4 GiB - 1              below base
  *
  * On a #GP or #SS for an offset that only the other form has, the descriptor is turned into that
  * form in the guest's table, the segment register is loaded again, and the instruction starts over.

@@ -106,7 +106,7 @@ static void store_string(void *value)
     __asm__ volatile("stosl" : : "a"(value), "D"(entry) : "memory");
 }
 
-/* --- carried out --------------------------------------------------------------------------------- */
+/* --- carried out ------------------------------------------------------------------------------- */
 
 static bool works(void (*instruction)(void *), uint32_t operand)
 {
@@ -177,7 +177,7 @@ static void test_wrong_order(void)
     tap_is(seen(), page_b, "page B is mapped");
 }
 
-/* --- refused -------------------------------------------------------------------------------------- */
+/* --- refused ----------------------------------------------------------------------------------- */
 
 /* It must be the guest's page fault: a write to a present page, and nothing changed. */
 static void faults(void (*instruction)(void *), uint32_t operand, const char *what)
