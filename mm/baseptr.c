@@ -21,16 +21,10 @@ void reload_l3_users(mfn_t l3)
         reload_l3(current);
 }
 
-/*
- * Finish what an earlier hypercall of v had to leave half undone. 0, or -ERESTART: still not done.
- */
-int finish_old_table(struct vcpu *v)
+/* The long part of finish_old_table(), mm.h. */
+int finish_old_table_now(struct vcpu *v)
 {
-    int rc;
-
-    if (likely(v->old_table == INVALID_MFN))
-        return 0;
-    rc = put_frame_and_type_preemptible(mfn_frame(v->old_table));
+    int rc = put_frame_and_type_preemptible(mfn_frame(v->old_table));
     if (!rc)
         v->old_table = INVALID_MFN;
     return rc;

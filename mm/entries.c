@@ -20,7 +20,7 @@
  * Bits a guest may set, besides the frame. What the ABI leaves to the guest: P, RW, US, A, D and
  * three free bits.
  */
-#define FREE_BITS (PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_AVAIL)
+#define FREE_BITS FREE_L1_BITS
 #define CACHE_BITS (PTE_PWT | PTE_PCD | PTE_PAT)
 
 static inline bool has_hardware(const struct domain *d)
@@ -105,37 +105,6 @@ static inline void write_entry(pte_t *p, pte_t old, pte_t e, bool preserve_ad)
             return;
         old = seen;
     }
-}
-
-/*
- * Write `e` into an entry of a validated L1 of pt_owner's. Its mm_lock is held. 0, or -EINVAL with
- * nothing changed.
- */
-int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *owner,
-                 bool preserve_ad)
-{
-    pte_t old = *pl1;
-    int rc;
-
-    if (!(e & PTE_P)) {
-        write_entry(pl1, old, e, false);
-        put_l1_entry(old, pt_owner);
-        return 0;
-    }
-    /* The same frame, just as writable: the references stay as they are. */
-    if (!((old ^ e) & (PTE_ADDR | PTE_P | PTE_RW))) {
-        if (e & ~l1_allowed(pt_owner))
-            return -EINVAL;
-        write_entry(pl1, old, e, preserve_ad);
-        pt_owner->tlb_stale = tlb_clock;
-        return 0;
-    }
-    rc = get_l1_entry(e, pt_owner, owner);
-    if (rc)
-        return rc;
-    write_entry(pl1, old, e, preserve_ad);
-    put_l1_entry(old, pt_owner);
-    return 0;
 }
 
 /*

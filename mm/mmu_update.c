@@ -27,26 +27,29 @@
 #define PREEMPT_EVERY 64
 
 struct table_map {
-    struct frame *frame; /* referenced; NULL: none */
+    uint64_t mfn;        /* of `frame`; ~0: none, and no request names it */
+    struct frame *frame; /* referenced */
     uint8_t *va;
 };
+#define NO_TABLE (~0ull)
 
 static void table_unmap(struct table_map *t)
 {
-    if (t->frame) {
+    if (t->mfn != NO_TABLE) {
         unmap_frame(t->va);
         put_frame(t->frame);
-        t->frame = NULL;
+        t->mfn = NO_TABLE;
     }
 }
 
 static int table_map(struct table_map *t, uint64_t mfn, struct domain *pt_owner)
 {
-    if (t->frame && frame_mfn(t->frame) == mfn)
+    if (t->mfn == mfn)
         return 0;
     table_unmap(t);
     if (mfn >= max_frame || !get_frame(mfn_frame(mfn), pt_owner))
         return -EINVAL;
+    t->mfn = mfn;
     t->frame = mfn_frame(mfn);
     t->va = map_frame(mfn);
     return 0;
@@ -98,8 +101,26 @@ static int update_machphys(uint64_t ptr, uint64_t val, struct domain *owner)
     return 0;
 }
 
-static int one_update(const struct mmu_update *req, struct table_map *t, struct domain *pt_owner,
-                      struct domain *owner)
+/*
+ * The usual request: another entry of the L1 that the last one wrote. False: not that. A frame's type may have changed since the
+ * last request, so it is looked at each time; the reference that table_map() took keeps it the owner's.
+ */
+static inline bool update_same_l1(const struct mmu_update *req, const struct table_map *t,
+                                  struct domain *pt_owner, struct domain *owner, int *rc)
+{
+    uint32_t ptr = req->ptr;
+
+    if ((ptr & 3) != MMU_NORMAL_PT_UPDATE || req->ptr >> PAGE_SHIFT != t->mfn)
+        return false;
+    if ((t->frame->type_info & (FT_TYPE | FT_VALIDATED)) != (FT_L1 | FT_VALIDATED))
+        return false;
+    *rc = mod_l1_entry((pte_t *)(t->va + (ptr & (PAGE_SIZE - sizeof(pte_t)))), req->val, pt_owner,
+                       owner, false);
+    return true;
+}
+
+static noinline int any_update(const struct mmu_update *req, struct table_map *t,
+                               struct domain *pt_owner, struct domain *owner)
 {
     int rc;
 
@@ -164,7 +185,7 @@ static int get_update_domains(uint32_t foreigndom, struct domain **pt_owner, str
 static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *done,
                       struct domain *pt_owner, struct domain *owner)
 {
-    struct table_map t = {NULL, NULL};
+    struct table_map t = {.mfn = NO_TABLE};
     struct mmu_update req;
     int rc = 0;
 
@@ -178,7 +199,8 @@ static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *d
             rc = -EFAULT;
             break;
         }
-        rc = one_update(&req, &t, pt_owner, owner);
+        if (!update_same_l1(&req, &t, pt_owner, owner, &rc))
+            rc = any_update(&req, &t, pt_owner, owner);
         if (rc)
             break;
     }

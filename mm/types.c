@@ -70,18 +70,10 @@ static unsigned table_entries(uint32_t type)
 static int undo_entry(struct frame *f, uint32_t type, const pte_t *table, unsigned i,
                       bool preemptible)
 {
-    struct domain *d = frame_owner(f);
-
-    switch (type & FT_TYPE) {
-    case FT_L1:
-        put_l1_entry(table[i], d);
-        return 0;
-    case FT_L2:
-        put_l2_entry(table[i], f);
-        return 0;
-    default:
+    if ((type & FT_TYPE) == FT_L3)
         return put_l3_entry(table[i], preemptible);
-    }
+    put_l2_entry(table[i], f);
+    return 0;
 }
 
 /* Undo entries nr_done - 1 down to 0. -ERESTART: stopped, f->nr_done tells where. */
@@ -91,12 +83,16 @@ static int undo_table(struct frame *f, uint32_t type, bool preemptible)
     unsigned i = f->nr_done;
     int rc = 0;
 
+    if ((type & FT_TYPE) == FT_L1) {
+        put_l1_table(table, i, frame_owner(f));
+        i = 0;
+    }
     while (i > 0) {
         rc = undo_entry(f, type, table, i - 1, preemptible);
         if (rc)
             break;
         i--;
-        if (preemptible && (type & FT_TYPE) != FT_L1 && i % 8 == 0 && i > 0 && preempt_needed()) {
+        if (preemptible && i % 8 == 0 && i > 0 && preempt_needed()) {
             rc = -ERESTART;
             break;
         }
@@ -108,16 +104,9 @@ static int undo_table(struct frame *f, uint32_t type, bool preemptible)
 
 static int get_entry(struct frame *f, uint32_t type, pte_t e, unsigned i, bool preemptible)
 {
-    struct domain *d = frame_owner(f);
-
-    switch (type & FT_TYPE) {
-    case FT_L1:
-        return get_l1_entry(e, d, d);
-    case FT_L2:
-        return get_l2_entry(e, f);
-    default:
+    if ((type & FT_TYPE) == FT_L3)
         return get_l3_entry(e, f, i, preemptible);
-    }
+    return get_l2_entry(e, f);
 }
 
 /*
@@ -134,8 +123,18 @@ static int check_l3(struct frame *f, const pte_t *table)
     return 0;
 }
 
+/* An L1 is short enough to be checked in one go. */
+static int validate_l1(struct frame *f)
+{
+    pte_t *table = map_frame(frame_mfn(f));
+    int rc = get_l1_table(table, frame_owner(f));
+
+    unmap_frame(table);
+    return rc;
+}
+
 /*
- * Check entries from nr_done up and take their references. 0: all good. -ERESTART: interrupted,
+ * Check entries of an L2 or L3 from nr_done up and take their references. 0: all good. -ERESTART: interrupted,
  * f->nr_done tells where. Another error: an entry is bad; all references are dropped again.
  */
 static int validate_table(struct frame *f, uint32_t type, bool preemptible)
@@ -152,7 +151,7 @@ static int validate_table(struct frame *f, uint32_t type, bool preemptible)
         rc = get_entry(f, type, table[i], i, preemptible);
         if (rc)
             break;
-        if (preemptible && (type & FT_TYPE) != FT_L1 && i % 8 == 7 && preempt_needed())
+        if (preemptible && i % 8 == 7 && preempt_needed())
             rc = -ERESTART;
     }
     f->nr_done = i;
@@ -205,6 +204,8 @@ static int validate_frame(struct frame *f, uint32_t type, bool preemptible)
 
     if (type == FT_SEG)
         rc = validate_descriptor_page(f);
+    else if (type == FT_L1)
+        rc = validate_l1(f);
     else
         rc = validate_table(f, type, preemptible);
 

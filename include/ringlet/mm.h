@@ -72,6 +72,31 @@ static inline bool put_writable_fast(struct frame *f)
     return (count & FC_COUNT) > 1 && frame_exchange(f, count, type, count - 1, type - 1);
 }
 
+/* A general reference alone, where it is neither the first nor one too many. False: take the long way. */
+static inline bool get_frame_fast(struct frame *f, const struct domain *d)
+{
+    uint32_t count = f->count_info;
+
+    if ((count & FC_COUNT) - 1 >= FC_COUNT - 1 || f->owner != d->slot)
+        return false;
+    return __sync_bool_compare_and_swap(&f->count_info, count, count + 1);
+}
+
+/* Drop it, where it is not the last. */
+static inline bool put_frame_fast(struct frame *f)
+{
+    uint32_t count = f->count_info;
+
+    return (count & FC_COUNT) > 1 && __sync_bool_compare_and_swap(&f->count_info, count, count - 1);
+}
+
+/* What the ABI leaves to the guest in an entry: P, RW, US, A, D and three bits the processor ignores. */
+#define FREE_L1_BITS (PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_AVAIL)
+
+/* mm/l1_table.c */
+int get_l1_table(pte_t *table, struct domain *d);
+void put_l1_table(pte_t *table, unsigned n, struct domain *d);
+
 /* mm/mmu_update.c */
 int get_foreign_domain(domid_t id, struct domain **out);
 int report_done(uint32_t *guest_done, uint32_t done, bool continued);
@@ -91,7 +116,15 @@ int new_guest_cr3(struct vcpu *v, mfn_t l3);
 int drop_guest_cr3(struct vcpu *v);
 void reload_l3(struct vcpu *v);
 void reload_l3_users(mfn_t l3);
-int finish_old_table(struct vcpu *v);
+int finish_old_table_now(struct vcpu *v);
+
+/*
+ * Finish what an earlier hypercall of v had to leave half undone. 0, or -ERESTART: still not done.
+ */
+static inline int finish_old_table(struct vcpu *v)
+{
+    return likely(v->old_table == INVALID_MFN) ? 0 : finish_old_table_now(v);
+}
 
 /* mm/descriptor_tables.c */
 int validate_descriptor_page(struct frame *f);
