@@ -157,10 +157,10 @@ bochs: ## Boot the ISO in Bochs, which checks segment limits; Ctrl-A x ends it
 	@$(MAKE) --no-print-directory iso
 	$Qtools/run-bochs --log $B/bochs.log $B/ringlet.iso
 
-bochs-debug: ## Boot the ISO under the debugger of Bochs, symbols loaded
+bochs-debug: ## Bochs's debugger, stopped at the first change of ring (GUEST=toy; SCRIPT=cli)
 	@tools/install-deps bochs
-	@$(MAKE) --no-print-directory iso $B/ringlet.sym
-	$Qtools/run-bochs --log $B/bochs.log --debug $B/ringlet.sym --serial $B/serial.txt $B/ringlet.iso
+	@$(MAKE) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
+	$Qtools/bochs/rings --guest $(GUEST) $(if $(SCRIPT),--script $(SCRIPT))
 
 gdb: ## Boot QEMU stopped, with gdb attached and symbols loaded (GUEST=toy: its symbols too)
 	@tools/install-deps gdb

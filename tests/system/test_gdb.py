@@ -31,7 +31,9 @@ def gdb(request):
             qemu += f" -initrd '{','.join(modules)}'"
         script = LOGS / f"{name}.gdb"
         start = [f"target remote | {qemu}"] if attach else []
-        script.write_text("\n".join(start + list(commands)) + "\n")
+        # Without `kill`, gdb waits five seconds for QEMU to end by itself.
+        end = ["kill"] if attach else []
+        script.write_text("\n".join(start + list(commands) + end) + "\n")
         with subprocess.Popen(["gdb", "-nx", "-q", "-batch", "-x", "tools/gdb/ringlet.gdb",
                                "-x", str(script), f"{BUILD}/ringlet.elf"],
                               cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -144,11 +146,11 @@ def test_two_domains(gdb):
     """The control domain and one it built; symbols follow the domain that runs."""
     out = gdb(["hbreak hypercall_entry", "continue", "guest-symbols", "delete",
                "hbreak vcpu_switched_in if v->domain->id == 2", "continue", "delete",
-               "hbreak hypercall_entry", "continue", "vcpu", "guest-symbols",
+               "hbreak iret_to_guest", "continue", "vcpu", "guest-symbols",
                "domains", "evtchn", "evtchn 0", "vcpu 0"],
               [f"{BUILD}/guests/dom0.elf", f"{BUILD}/dom0.cpio"])
     has(out, r"guest symbols: .*dom0.elf", r"^d2v0: running", r"guest symbols: .*toy.elf",
         r"^   +0 +alive", r"^ +\* +2 +alive",
         r"event channels of domain 2", r"domain 0 port \d+",
         r"event channels of domain 0", r"virq \d+", r"domain 2 port \d+|domain 1 port \d+",
-        r"^d0v0: ready", r"saved in struct vcpu")
+        r"^d0v0: (ready|blocked)", r"saved in struct vcpu")

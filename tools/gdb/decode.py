@@ -124,14 +124,14 @@ def pte(entry):
     return f"P{flags}{avail}"
 
 
-def frame_fields(words, vector):
-    """Names the words at the stack pointer just after the processor entered through a gate.
+def frame_fields(words, vector, cpl):
+    """Names the words at the stack pointer of a handler that runs at `cpl`, on its first instruction.
 
-    Figure 6-4: [error code] eip cs eflags, and esp ss behind them when the ring changed. Pairs of
-    (name, value), lowest address first. The ring it came from is in the low bits of cs.
+    Figure 6-4: [error code] eip cs eflags, and esp ss behind them when the entry changed the ring,
+    which the low bits of cs tell. Pairs of (name, value), lowest address first.
     """
     names = (["error code"] if vector in WITH_ERROR_CODE else []) + ["eip", "cs", "eflags"]
     pairs = list(zip(names, words))
-    if words[names.index("cs")] & 3:
+    if words[names.index("cs")] & 3 > cpl:
         pairs += list(zip(["esp", "ss"], words[len(names):]))
     return pairs

@@ -615,7 +615,7 @@ hypervisor wrote it, lowest word first."""
         print(f"bounce frame at {esp:08x}, "
               + (f"vector {kind:02x} {decode.vector_name(kind)}" if vector else "event callback"))
         words = struct.unpack("<6I", memory(esp, 24))
-        for i, (name, word) in enumerate(decode.frame_fields(words, kind)):
+        for i, (name, word) in enumerate(decode.frame_fields(words, kind, ring())):
             print(f"  {esp + 4 * i:08x}  {word:08x}  {name:<10} {TrapFrame.note(name, word, kind)}")
 
     @staticmethod

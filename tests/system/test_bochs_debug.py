@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""tools/bochs/rings: Bochs's debugger as `make bochs-debug` starts it, and its scripts."""
+import re
+import signal
+import subprocess
+
+import pytest
+
+from machine import LOGS, SCALE, TOP
+
+
+@pytest.fixture
+def rings(request):
+    """A function that runs the front end with options and commands; what it printed."""
+
+    def run(*options, commands=(), limit=100):
+        LOGS.mkdir(parents=True, exist_ok=True)
+        name = LOGS / re.sub(r"[^A-Za-z0-9._-]+", "-", request.node.name).strip("-")
+        with subprocess.Popen(["tools/bochs/rings", "--serial", f"{name}.serial", "--log",
+                               f"{name}.bochs", *options], cwd=TOP, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True) as process:
+            try:
+                out, _ = process.communicate("\n".join(commands) + "\n", timeout=limit * SCALE)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                out = "(the time was up)\n" + process.communicate()[0]
+        name.with_suffix(".log").write_text(out)
+        return out
+
+    return run
+
+
+def has(out, *patterns):
+    """Each pattern stands in the output, in this order."""
+    at = 0
+    for pattern in patterns:
+        match = re.compile(pattern, re.MULTILINE).search(out, at)
+        assert match, f"no {pattern!r} in:\n{out[at:]}"
+        at = match.end()
+
+
+def test_first_crossing(rings):
+    """It stops at the self-test's way into ring 1; the next is the fault that brings it back."""
+    out = rings("--guest", "toy", commands=["crossing", "help", "blist", "q"])
+    has(out, r"^crossing 1: ring 0 -> ring 1, by IRET", r"now in ring 1 at selftest_ring1",
+        r"cs  e019  index 7171, GDT, RPL 1: DPL 1, code.*limit f67fffff",
+        r"^crossing 2: ring 1 -> ring 0, vector 0x0d #GP", r"gate 0d: DPL 0, interrupt gate to e008",
+        r"stack: from the TSS, ss0:esp0 = e010:", r"00000000  error code no selector",
+        r"pushed \w+  0000e019  cs", r"pushed \w+  0000e021  ss",
+        r"now in ring 0 at selftest_faulted",
+        r"crossing \[N\]", r"lbreakpoint", r"Bochs has ended")
+
+
+def test_crossings_script(rings):
+    """Hypercalls: in by the gate with DPL 1, back by IRET."""
+    out = rings("--script", "crossings")
+    has(out, r"ring 1 -> ring 0, vector 0x82 hypercall", r"gate 82: DPL 1, interrupt gate",
+        r"eip +hypercall_page", r"now in ring 0 at hypercall_entry",
+        r"ring 0 -> ring 1, by IRET", r"^  82: DPL 1", r"^  0d: DPL 0", r"^  80: DPL 3",
+        r"entry into ring 0: ss0:esp0 = e010", r"entry into ring 1: ss1:esp1 = e021",
+        r"entry into ring 2: .*none")
+    assert len(re.findall(r"^crossing \d+: ", out, re.M)) == 11
+
+
+def test_cli_script(rings):
+    """The guest's cli: #GP into ring 0, and the bounce frame without ss:esp."""
+    out = rings("--script", "cli")
+    has(out, r"#GP", r"vector 0x0d #GP", r"eip +execute_cli", r"now in ring 0 at",
+        r"ring 0 -> ring 1, by IRET", r"ringlet> pushed 13", r"error code no selector",
+        r"eip +execute_cli", r"0000e019  cs", r"eflags +IOPL 0.* IF")
+    assert not re.search(r"pushed .* ss ", out.partition("ringlet> pushed 13")[2])
+
+
+def test_syscall_script(rings):
+    """int $0x80 goes from ring 3 to ring 1; a page fault of ring 3 enters ring 0 first."""
+    out = rings("--script", "syscall")
+    has(out, r"ring 1 -> ring 3, by IRET", r"cs  e02b  index 7173, GDT, RPL 3: DPL 3",
+        r"^  80: DPL 3, trap gate to e019",
+        r"ring 3 -> ring 1, vector 0x80 system call", r"from the TSS, ss1:esp1 = e021",
+        r"0000e02b  cs", r"0000e033  ss", r"now in ring 1 at syscall_stub",
+        r"ring 3 -> ring 0, vector 0x0e #PF", r"from the TSS, ss0:esp0 = e010",
+        r"protection, read, ring 3", r"ring 0 -> ring 1", r"pushed 14", r"0000e033  ss")
+
+
+def test_limit_script(rings):
+    """Paging would let ring 1 at the hypervisor; the limit of ds does not."""
+    out = rings("--script", "limit")
+    has(out, r"vector 0x0d #GP", r"selftest_ring1", r"linear page 0x0*fb800000 maps to physical",
+        r"^crossing 3: ring 0 -> ring 1", r"limit f67fffff")
+
+
+def test_no_such_script(rings):
+    """A name that is none lists those that are."""
+    assert re.search(r"no script nonsense; there are: cli, crossings, limit, syscall",
+                     rings("--script", "nonsense"))
