@@ -123,15 +123,6 @@ bool evtchn_port_pending(struct domain *d, evtchn_port_t port)
     return pending;
 }
 
-/*
- * Some port this vcpu is notified of has become pending: it gets an upcall as soon as it takes one.
- */
-void vcpu_mark_events_pending(struct vcpu *v)
-{
-    if (!__atomic_exchange_n(&v->info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST))
-        vcpu_unblock(v);
-}
-
 /* For a new domain. Its ports are unlimited but by the ABI until evtchn_set_max_port(). -ENOMEM. */
 int evtchn_init(struct domain *d)
 {

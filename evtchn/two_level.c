@@ -24,7 +24,7 @@
 #include <ringlet/ports.h>
 #include <ringlet/sched.h>
 
-static void select_word(struct vcpu *v, evtchn_port_t port)
+static inline void select_word(struct vcpu *v, evtchn_port_t port)
 {
     if (!test_and_set_bit(port / 32, &v->info->evtchn_pending_sel))
         vcpu_mark_events_pending(v);

@@ -10,22 +10,21 @@
 #include <ringlet/percpu.h>
 #include <ringlet/spinlock.h>
 
-/* A lock that was never initialised has no rank and forbids nothing. */
+/* A lock that was never initialised has no bit and forbids nothing. */
 void spin_lock_check(spinlock_t *l)
 {
     struct cpu *c = this_cpu;
 
-    ASSERT(l->rank && !(c->locks_held & l->forbids));
-    c->locks_held |= 1u << l->rank;
+    ASSERT(l->bit && !(c->locks_held & l->forbids));
+    c->locks_held |= l->bit;
     c->lock_depth[l->rank]++;
 }
 
 void spin_unlock_check(spinlock_t *l)
 {
     struct cpu *c = this_cpu;
-    unsigned rank = l->rank;
 
-    ASSERT(l->held && c->lock_depth[rank]);
-    if (--c->lock_depth[rank] == 0)
-        c->locks_held &= ~(1u << rank);
+    ASSERT(l->held && (c->locks_held & l->bit));
+    if (--c->lock_depth[l->rank] == 0)
+        c->locks_held ^= l->bit;
 }

@@ -89,7 +89,6 @@ void send_global_virq(struct domain *d, unsigned virq); /* a global VIRQ of one 
 /* console, domain exception: to whom they are bound */
 void send_initial_domain_virq(unsigned virq);
 void send_guest_pirq(struct domain *d, unsigned pirq);
-void vcpu_mark_events_pending(struct vcpu *v); /* sets evtchn_upcall_pending, wakes the vcpu */
 /* after the vcpu_info moved: redeliver what may have been missed */
 void evtchn_move_vcpu_info(struct vcpu *v);
 void evtchn_dump(struct domain *d); /* console key */

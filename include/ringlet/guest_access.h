@@ -19,7 +19,7 @@ static inline bool guest_range_ok(const void *p, uint32_t n)
 {
     uint32_t start = (uint32_t)(uintptr_t)p;
 
-    return start <= HYPERVISOR_START && n <= HYPERVISOR_START - start;
+    return n <= HYPERVISOR_START && start <= HYPERVISOR_START - n;
 }
 
 /* arch/i386/usercopy.S, usercopy.c. All return the number of bytes not copied: 0 is success. */
@@ -35,26 +35,28 @@ asmlinkage uint32_t raw_clear_bytes(void *dst, uint32_t n);
 /* Read one naturally sized value; false on a fault. Inline for the hot paths. */
 static inline bool get_guest_u32(uint32_t *out, const void *guest)
 {
-#ifdef __i386__
-    uint32_t value, bad = 0;
+    uint32_t value;
 
     if (!guest_range_ok(guest, 4))
         return false;
-    __asm__ volatile("1: movl (%2), %0\n"
-                     "2:\n\t"
-                     ".pushsection .text.fixup, \"ax\"\n"
-                     "3: movl $1, %1\n\txorl %0, %0\n\tjmp 2b\n\t"
-                     ".popsection\n\t"
-                     ".pushsection .extable, \"a\"\n\t"
-                     ".long 1b, 3b\n\t"
-                     ".popsection"
-                     : "=&r"(value), "+r"(bad)
-                     : "r"(guest)
-                     : "memory");
+#ifdef __i386__
+    __asm__ goto("1: movl (%1), %0\n\t"
+                 ".pushsection .extable, \"a\"\n\t"
+                 ".long 1b, %l2\n\t"
+                 ".popsection"
+                 : "=r"(value)
+                 : "r"(guest)
+                 : "memory"
+                 : fault);
     *out = value;
-    return !bad;
+    return true;
+fault:
+    return false;
 #else
-    return guest_range_ok(guest, 4) && raw_copy_words_from_guest(out, guest, 4) == 0;
+    if (raw_copy_words_from_guest(&value, guest, 4))
+        return false;
+    *out = value;
+    return true;
 #endif
 }
 

@@ -35,6 +35,14 @@ static inline bool vcpu_event_deliverable(const struct vcpu *v)
            (v->nmi_pending && !v->nmi_masked);
 }
 
+/* Some port this vcpu is notified of is pending: it gets an upcall as soon as it takes one. */
+static inline void vcpu_mark_events_pending(struct vcpu *v)
+{
+    if (!__atomic_exchange_n(&v->info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST) &&
+        (v->wait & (WAIT_BLOCKED | WAIT_POLLING)))
+        vcpu_unblock(v);
+}
+
 /* xen/sched_op.c */
 /* a port became pending: end polls for it */
 void vcpu_poll_wake(struct domain *d, evtchn_port_t port);

@@ -38,13 +38,15 @@ enum lock_rank {
 typedef struct spinlock {
     volatile uint8_t held;
     uint8_t rank;     /* enum lock_rank */
+    uint16_t bit;     /* 1 << rank */
     uint16_t forbids; /* ranks, one bit each, of which no lock may be held when this one is taken */
 } spinlock_t;
 _Static_assert(RANK_MAX <= 16, "a bit of `forbids` for each rank");
 
-#define SPINLOCK_INIT(r)                                                             \
-    {                                                                                \
-        .rank = (r), .forbids = 0xffff & -(1u << (r)) & ~(1u << (r)&RANKS_THAT_NEST) \
+#define SPINLOCK_INIT(r)                                                \
+    {                                                                   \
+        .rank = (r), .bit = 1u << (r),                                  \
+        .forbids = 0xffff & -(1u << (r)) & ~(1u << (r)&RANKS_THAT_NEST) \
     }
 
 static inline void spin_lock_init(spinlock_t *l, enum lock_rank rank)
