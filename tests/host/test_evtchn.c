@@ -129,6 +129,7 @@ static int setup(void **state)
         memcpy(d->vcpus[1], d->vcpus[0], sizeof(struct vcpu));
         for (unsigned v = 0; v < VCPUS; v++) {
             d->vcpus[v]->id = v;
+            d->vcpus[v]->wait = WAIT_BLOCKED; /* so that every wake-up is counted */
             d->vcpus[v]->info = &d->shared_info->vcpu_info[v];
             spin_lock_init(&d->vcpus[v]->virq_lock, RANK_VIRQ);
         }
