@@ -789,6 +789,131 @@ static void test_swap(void **state)
     assert_int_equal(unmap_at(VA, 0, h), GNTST_okay);
 }
 
+static void test_out_of_memory(void **state)
+{
+    static void *held[FRAMES];
+    unsigned n = 0;
+
+    (void)state;
+    offer(20, 0);
+    offer(0, 0);
+    while ((held[n] = heap_alloc_pages(0)))
+        n++;
+    assert_int_equal(map_at(VA, 20, GNTMAP_host_map, NULL), GNTST_no_space);
+    assert_int_equal(setup_frames(granter, 2), GNTST_general_error);
+    g->set_version.version = 2;
+    assert_int_equal(do_grant_table_op(GNTTABOP_set_version, g, 1), -ENOMEM);
+    assert_int_equal(g->set_version.version, 1);
+    assert_int_equal(table[20].flags, GTF_permit_access);
+    while (n)
+        heap_free_pages(held[--n], 0);
+    assert_int_equal(map_at(VA, 20, GNTMAP_host_map | GNTMAP_readonly, NULL), GNTST_okay);
+}
+
+/* Counts that are full refuse one more. */
+static void test_full_counts(void **state)
+{
+    mfn_t mfn = offer(20, 0);
+    struct frame *f = mfn_frame(mfn);
+    struct grant_active *a;
+    grant_handle_t h;
+    uint32_t count;
+
+    (void)state;
+    assert_int_equal(map_at(VA, 20, GNTMAP_host_map | GNTMAP_readonly, &h), GNTST_okay);
+    a = grant_active_entry(&granter->grant, 20);
+    a->readers = UINT16_MAX;
+    assert_int_equal(map_at(VA + 4096, 20, GNTMAP_host_map | GNTMAP_readonly, NULL),
+                     GNTST_no_space);
+    a->readers = UINT16_MAX - 1;
+    assert_int_equal(
+        map_at(VA + 4096, 20, GNTMAP_host_map | GNTMAP_device_map | GNTMAP_readonly, NULL),
+        GNTST_no_space);
+    a->readers = 1;
+    count = f->count_info;
+    f->count_info |= FT_COUNT;
+    assert_int_equal(map_at(VA + 4096, 20, GNTMAP_host_map | GNTMAP_readonly, NULL),
+                     GNTST_general_error);
+    f->count_info = count;
+    assert_int_equal(unmap_at(VA, 0, h), GNTST_okay);
+}
+
+/* An entry in use for one domain is not for another, whatever its owner writes there meanwhile. */
+static void test_two_grantees(void **state)
+{
+    struct domain *third = machine_domain(3, 10);
+    grant_handle_t h;
+
+    (void)state;
+    grant_table_init(third);
+    offer(20, 0);
+    assert_int_equal(map_at(VA, 20, GNTMAP_device_map, &h), GNTST_okay);
+    table[20].domid = 3;
+    machine_run(third);
+    g->map[0] = (struct gnttab_map_grant_ref){.flags = GNTMAP_device_map, .ref = 20, .dom = 1};
+    assert_int_equal(do_grant_table_op(GNTTABOP_map_grant_ref, g, 1), 0);
+    assert_int_equal(g->map[0].status, GNTST_general_error);
+    assert_int_equal(unmap_at(0, (uint64_t)table[20].frame << 12, h), GNTST_okay);
+    machine_run(third);
+    g->map[0] = (struct gnttab_map_grant_ref){.flags = GNTMAP_device_map, .ref = 20, .dom = 1};
+    assert_int_equal(do_grant_table_op(GNTTABOP_map_grant_ref, g, 1), 0);
+    assert_int_equal(g->map[0].status, GNTST_okay);
+    machine_kill(third);
+    assert_int_equal(table[20].flags, GTF_permit_access);
+    seen.domains_freed--;
+}
+
+static void test_answers_that_do_not_arrive(void **state)
+{
+    (void)state;
+    machine_run(granter);
+    g->setup = (struct gnttab_setup_table){.dom = DOMID_SELF, .nr_frames = 1};
+    assert_int_equal(do_grant_table_op(GNTTABOP_setup_table, g, 1), -EFAULT);
+    g->get_version.dom = 99;
+    assert_int_equal(do_grant_table_op(GNTTABOP_get_version, g, 1), -ESRCH);
+    g->status = (struct gnttab_get_status_frames){.dom = 2};
+    assert_int_equal(do_grant_table_op(GNTTABOP_get_status_frames, g, 1), 0);
+    assert_int_equal(g->status.status, GNTST_permission_denied);
+    use_version_2(granter);
+    assert_int_equal(do_grant_table_op(GNTTABOP_set_version, g, 1), 0); /* again */
+    g->status = (struct gnttab_get_status_frames){.dom = DOMID_SELF, .nr_frames = 1};
+    assert_int_equal(do_grant_table_op(GNTTABOP_get_status_frames, g, 1), -EFAULT);
+    granter->privileged = true;
+    g->dump.dom = DOMID_SELF;
+    assert_int_equal(do_grant_table_op(GNTTABOP_dump_table, g, 1), 0);
+    assert_int_equal(g->dump.status, GNTST_okay);
+    /* A domain without a table yet may choose its version, too. */
+    use_version_2(mapper);
+    assert_int_equal(setup_frames(mapper, 1), GNTST_okay);
+    assert_non_null(mapper->grant.status[0]);
+}
+
+static void test_transfer_version_2(void **state)
+{
+    union grant_entry_v2 *v2 = (void *)table;
+    mfn_t mine = alloc_domain_frames(mapper, 0, 0);
+
+    (void)state;
+    use_version_2(granter);
+    v2[30].full_page.hdr.domid = 2;
+    v2[30].full_page.frame = 0x1234;
+    v2[30].full_page.hdr.flags = GTF_accept_transfer;
+    machine_run(mapper);
+    g->transfer[0] = (struct gnttab_transfer){.mfn = mine, .domid = 1, .ref = 30};
+    g->transfer[1] = (struct gnttab_transfer){.mfn = mine, .domid = 1, .ref = 30};
+    preempt_after = 1;
+    assert_int_equal(do_grant_table_op(GNTTABOP_transfer, g, 2), -ERESTART);
+    assert_int_equal(g->transfer[0].status, GNTST_okay);
+    assert_int_equal(v2[30].full_page.frame, mine);
+    assert_int_equal(m2p[mine], 0x1234);
+    assert_int_equal(v2[30].hdr.flags,
+                     GTF_accept_transfer | GTF_transfer_committed | GTF_transfer_completed);
+    g->transfer[0].mfn = alloc_domain_frames(mapper, 0, 0);
+    g->transfer[0].ref = 256;
+    do_grant_table_op(GNTTABOP_transfer, g, 1);
+    assert_int_equal(g->transfer[0].status, GNTST_general_error);
+}
+
 /* Random use and abuse by both sides, the audit behind each thousand steps. */
 static void test_storm(void **state)
 {
@@ -856,6 +981,11 @@ int main(void)
         T(test_version_2),
         T(test_transitive),
         T(test_swap),
+        T(test_out_of_memory),
+        T(test_full_counts),
+        T(test_two_grantees),
+        T(test_answers_that_do_not_arrive),
+        T(test_transfer_version_2),
         T(test_storm),
     };
 
