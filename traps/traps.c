@@ -10,11 +10,11 @@
  *
  * Read next: bounce.c, emulate.c.
  */
-#include <ringlet/apic.h>
 #include <ringlet/arch.h>
 #include <ringlet/console.h>
 #include <ringlet/desc.h>
 #include <ringlet/domain.h>
+#include <ringlet/irq.h>
 #include <ringlet/mm.h>
 #include <ringlet/time.h>
 #include <ringlet/traps.h>
@@ -30,8 +30,10 @@ static void interrupt(unsigned vector)
 {
     if (vector == TIMER_VECTOR)
         timer_interrupt();
-    else if (vector >= PIC_VECTOR_BASE && vector < PIC_VECTOR_BASE + 16)
-        pic_interrupt(vector - PIC_VECTOR_BASE);
+    else if (vector >= PIC_VECTOR_BASE && vector < PIC_VECTOR_BASE + NR_ISA_IRQS)
+        irq_interrupt(vector - PIC_VECTOR_BASE);
+    else if (vector >= LINE_VECTOR_BASE && vector < LINE_VECTOR_BASE + NR_LINES)
+        irq_interrupt(vector - LINE_VECTOR_BASE);
 }
 
 /*
@@ -62,6 +64,8 @@ static void debug_in_ring0(struct cpu_user_regs *regs)
     __asm__ volatile("movl %%dr6, %0" : "=r"(dr6));
     if (!(dr6 & 0xf))
         fatal_trap(regs, "debug exception in the hypervisor");
+    /* The processor sets bits in DR6 and never clears one: the next #DB must not show these. */
+    __asm__ volatile("movl %0, %%dr6" : : "r"(0xffff0ff0));
     current->debugreg[6] |= dr6 & 0xf;
     regs->eflags |= EFLAGS_RF;
 }
