@@ -42,6 +42,21 @@ static inline void push(struct frame_words *f, uint32_t value)
     f->w[--f->first] = value;
 }
 
+/*
+ * walk 11: The bounce frame: same ring and across rings
+ *
+ * Claim: An exception enters ring 0 first, though it may be the guest's own affair. Then the
+ * hypervisor plays processor: it writes the frame that a real gate to ring 1 would have pushed.
+ * From ring 3 the ring changes, so the frame goes to the kernel's stack and holds ss:esp; from ring
+ * 1 it does not, so the frame goes below the interrupted esp and holds three words (SDM vol. 3,
+ * figure 6-4). Two words tell of the guest's virtual interrupt flag: EFLAGS.IF shows the inverse of
+ * the event mask, and bits 16-23 of the cs slot hold the mask itself.
+ * Without it: A frame with ss:esp in the same ring would shift every word the handler reads, and
+ * its IRET, which pops no ss:esp without a change of ring, would leave two words on the stack.
+ * Shown by: tests/system/test_gdb.py::test_guest_cli,
+ * tests/system/test_bochs_debug.py::test_cli_script,
+ * tests/system/test_bochs_debug.py::test_syscall_script
+ */
 /* What the processor pushes by itself, in its order; returns the stack pointer it pushes at. */
 static inline uint32_t push_return_frame(struct frame_words *f, const struct vcpu *v,
                                          const struct cpu_user_regs *regs)

@@ -46,6 +46,19 @@ static void set_desc_limit(struct desc *d, uint32_t limit)
 }
 
 /*
+ * walk 05: Limits are cut
+ *
+ * Claim: A segment's addresses are base + offset modulo 4 GiB, so the limit that is safe depends on
+ * the base, and an expand-down segment turns the valid offsets upside down (SDM vol. 3, 5.3). The
+ * widest harmless limit is computed for both kinds and a larger one is cut down to it in silence.
+ * The guest can read the cut limit with LSL; it cannot write it back.
+ * Without it: A segment based at f6000000 with the "same" limit as the flat one would begin in the
+ * guest and end in the hypervisor; one with a high base wraps around to low addresses, which is
+ * what thread-local storage wants and why the 4 GB assist exists (traps/segments_4gb.c).
+ * Shown by: tests/host/test_descriptor.c::test_corners, tests/host/test_descriptor.c::test_random,
+ * tests/guests/rings/main.c::test_limits
+ */
+/*
  * The widest page-granular limit for a segment at `base` that keeps D2. false: there is none.
  *
  * Expand-up, valid offsets 0 to (limit << 12 | 0xfff): the highest address is
@@ -150,6 +163,20 @@ static bool check_call_gate(struct desc *d)
     return true;
 }
 
+/*
+ * walk 04: DPL 0 never stands
+ *
+ * Claim: Guests bring descriptors of their own: a GDT of up to 14 pages, LDTs, entries for
+ * thread-local storage. Each is checked before the processor can see it, and again whenever one is
+ * written. A present code or data segment with DPL 0 becomes DPL 1: kernels written for ring 0 hand
+ * those over in good faith, and refusing them would refuse Linux. Gates are worse than segments,
+ * since a gate changes the ring: only call gates that lead to ring 1 or above pass, TSSs and task
+ * gates never.
+ * Without it: One code segment with DPL 0 is enough: a far jump through a call gate to it, and the
+ * guest is the hypervisor.
+ * Shown by: tests/host/test_descriptor.c::test_flat, tests/host/test_descriptor.c::test_random,
+ * tests/host/test_descriptor.c::test_call_gates
+ */
 /*
  * May a guest have this descriptor in its GDT or LDT? What can be put right is put right in place;
  * the caller installs the result. false: refused. The rules are D1 to D3 above.

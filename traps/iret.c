@@ -17,6 +17,19 @@
 #include <ringlet/hypercall.h>
 #include <ringlet/traps.h>
 
+/*
+ * walk 15: IRET that ignores IF
+ *
+ * Claim: IRET and POPF change IF only if CPL <= IOPL, and IOPL only at CPL 0 (SDM vol. 2). In ring
+ * 1 with IOPL 0 both execute without a fault and leave IF as it was. They do not trap, so nobody
+ * could emulate them: here the architecture cannot be virtualised, and a guest must know. Its
+ * interrupt flag is a byte in shared memory instead, and where flag and return must change in one
+ * step, it makes this hypercall. What it brings is not trusted: ring 0 and virtual-8086 mode end
+ * the domain, other flags are sanitised.
+ * Without it: With a plain IRET alone a kernel would return from an interrupt with its events still
+ * masked, or clear the mask one instruction early and be interrupted on a stack it is leaving.
+ * Shown by: tests/guests/rings/main.c::test_popf, tests/system/test_labs.py::test_lab_6
+ */
 asmlinkage long do_iret(void)
 {
     struct vcpu *v = current;

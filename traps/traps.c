@@ -111,6 +111,19 @@ static void guest_page_fault(struct cpu_user_regs *regs)
 }
 
 /*
+ * walk 12: A virtual IDT
+ *
+ * Claim: The guest has an IDT of its own, as a table of (vector, DPL, cs, address) it gave us; the
+ * real one never leads to it. So INT n from a guest meets a real gate with DPL 0 and arrives as
+ * #GP, whose error code names the vector and has the IDT bit set (SDM vol. 3, figure 6-7). Then the
+ * guest's DPL decides, by the processor's rule, and eip moves behind the two bytes, because INT n
+ * is a trap and #GP a fault. An error code of 0 is more often a privileged instruction, which may
+ * be carried out for the guest.
+ * Without it: Without the check of the guest's DPL, a program in ring 3 could call its kernel's
+ * page-fault handler with INT 14.
+ * Shown by: tests/guests/rings/main.c::test_gates, tests/guests/runtime/main.c::test_exceptions
+ */
+/*
  * #GP from a guest. With the IDT bit, it was `int n` through a gate the ring may not use: all of
  * ours. Its own trap table decides whether it may. An error code of 0 is often a privileged
  * instruction.

@@ -76,6 +76,19 @@
         .text
 
 /*
+ * walk 10: A hypercall
+ *
+ * Claim: The guest's registers complete the frame the processor began, and C is called through a
+ * table. Two things are not to be trusted: the number, compared with the table's size as unsigned,
+ * and ds and es, which still hold the guest's selectors, so that a memory access through them would
+ * be checked against the guest's limit. cs and ss are ours already: the gate and the TSS loaded
+ * them.
+ * Without it: Without LOAD_OUR_SEGMENTS the hypervisor's first store to its own data is #GP in ring
+ * 0, or, with a segment of another base, lands somewhere else.
+ * Shown by: tests/system/test_bochs_debug.py::test_crossings_script,
+ * tests/system/test_gdb.py::test_first_hypercall
+ */
+/*
  * int $0x82 from ring 1: eax = number, ebx, ecx, edx, esi, edi, ebp = arguments. The gate's DPL is
  * 1, so ring 3 gets #GP instead. The C function gets copies of the arguments on the stack in its
  * own order (asmlinkage); only eax is changed for the guest.
@@ -104,6 +117,17 @@ hypercall_entry:
 1:      addl $24, %esp
         movl $-38, UREGS_eax(%esp)      /* -ENOSYS */
 
+/*
+ * walk 14: The way out
+ *
+ * Claim: There is one way back to a guest, and everything that came up while ring 0 ran is looked
+ * at here, with interrupts off up to the IRET: softirqs, and then events, if the guest does not
+ * mask them. An event is bounced like an exception, so a guest that sends one to itself is in its
+ * handler before the next instruction after the hypercall.
+ * Without it: An event that comes between the last look and the IRET would wait for the next entry
+ * into ring 0, perhaps a timer tick away: a lost wake-up.
+ * Shown by: tests/guests/runtime/main.c::test_events
+ */
 /*
  * The way out. esp points at guest_regs. Anything that came up goes first: softirqs (which may
  * switch to another vcpu and never come back here), then pending events, which put an upcall frame

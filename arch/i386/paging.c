@@ -96,6 +96,19 @@ void paging_drop_identity_map(void)
     tlb_flush_local();
 }
 
+/*
+ * walk 06: Why paging cannot help against ring 1
+ *
+ * Claim: A page-table entry has one bit for privilege, U/S, and it knows two classes: user is ring
+ * 3, supervisor is rings 0, 1 and 2 together (SDM vol. 3, 5.11.2). The hypervisor has to be mapped
+ * in every guest's address space, because an exception enters ring 0 without changing CR3. So the
+ * guest's top L2 gets our entries, without the user bit: ring 3 meets a page fault there, and ring
+ * 1 meets nothing at all but its segment's limit.
+ * Without it: Leave the hypervisor out of the guest's page tables and the first exception cannot
+ * fetch its handler, then not the double fault's, and the machine resets.
+ * Shown by: tests/system/test_bochs_debug.py::test_limit_script,
+ * tests/system/test_labs.py::test_lab_3
+ */
 /* Write the hypervisor's directory entries into a top L2 that is being validated. */
 void hypervisor_l2_fill(pte_t *l2)
 {

@@ -15,6 +15,18 @@
 #include <xen/arch-x86/xen-x86_32.h>
 
         /*
+         * walk 07: Ask the machine, do not trust it
+         *
+         * Claim: Everything so far is worth as much as the machine's checking of limits. Real
+         * processors check, Bochs does, QEMU's TCG and long mode do not. So at boot, before any
+         * guest, a few instructions go to ring 1 with the guest's own selectors and read one word
+         * behind their end. #GP: guests are contained. If the read goes through, INT3 says so, and
+         * the boot line warns. This IRET is the first change of ring of every boot.
+         * Without it: Ringlet would promise a containment that nobody provides.
+         * Shown by: tests/system/test_boot.py::test_self_test_tells_the_truth,
+         * tests/system/test_bochs_debug.py::test_first_crossing
+         */
+        /*
          * Linked where it is loaded, so that its identity-mapped address lies below the guest's
          * limit.
          */
