@@ -283,11 +283,14 @@ void frames_init(void)
     }
 }
 
-/* Frames [start, end) are devices or firmware: privileged domains may map them. */
+/*
+ * Frames [start, end) are devices or firmware: privileged domains may map them. They have no count,
+ * so nobody can take a reference, not even in the name of DOMID_IO: a device is no page table.
+ */
 void frames_init_io(mfn_t start, mfn_t end)
 {
     for (mfn_t i = start; i < end && i < max_frame; i++)
-        frame_table[i] = (struct frame){.count_info = FC_ALLOCATED | 1, .owner = OWNER_IO};
+        frame_table[i] = (struct frame){.owner = OWNER_IO};
 }
 
 static void add_block(mfn_t mfn, unsigned order)
