@@ -172,7 +172,7 @@ static bool check_call_gate(struct desc *d)
  * those over in good faith, and refusing them would refuse Linux. Gates are worse than segments,
  * since a gate changes the ring: only call gates that lead to ring 1 or above pass, TSSs and task
  * gates never.
- * Without it: One code segment with DPL 0 is enough: a far jump through a call gate to it, and the
+ * Without it: One code segment with DPL 0 is enough: a far call through a call gate to it, and the
  * guest is the hypervisor.
  * Shown by: tests/host/test_descriptor.c::test_flat, tests/host/test_descriptor.c::test_random,
  * tests/host/test_descriptor.c::test_call_gates
