@@ -10,6 +10,20 @@
 #ifndef RINGLET_DESC_H
 #define RINGLET_DESC_H
 
+/*
+ * walk 01: Three rings for two
+ *
+ * Claim: A kernel is written for ring 0, its programs for ring 3. Ring compression moves the kernel
+ * up: the hypervisor takes ring 0, the guest's kernel runs in ring 1, its programs stay in ring 3,
+ * and ring 2 is left empty. Which ring code runs in is nothing but the low two bits of cs, the CPL
+ * (SDM vol. 3, 5.5), so "giving a guest a ring" is giving it selectors: the ABI fixes e019 and e021
+ * for flat code and data in ring 1, e02b and e033 for ring 3, and the hypervisor keeps e008 and
+ * e010 for itself.
+ * Without it: Two kernels in ring 0 would each own the machine: either could load CR3, the IDT or
+ * the other's memory, and no check of ours would ever run.
+ * Shown by: tests/system/test_gdb.py::test_first_hypercall,
+ * tests/system/test_bochs_debug.py::test_first_crossing
+ */
 #define HYPERVISOR_CS 0xe008
 #define HYPERVISOR_DS 0xe010
 #define LDT_SELECTOR 0xe038
