@@ -256,16 +256,37 @@ static void test_swap(void)
     page_free(b);
 }
 
+/* A grant of a part of a page: for copies alone. */
+static void test_sub_page(char *page, char *here)
+{
+    struct gnttab_copy c = {.source = {.u.ref = FREE, .domid = 0, .offset = 100},
+                            .dest = {.u.gmfn = linear_to_mfn(here), .domid = DOMID_SELF},
+                            .len = 10,
+                            .flags = GNTCOPY_source_gref};
+    grant_handle_t handle;
+
+    table2[FREE].sub_page.hdr.domid = 0;
+    table2[FREE].sub_page.page_off = 100;
+    table2[FREE].sub_page.length = 10;
+    table2[FREE].sub_page.frame = linear_to_mfn(page);
+    table2[FREE].sub_page.hdr.flags = GTF_permit_access | GTF_sub_page;
+    tap_is(map(FREE, (uint32_t)window, GNTMAP_host_map, &handle), GNTST_general_error,
+           "a part of a page cannot be mapped");
+    strcpy(page + 100, "a part");
+    op1(GNTTABOP_copy, &c);
+    tap_ok(c.status == GNTST_okay && strcmp(here, "a part") == 0, "but copied: %s", here);
+    c.len = 11;
+    op1(GNTTABOP_copy, &c);
+    tap_is(c.status, GNTST_general_error, "within its bounds");
+    table2[FREE].hdr.flags = 0;
+}
+
 static void test_version_2(void)
 {
     char *page = page_alloc(), *here = page_alloc();
     struct gnttab_set_version v = {.version = 2};
     struct gnttab_get_version g = {.dom = DOMID_SELF};
     struct gnttab_get_status_frames st = {.nr_frames = 1, .dom = DOMID_SELF};
-    struct gnttab_copy c = {.source = {.u.ref = FREE, .domid = 0, .offset = 100},
-                            .dest = {.u.gmfn = linear_to_mfn(here), .domid = DOMID_SELF},
-                            .len = 10,
-                            .flags = GNTCOPY_source_gref};
     volatile grant_status_t *status;
     grant_handle_t handle;
     uint64_t frame;
@@ -296,20 +317,7 @@ static void test_version_2(void)
     unmap((uint32_t)window, 0, handle);
     tap_is(status[2], 0, "and its end");
 
-    table2[FREE].sub_page.hdr.domid = 0;
-    table2[FREE].sub_page.page_off = 100;
-    table2[FREE].sub_page.length = 10;
-    table2[FREE].sub_page.frame = linear_to_mfn(page);
-    table2[FREE].sub_page.hdr.flags = GTF_permit_access | GTF_sub_page;
-    tap_is(map(FREE, (uint32_t)window, GNTMAP_host_map, &handle), GNTST_general_error,
-           "a part of a page cannot be mapped");
-    strcpy(page + 100, "a part");
-    op1(GNTTABOP_copy, &c);
-    tap_ok(c.status == GNTST_okay && strcmp(here, "a part") == 0, "but copied: %s", here);
-    c.len = 11;
-    op1(GNTTABOP_copy, &c);
-    tap_is(c.status, GNTST_general_error, "within its bounds");
-    table2[FREE].hdr.flags = 0;
+    test_sub_page(page, here);
     unmap_frames((void *)status, 1);
     v.version = 1;
     tap_is(op1(GNTTABOP_set_version, &v), 0, "version 1 again");
