@@ -127,6 +127,7 @@ hypercall_entry:
  * Without it: An event that comes between the last look and the IRET would wait for the next entry
  * into ring 0, perhaps a timer tick away: a lost wake-up.
  * Shown by: tests/guests/runtime/main.c::test_events
+ * Code: 2 paragraphs
  */
 /*
  * The way out. esp points at guest_regs. Anything that came up goes first: softirqs (which may

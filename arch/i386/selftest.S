@@ -25,6 +25,7 @@
          * Without it: Ringlet would promise a containment that nobody provides.
          * Shown by: tests/system/test_boot.py::test_self_test_tells_the_truth,
          * tests/system/test_bochs_debug.py::test_first_crossing
+         * Code: 2 paragraphs
          */
         /*
          * Linked where it is loaded, so that its identity-mapped address lies below the guest's
