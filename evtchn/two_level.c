@@ -3,11 +3,10 @@
  * two_level.c: the 2-level ABI: how a pending port becomes an upcall. Public header: xen/xen.h,
  * struct shared_info.
  *
- *   evtchn_pending[32]   shared_info: a bit for each of 1024 ports
- *   evtchn_mask[32]      shared_info: the guest does not want to be told of these
- *   evtchn_pending_sel   vcpu_info: bit n says that word n of evtchn_pending has something new for
- *                        this vcpu
- *   evtchn_upcall_pending vcpu_info: some bit of evtchn_pending_sel was set
+ *   shared_info  evtchn_pending[32]     a bit for each of 1024 ports
+ *                evtchn_mask[32]        the guest does not want to be told of these
+ *   vcpu_info    evtchn_pending_sel     bit n: word n of evtchn_pending has something new for us
+ *                evtchn_upcall_pending  some bit of evtchn_pending_sel was set
  *
  * We set bits from the top down, the guest clears them from the bottom up: upcall_pending, then the
  * selector, then the port's bit. So whatever is set while the guest is looking, it either finds or
