@@ -28,7 +28,7 @@ static int run_entry(struct multicall_entry *e, struct multicall_entry *guest)
     result = call_hypercall(e->op, (const uint32_t *)e->args);
     if (unlikely(c->multicall_continued))
         return copy_to_guest(guest, e, sizeof(*e)) ? -EFAULT : -ERESTART;
-    return raw_copy_words_to_guest(&guest->result, &result, sizeof(result)) ? -EFAULT : 0;
+    return put_guest_words(&guest->result, &result, 1) ? 0 : -EFAULT;
 }
 
 asmlinkage long do_multicall(void *guest_calls, uint32_t nr)

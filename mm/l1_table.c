@@ -1,57 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * l1_table.c: entries of an L1, the ones guests write all day.
+ * l1_table.c: whole L1 tables, and the general way to write one entry.
  *
- * A fork writes tens of entries, and checking a table reads 512, so what happens for each is the cost of direct
- * paging. The usual entry maps a frame of the domain's own, below 4 GiB, with plain flags: its lower half tells all. For it the
- * checks of get_l1_entry() are done here on 32-bit halves, each of them, in the order that costs least; every
- * other entry goes there.
- *
- * Read next: entries.c.
+ * Read next: l1.h (the usual entry), entries.c.
  */
 #include <ringlet/hypercall.h>
-#include <ringlet/mm.h>
+#include <ringlet/l1.h>
 
-/* Bits of an entry's lower half that no domain, or not every domain, may set: leave them to get_l1_entry(). */
-#define NOT_PLAIN ((uint32_t)(PTE_PWT | PTE_PCD | PTE_PAT | PTE_G))
-
-/* The halves of an entry, as the processor's 32-bit registers hold them. */
-static inline uint32_t *halves(pte_t *p)
+/*
+ * The first entry from p on that may be present, or the end. Tables are mostly empty, so four
+ * entries are looked at together.
+ */
+static inline pte_t *skip_empty(pte_t *p, const pte_t *end)
 {
-    return (uint32_t *)p;
-}
-
-/* The frame that an entry with these flags names, if it is memory of d's below 4 GiB, else NULL. */
-static inline struct frame *plain_frame(uint32_t low, uint32_t high, const struct domain *d)
-{
-    uint32_t mfn = low >> PAGE_SHIFT;
-    struct frame *f = &frame_table[mfn];
-
-    if (unlikely(high || mfn >= max_frame || f->owner != d->slot))
-        return NULL;
-    return f;
-}
-
-/* Take the references of a present entry. */
-static inline int get_entry(uint32_t low, uint32_t high, struct domain *pt_owner,
-                            struct domain *owner)
-{
-    struct frame *f = plain_frame(low, high, owner);
-
-    if (likely(f && !(low & NOT_PLAIN)) &&
-        ((low & PTE_RW) ? get_writable_fast(f, owner) : get_frame_fast(f, owner)))
-        return 0;
-    return get_l1_entry((pte_t)high << 32 | low, pt_owner, owner);
-}
-
-/* Drop the references of a present entry that stood in a table of d's. The caller stamps d itself (tlb_stale). */
-static inline void put_entry(uint32_t low, uint32_t high, struct domain *d)
-{
-    struct frame *f = plain_frame(low, high, d);
-
-    if (likely(f) && ((low & PTE_RW) ? put_writable_fast(f) : put_frame_fast(f)))
-        return;
-    put_l1_entry((pte_t)high << 32 | low, d);
+    while (p + 4 <= end && !((halves(p)[0] | halves(p)[2] | halves(p)[4] | halves(p)[6]) & LOW_P))
+        p += 4;
+    return p;
 }
 
 /*
@@ -59,22 +23,20 @@ static inline void put_entry(uint32_t low, uint32_t high, struct domain *d)
  */
 int get_l1_table(pte_t *table, struct domain *d)
 {
-    for (pte_t *p = table; p < table + L1_ENTRIES; p++) {
-        uint32_t low = halves(p)[0];
-        int rc;
+    pte_t *end = table + L1_ENTRIES;
 
-        /* Tables are mostly empty: look at four entries at once. */
-        while (!(low & PTE_P) && !((uintptr_t)p & 31) && p + 4 < table + L1_ENTRIES &&
-               !((halves(p)[2] | halves(p)[4] | halves(p)[6]) & PTE_P)) {
-            p += 4;
-            low = halves(p)[0];
-        }
-        if (!(low & PTE_P))
+    for (pte_t *p = skip_empty(table, end); p < end; p++) {
+        uint32_t low = halves(p)[0];
+
+        if (!(low & LOW_P)) {
+            p = skip_empty(p + 1, end) - 1;
             continue;
-        rc = get_entry(low, halves(p)[1], d, d);
-        if (unlikely(rc)) {
+        }
+        if (likely(!halves(p)[1]) && likely(get_l1_fast(low, d)))
+            continue;
+        if (get_l1_entry(*p, d, d)) {
             put_l1_table(table, p - table, d);
-            return rc;
+            return -EINVAL;
         }
     }
     return 0;
@@ -83,75 +45,50 @@ int get_l1_table(pte_t *table, struct domain *d)
 /* Drop the references of the first n entries of a table of d's. */
 void put_l1_table(pte_t *table, unsigned n, struct domain *d)
 {
+    pte_t *end = table + n;
+
     d->tlb_stale = tlb_clock;
-    for (pte_t *p = table; p < table + n; p++) {
+    for (pte_t *p = skip_empty(table, end); p < end; p++) {
         uint32_t low = halves(p)[0];
 
-        while (!(low & PTE_P) && !((uintptr_t)p & 31) && p + 4 < table + n &&
-               !((halves(p)[2] | halves(p)[4] | halves(p)[6]) & PTE_P)) {
-            p += 4;
-            low = halves(p)[0];
+        if (!(low & LOW_P)) {
+            p = skip_empty(p + 1, end) - 1;
+            continue;
         }
-        if (low & PTE_P)
-            put_entry(low, halves(p)[1], d);
+        if (unlikely(halves(p)[1]) || unlikely(!put_l1_fast(low, d)))
+            put_l1_entry(*p, d);
     }
 }
 
-/* Replace a live entry and keep the Accessed and Dirty bits the processor may be setting right now. */
-static noinline void write_preserving_ad(pte_t *p, pte_t e)
+/*
+ * Replace a live entry. With preserve_ad the Accessed and Dirty bits, which the processor may be
+ * setting right now, are kept.
+ */
+static void replace_entry(pte_t *p, pte_t e, bool preserve_ad)
 {
-    pte_t old = *p;
+    pte_t old = *p, seen;
 
-    for (;;) {
-        pte_t seen = pte_cmpxchg(p, old, e | (old & (PTE_A | PTE_D)));
-
+    for (;; old = seen) {
+        seen = pte_cmpxchg(p, old, preserve_ad ? e | (old & (PTE_A | PTE_D)) : e);
         if (seen == old)
             return;
-        old = seen;
     }
 }
 
 /*
- * Replace a live entry. Where the upper half stays the same one 32-bit store will do, which the processor reads whole or not
- * at all.
- */
-static inline void write_entry(pte_t *p, uint32_t low, uint32_t high, bool preserve_ad)
-{
-    if (unlikely(preserve_ad))
-        write_preserving_ad(p, (pte_t)high << 32 | low);
-    else if (likely(halves(p)[1] == high))
-        __atomic_store_n(halves(p), low, __ATOMIC_RELEASE);
-    else
-        pte_write(p, (pte_t)high << 32 | low);
-}
-
-/*
- * Write `e` into an entry of a validated L1 of pt_owner's, mapping a frame of owner's. pt_owner's mm_lock is held. 0, or -EINVAL
- * with nothing changed.
+ * Write `e` into an entry of a validated L1 of pt_owner's, mapping a frame of owner's. pt_owner's
+ * mm_lock is held. 0, or -EINVAL with nothing changed.
  */
 int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *owner,
                  bool preserve_ad)
 {
-    uint32_t low = e, high = e >> 32, old_low = halves(pl1)[0], old_high = halves(pl1)[1];
-    int rc;
+    pte_t old = *pl1;
 
-    if (!(low & PTE_P)) {
-        write_entry(pl1, low, high, false);
-    } else if (!((old_low ^ low) & ~(uint32_t)(FREE_L1_BITS & ~(PTE_P | PTE_RW))) &&
-               old_high == high) {
-        /* The same frame, just as writable, with other free bits: the references stay as they are. */
-        write_entry(pl1, low, high, preserve_ad);
-        pt_owner->tlb_stale = tlb_clock;
+    if (owner == pt_owner && !preserve_ad && mod_l1_fast(pl1, e, e >> 32, pt_owner))
         return 0;
-    } else {
-        rc = get_entry(low, high, pt_owner, owner);
-        if (unlikely(rc))
-            return rc;
-        write_entry(pl1, low, high, preserve_ad);
-    }
-    if (old_low & PTE_P) {
-        pt_owner->tlb_stale = tlb_clock;
-        put_entry(old_low, old_high, pt_owner);
-    }
+    if (get_l1_entry(e, pt_owner, owner))
+        return -EINVAL;
+    replace_entry(pl1, e, preserve_ad && (e & PTE_P));
+    put_l1_entry(old, pt_owner);
     return 0;
 }

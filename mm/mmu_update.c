@@ -19,37 +19,41 @@
  */
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
-#include <ringlet/mm.h>
+#include <ringlet/l1.h>
 #include <ringlet/sched.h>
 
 /* In `count`: this call continues an earlier one, whose requests done so far are in *done. */
 #define CONTINUED 0x80000000u
 #define PREEMPT_EVERY 64
 
+/* The table that the last request wrote. `page` is its machine address; NO_PAGE: none. */
 struct table_map {
-    uint64_t mfn;        /* of `frame`; ~0: none, and no request names it */
+    uint32_t page_low, page_high;
     struct frame *frame; /* referenced */
     uint8_t *va;
 };
-#define NO_TABLE (~0ull)
+#define NO_PAGE 0xFFFFFFFFu
 
 static void table_unmap(struct table_map *t)
 {
-    if (t->mfn != NO_TABLE) {
+    if (t->page_high != NO_PAGE) {
         unmap_frame(t->va);
         put_frame(t->frame);
-        t->mfn = NO_TABLE;
+        t->page_high = NO_PAGE;
     }
 }
 
-static int table_map(struct table_map *t, uint64_t mfn, struct domain *pt_owner)
+static int table_map(struct table_map *t, uint64_t ptr, struct domain *pt_owner)
 {
-    if (t->mfn == mfn)
+    uint64_t mfn = ptr >> PAGE_SHIFT;
+
+    if (t->page_low == ((uint32_t)ptr & ~(PAGE_SIZE - 1)) && t->page_high == ptr >> 32)
         return 0;
     table_unmap(t);
     if (mfn >= max_frame || !get_frame(mfn_frame(mfn), pt_owner))
         return -EINVAL;
-    t->mfn = mfn;
+    t->page_low = (uint32_t)ptr & ~(PAGE_SIZE - 1);
+    t->page_high = ptr >> 32;
     t->frame = mfn_frame(mfn);
     t->va = map_frame(mfn);
     return 0;
@@ -102,25 +106,23 @@ static int update_machphys(uint64_t ptr, uint64_t val, struct domain *owner)
 }
 
 /*
- * The usual request: another entry of the L1 that the last one wrote. False: not that. A frame's type may have changed since the
- * last request, so it is looked at each time; the reference that table_map() took keeps it the owner's.
+ * The usual request: another entry of the L1 that the last one wrote, naming a frame of the same
+ * domain. False: not that, and nothing was done. A frame's type may have changed since the last
+ * request, so it is looked at each time; the reference that table_map() took keeps it the owner's.
  */
-static inline bool update_same_l1(const struct mmu_update *req, const struct table_map *t,
-                                  struct domain *pt_owner, struct domain *owner, int *rc)
+static inline bool update_same_l1(const uint32_t req[4], const struct table_map *t,
+                                  struct domain *pt_owner)
 {
-    uint32_t ptr = req->ptr;
-
-    if ((ptr & 3) != MMU_NORMAL_PT_UPDATE || req->ptr >> PAGE_SHIFT != t->mfn)
+    /* The same page, and the low bits say MMU_NORMAL_PT_UPDATE on an aligned entry. */
+    if (((req[0] ^ t->page_low) & ~(PAGE_SIZE - sizeof(pte_t))) || req[1] != t->page_high)
         return false;
     if ((t->frame->type_info & (FT_TYPE | FT_VALIDATED)) != (FT_L1 | FT_VALIDATED))
         return false;
-    *rc = mod_l1_entry((pte_t *)(t->va + (ptr & (PAGE_SIZE - sizeof(pte_t)))), req->val, pt_owner,
-                       owner, false);
-    return true;
+    return mod_l1_fast((pte_t *)(t->va + (req[0] & (PAGE_SIZE - 1))), req[2], req[3], pt_owner);
 }
 
-static noinline int any_update(const struct mmu_update *req, struct table_map *t,
-                               struct domain *pt_owner, struct domain *owner)
+static int any_update(const struct mmu_update *req, struct table_map *t, struct domain *pt_owner,
+                      struct domain *owner)
 {
     int rc;
 
@@ -129,7 +131,7 @@ static noinline int any_update(const struct mmu_update *req, struct table_map *t
     case MMU_PT_UPDATE_PRESERVE_AD:
         rc = finish_old_table(current);
         if (!rc)
-            rc = table_map(t, req->ptr >> PAGE_SHIFT, pt_owner);
+            rc = table_map(t, req->ptr, pt_owner);
         return rc ? rc : update_entry(t, req->ptr, req->val, pt_owner, owner);
     case MMU_MACHPHYS_UPDATE:
         return update_machphys(req->ptr, req->val, owner);
@@ -177,6 +179,14 @@ static int get_update_domains(uint32_t foreigndom, struct domain **pt_owner, str
     return rc;
 }
 
+static noinline int any_request(const uint32_t w[4], struct table_map *t, struct domain *pt_owner,
+                                struct domain *owner)
+{
+    struct mmu_update req = {(uint64_t)w[1] << 32 | w[0], (uint64_t)w[3] << 32 | w[2]};
+
+    return any_update(&req, t, pt_owner, owner);
+}
+
 /*
  * Do requests [0, count); *done counts them. -ERESTART: preempted before request *done. A table
  * that the last request let go is undone before the guest hears of success: it may reuse the frame
@@ -185,25 +195,28 @@ static int get_update_domains(uint32_t foreigndom, struct domain **pt_owner, str
 static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *done,
                       struct domain *pt_owner, struct domain *owner)
 {
-    struct table_map t = {.mfn = NO_TABLE};
-    struct mmu_update req;
+    struct table_map t = {.page_high = NO_PAGE};
+    bool same_owner = owner == pt_owner;
+    uint32_t i, w[4];
     int rc = 0;
 
     spin_lock(&pt_owner->mm_lock);
-    for (*done = 0; *done < count; (*done)++) {
-        if (*done % PREEMPT_EVERY == PREEMPT_EVERY - 1 && preempt_needed()) {
+    for (i = 0; i < count; i++) {
+        if (i % PREEMPT_EVERY == PREEMPT_EVERY - 1 && preempt_needed()) {
             rc = -ERESTART;
             break;
         }
-        if (unlikely(!get_guest_words4(&req, &reqs[*done]))) {
+        if (unlikely(!get_guest_words4(w, &reqs[i]))) {
             rc = -EFAULT;
             break;
         }
-        if (!update_same_l1(&req, &t, pt_owner, owner, &rc))
-            rc = any_update(&req, &t, pt_owner, owner);
+        if (likely(same_owner && update_same_l1(w, &t, pt_owner)))
+            continue;
+        rc = any_request(w, &t, pt_owner, owner);
         if (rc)
             break;
     }
+    *done = i;
     table_unmap(&t);
     if (!rc)
         rc = finish_old_table(current);

@@ -61,75 +61,61 @@ fault:
 }
 
 /*
- * Single words, for the hottest loops: plain loads and stores, each with its entry in the exception
- * table. The range was checked. On a fault *bad is set, and a load gives 0.
+ * `n` words, a constant, for the hottest loops: plain loads and stores, each with its entry in the
+ * exception table. The range was checked. False on a fault.
  */
-#ifdef __i386__
-#define GUEST_WORD_FIXUP(what)             \
-    "2:\n\t"                               \
-    ".pushsection .text.fixup, \"ax\"\n"   \
-    "3: movl $1, %1\n\t" what "jmp 2b\n\t" \
-    ".popsection\n\t"                      \
-    ".pushsection .extable, \"a\"\n\t"     \
-    ".long 1b, 3b\n\t"                     \
-    ".popsection"
-
-static inline uint32_t load_guest_word(const uint32_t *guest, uint32_t *bad)
-{
-    uint32_t w;
-
-    __asm__ volatile("1: movl %2, %0\n" GUEST_WORD_FIXUP("xorl %0, %0\n\t")
-                     : "=&r"(w), "+r"(*bad)
-                     : "m"(*guest)
-                     : "memory");
-    return w;
-}
-
-static inline void store_guest_word(uint32_t *guest, uint32_t w, uint32_t *bad)
-{
-    __asm__ volatile("1: movl %2, %0\n" GUEST_WORD_FIXUP("")
-                     : "=m"(*guest), "+r"(*bad)
-                     : "r"(w)
-                     : "memory");
-}
-#else
-static inline uint32_t load_guest_word(const uint32_t *guest, uint32_t *bad)
-{
-    uint32_t w = 0;
-
-    *bad |= raw_copy_words_from_guest(&w, guest, sizeof(w));
-    return w;
-}
-
-static inline void store_guest_word(uint32_t *guest, uint32_t w, uint32_t *bad)
-{
-    *bad |= raw_copy_words_to_guest(guest, &w, sizeof(w));
-}
-#endif
-
-/* `n` words, a constant; false on a fault. */
 static inline __attribute__((always_inline)) bool get_guest_words(void *dst, const void *guest,
                                                                   unsigned n)
 {
+#ifdef __i386__
     const uint32_t *from = guest;
-    uint32_t *to = dst, bad = 0;
+    uint32_t *to = dst;
 
 #pragma GCC unroll 8
-    for (unsigned i = 0; i < n; i++)
-        to[i] = load_guest_word(&from[i], &bad);
-    return !bad;
+    for (unsigned i = 0; i < n; i++) {
+        uint32_t w;
+
+        __asm__ goto("1: movl %1, %0\n\t"
+                     ".pushsection .extable, \"a\"\n\t"
+                     ".long 1b, %l2\n\t"
+                     ".popsection"
+                     : "=r"(w)
+                     : "m"(from[i])
+                     : "memory"
+                     : fault);
+        to[i] = w;
+    }
+    return true;
+fault:
+    return false;
+#else
+    return raw_copy_words_from_guest(dst, guest, n * 4) == 0;
+#endif
 }
 
 static inline __attribute__((always_inline)) bool put_guest_words(void *guest, const void *src,
                                                                   unsigned n)
 {
+#ifdef __i386__
     const uint32_t *from = src;
-    uint32_t *to = guest, bad = 0;
+    uint32_t *to = guest;
 
 #pragma GCC unroll 8
     for (unsigned i = 0; i < n; i++)
-        store_guest_word(&to[i], from[i], &bad);
-    return !bad;
+        __asm__ goto("1: movl %1, %0\n\t"
+                     ".pushsection .extable, \"a\"\n\t"
+                     ".long 1b, %l2\n\t"
+                     ".popsection"
+                     :
+                     : "m"(to[i]), "r"(from[i])
+                     : "memory"
+                     : fault);
+    return true;
+fault:
+    return false;
+#else
+    return raw_copy_words_to_guest(guest, src, n * 4) == 0;
+#endif
 }
 
 /* Four words (16 bytes): one request of mmu_update. */

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * l1.h: the usual entry of an L1, in a few instructions.
+ *
+ * A fork writes tens of L1 entries, and checking a table reads 512, so what happens for each is the
+ * cost of direct paging. The usual entry maps a frame of the domain's own, below 4 GiB, with plain
+ * flags: its lower half tells all. For it the checks of get_l1_entry() are done here on 32-bit
+ * halves, each of them, in the order that costs least; every other entry goes the long way.
+ *
+ * Read next: mm/l1_table.c, mm/entries.c (the long way).
+ */
+#ifndef RINGLET_L1_H
+#define RINGLET_L1_H
+
+#include <ringlet/mm.h>
+
+/* Lower halves of flags: on 64-bit constants the compiler would work with pairs of registers. */
+#define LOW_P 0x001u
+#define LOW_RW 0x002u
+/* Flags that no domain, or not every domain, may set: PWT, PCD, PAT, G. */
+#define LOW_NOT_PLAIN 0x198u
+/* What says which frame is mapped and whether writable; the rest of the lower half is free bits. */
+#define LOW_IDENTITY (0xFFFFF000u | LOW_NOT_PLAIN | LOW_RW | LOW_P)
+
+_Static_assert(LOW_P == PTE_P && LOW_RW == PTE_RW, "page.h");
+_Static_assert(LOW_NOT_PLAIN == (PTE_PWT | PTE_PCD | PTE_PAT | PTE_G), "page.h");
+
+/* The halves of an entry, as the processor's 32-bit registers hold them. */
+static inline uint32_t *halves(pte_t *p)
+{
+    return (uint32_t *)p;
+}
+
+/* The frame that a lower half names, if it is memory of d's, else NULL. The upper half is zero. */
+static inline struct frame *own_frame(uint32_t low, const struct domain *d)
+{
+    uint32_t mfn = low >> PAGE_SHIFT;
+    struct frame *f = &frame_table[mfn];
+
+    return likely(mfn < max_frame && f->owner == d->slot) ? f : NULL;
+}
+
+/* Take the references of a present entry whose upper half is zero. False: go the long way. */
+static inline bool get_l1_fast(uint32_t low, const struct domain *d)
+{
+    struct frame *f = own_frame(low, d);
+
+    if (unlikely(!f || (low & LOW_NOT_PLAIN)))
+        return false;
+    return (low & LOW_RW) ? get_writable_fast(f, d) : get_frame_fast(f, d);
+}
+
+/* Drop them. The caller has stamped d (tlb_stale). False: go the long way. */
+static inline bool put_l1_fast(uint32_t low, const struct domain *d)
+{
+    struct frame *f = own_frame(low, d);
+
+    if (unlikely(!f))
+        return false;
+    return (low & LOW_RW) ? put_writable_fast(f) : put_frame_fast(f);
+}
+
+/*
+ * Write an entry of a validated L1 of d's, whose mm_lock is held, to map another of d's own frames
+ * or none. False: this is not the usual case, and nothing has changed.
+ *
+ * The upper halves of the old and the new entry are zero, so one 32-bit store replaces the entry; the
+ * processor reads it whole or not at all.
+ */
+static inline bool mod_l1_fast(pte_t *pl1, uint32_t low, uint32_t high, struct domain *d)
+{
+    uint32_t *p = halves(pl1), old = p[0];
+
+    if (unlikely(high | p[1]))
+        return false;
+    if ((low & LOW_P) && ((old ^ low) & LOW_IDENTITY)) {
+        if (unlikely(!get_l1_fast(low, d)))
+            return false;
+    } else if (low & LOW_P) {
+        /* The same frame, just as writable: the references stay as they are. */
+        if (unlikely(low & LOW_NOT_PLAIN))
+            return false;
+        old = 0;
+    }
+    __atomic_store_n(p, low, __ATOMIC_RELEASE);
+    d->tlb_stale = tlb_clock;
+    if ((old & LOW_P) && unlikely(!put_l1_fast(old, d)))
+        put_l1_entry(old, d);
+    return true;
+}
+
+#endif
