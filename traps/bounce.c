@@ -29,17 +29,20 @@
 #include <ringlet/mm.h>
 #include <ringlet/traps.h>
 
-#define MAX_FRAME_WORDS 10
+/* Words of the longest frame: ss, esp, eflags, cs, eip and an error code, or four selectors. */
+#define MAX_FRAME_WORDS 9
 
-/* The words of a frame, pushed from the end of the array downwards. */
-struct frame_words {
-    uint32_t w[MAX_FRAME_WORDS];
-    unsigned first;
+/* Where the guest is to go on. */
+struct target {
+    uint32_t cs, eip;
 };
 
-static inline void push(struct frame_words *f, uint32_t value)
+/* Nothing can be told to a guest whose stack takes no frame. */
+static noinline bool stack_fault(struct vcpu *v, const struct cpu_user_regs *regs, const void *sp)
 {
-    f->w[--f->first] = value;
+    domain_crash(v->domain, "no room for a frame on the guest's stack at %04x:%p",
+                 regs_ring(regs) != 1 ? v->kernel_ss : regs->ss, sp);
+    return false;
 }
 
 /*
@@ -57,82 +60,76 @@ static inline void push(struct frame_words *f, uint32_t value)
  * tests/system/test_bochs_debug.py::test_cli_script,
  * tests/system/test_bochs_debug.py::test_syscall_script
  */
-/* What the processor pushes by itself, in its order; returns the stack pointer it pushes at. */
-static inline uint32_t push_return_frame(struct frame_words *f, const struct vcpu *v,
-                                         const struct cpu_user_regs *regs)
-{
-    uint8_t mask = v->info->evtchn_upcall_mask;
-    uint32_t esp = regs->esp;
-
-    f->first = MAX_FRAME_WORDS;
-    if (regs_ring(regs) != 1) {
-        push(f, regs->ss);
-        push(f, regs->esp);
-        esp = v->kernel_sp;
-    }
-    push(f, (regs->eflags & ~EFLAGS_IF) | (mask ? 0 : EFLAGS_IF));
-    push(f, (uint32_t)mask << 16 | regs->cs);
-    push(f, regs->eip);
-    return esp;
-}
-
 /*
- * Write the frame below `esp` and make the registers continue at cs:eip in ring 1. Flags that would
- * disturb the handler are cleared as by a real gate: TF, NT, RF, VM.
+ * Push the frame, below it `n` words of `extra` (the first one lowest), and make the registers
+ * continue at `to`. Flags that would disturb the handler are cleared as by a real gate: TF, NT, RF,
+ * VM. The words are written one by one, straight to the guest: this is the way of every page fault.
  */
-static bool enter_guest_handler(struct vcpu *v, struct cpu_user_regs *regs,
-                                const struct frame_words *f, uint32_t esp, uint32_t cs,
-                                uint32_t eip)
+static inline __attribute__((always_inline)) bool enter_guest(struct vcpu *v,
+                                                              struct cpu_user_regs *regs,
+                                                              struct target to,
+                                                              const uint32_t *extra, unsigned n)
 {
-    uint32_t bytes = (MAX_FRAME_WORDS - f->first) * 4;
+    uint32_t mask = v->info->evtchn_upcall_mask, eflags = regs->eflags;
+    bool inner = regs_ring(regs) != 1;
+    uint32_t *sp = (uint32_t *)(inner ? v->kernel_sp : regs->esp);
+    uint32_t frame[3] = {regs->eip, mask << 16 | regs->cs, mask ? eflags & ~EFLAGS_IF : eflags};
 
-    esp -= bytes;
-    if (!guest_range_ok((void *)esp, bytes) ||
-        raw_copy_words_to_guest((void *)esp, &f->w[f->first], bytes)) {
-        domain_crash(v->domain, "no room for a frame on the guest's stack at %04x:%08x",
-                     regs_ring(regs) != 1 ? v->kernel_ss : regs->ss, esp);
-        return false;
+    if (unlikely(!guest_range_ok(sp - MAX_FRAME_WORDS, MAX_FRAME_WORDS * sizeof(*sp))))
+        return stack_fault(v, regs, sp);
+    if (inner) {
+        uint32_t outer[2] = {regs->esp, regs->ss};
+
+        sp -= 2;
+        if (unlikely(!put_guest_words(sp, outer, 2)))
+            return stack_fault(v, regs, sp);
     }
-    if (regs_ring(regs) != 1)
+    sp -= 3 + n;
+    if (unlikely(!put_guest_words(sp + n, frame, 3) || !put_guest_words(sp, extra, n)))
+        return stack_fault(v, regs, sp);
+    if (inner)
         regs->ss = v->kernel_ss;
-    regs->esp = esp;
-    regs->cs = cs;
-    regs->eip = eip;
-    regs->eflags &= ~(EFLAGS_TF | EFLAGS_NT | EFLAGS_RF | EFLAGS_VM);
+    regs->esp = (uint32_t)sp;
+    regs->cs = to.cs;
+    regs->eip = to.eip;
+    regs->eflags = eflags & ~(EFLAGS_TF | EFLAGS_NT | EFLAGS_RF | EFLAGS_VM);
     return true;
 }
 
-static void bounce(unsigned vector, int error_code)
+static noinline void no_handler(struct vcpu *v, unsigned vector, int error_code)
+{
+    domain_crash(v->domain, "no handler for vector %u (error code %x) at %04x:%08x", vector,
+                 error_code, guest_regs()->cs, guest_regs()->eip);
+}
+
+static inline __attribute__((always_inline)) void bounce(unsigned vector, int error_code,
+                                                         unsigned words)
 {
     struct vcpu *v = current;
-    struct cpu_user_regs *regs = guest_regs();
     const struct trap_info *t = &v->traps[vector];
-    struct frame_words f;
-    uint32_t esp;
+    struct target to = {t->cs, t->address};
+    uint32_t error = error_code;
 
-    if (unlikely(!t->address)) {
-        domain_crash(v->domain, "no handler for vector %u (error code %x) at %04x:%08x", vector,
-                     error_code, regs->cs, regs->eip);
-        return;
-    }
-    esp = push_return_frame(&f, v, regs);
-    if (error_code != NO_ERROR_CODE)
-        push(&f, error_code);
-    if (enter_guest_handler(v, regs, &f, esp, t->cs, t->address) && TI_GET_IF(t))
+    if (unlikely(!to.eip))
+        no_handler(v, vector, error_code);
+    else if (enter_guest(v, guest_regs(), to, &error, words) && TI_GET_IF(t))
         v->info->evtchn_upcall_mask = 1;
 }
 
 /* An exception; error_code is NO_ERROR_CODE for vectors without one. */
 void inject_exception(unsigned vector, int error_code)
 {
-    bounce(vector, error_code);
+    if (error_code == NO_ERROR_CODE)
+        bounce(vector, 0, 0);
+    else
+        bounce(vector, error_code, 1);
 }
 
 /* A page fault at a linear address of the guest's. */
 void inject_page_fault(uint32_t address, unsigned error_code)
 {
     current->info->arch.cr2 = address;
-    bounce(TRAP_page_fault, error_code);
+    bounce(TRAP_page_fault, error_code, 1);
 }
 
 /*
@@ -140,18 +137,15 @@ void inject_page_fault(uint32_t address, unsigned error_code)
  */
 void inject_software_interrupt(unsigned vector)
 {
-    bounce(vector, NO_ERROR_CODE);
+    bounce(vector, 0, 0);
 }
 
 /* An NMI, by traps/nmi.c. */
 void bounce_nmi(void)
 {
     struct vcpu *v = current;
-    struct cpu_user_regs *regs = guest_regs();
-    struct frame_words f;
-    uint32_t esp = push_return_frame(&f, v, regs);
 
-    enter_guest_handler(v, regs, &f, esp, v->nmi_cs, v->nmi_eip);
+    enter_guest(v, guest_regs(), (struct target){v->nmi_cs, v->nmi_eip}, NULL, 0);
 }
 
 /*
@@ -162,14 +156,9 @@ void bounce_nmi(void)
 asmlinkage void deliver_pending_events(void)
 {
     struct vcpu *v = current;
-    struct cpu_user_regs *regs = guest_regs();
-    struct frame_words f;
-    uint32_t esp;
+    struct target to = {v->event_cs, v->event_eip};
 
-    if (!v->event_eip)
-        return;
-    esp = push_return_frame(&f, v, regs);
-    if (enter_guest_handler(v, regs, &f, esp, v->event_cs, v->event_eip))
+    if (to.eip && enter_guest(v, guest_regs(), to, NULL, 0))
         v->info->evtchn_upcall_mask = 1;
 }
 
@@ -182,25 +171,20 @@ asmlinkage void deliver_failsafe(uint32_t ds, uint32_t es, uint32_t fs, uint32_t
 {
     struct vcpu *v = current;
     struct cpu_user_regs *regs = guest_regs();
-    struct frame_words f;
-    uint32_t esp;
+    const uint32_t selectors[4] = {ds & 0xffff, es & 0xffff, fs & 0xffff, gs & 0xffff};
+    struct target to = {v->failsafe_cs, v->failsafe_eip};
 
     /*
      * Returning to the callback itself failed: trying again would go on for as long as the guest's
      * stack lasts.
      */
-    if (!v->failsafe_eip || (regs->eip == v->failsafe_eip && regs->cs == v->failsafe_cs)) {
+    if (!to.eip || (regs->eip == to.eip && regs->cs == to.cs)) {
         domain_crash(v->domain,
                      "cannot return to the guest at %04x:%08x, ss %04x, ds %04x, es %04x", regs->cs,
                      regs->eip, regs->ss, ds, es);
         return;
     }
-    esp = push_return_frame(&f, v, regs);
-    push(&f, gs & 0xffff);
-    push(&f, fs & 0xffff);
-    push(&f, es & 0xffff);
-    push(&f, ds & 0xffff);
-    if (!enter_guest_handler(v, regs, &f, esp, v->failsafe_cs, v->failsafe_eip))
+    if (!enter_guest(v, regs, to, selectors, 4))
         return;
     regs->ds = regs->es = 0;
     __asm__ volatile("movl %0, %%fs\n\tmovl %0, %%gs" : : "r"(0));
