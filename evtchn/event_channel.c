@@ -5,22 +5,25 @@
  *
  * A port is free, or one end of a channel, or bound to a source of events:
  *
- *   free --alloc_unbound--> unbound --the other domain's bind_interdomain--> interdomain --its
- *   close--> unbound
- *   free --bind_virq, bind_ipi, bind_pirq--> virq, ipi, pirq                        any --close--> free
+ *   free         --alloc_unbound-------------------------> unbound
+ *   unbound      --the other domain's bind_interdomain---> interdomain
+ *   interdomain  --the other domain's close--------------> unbound
+ *   free         --bind_virq, bind_ipi, bind_pirq--------> virq, ipi, pirq
+ *   any          --close---------------------------------> free
  *
  * Invariants, under evtchn_lock of the domain(s):
  *  E1  an interdomain port's remote domain is in the table of domains, and its remote port is
  *      interdomain and points back. To change either end takes both locks; so one lock is enough to
  *      use the other end.
- *  E2  a port that is virq, and only such a port, is in a vcpu's virq_port[]; likewise pirq and
- *      pirq_port[].
+ *  E2  a port that is virq, and only such a port, is in a vcpu's virq_port[]; a port that PIRQs are
+ *      sent to (xen/irq.c) is pirq.
  *  E3  a port's `vcpu` is the number of a vcpu that exists.
  *
  * Read next: ports.c, two_level.c, fifo.c, virq.c.
  */
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
+#include <ringlet/irq.h>
 #include <ringlet/ports.h>
 
 #define CLOSE_BATCH 32 /* ports closed between two looks at whether others want the CPU */
@@ -173,45 +176,34 @@ static int bind_ipi(struct evtchn_bind_ipi *op)
     return MIN(port, 0);
 }
 
-/* The domain's table of PIRQ ports comes into being with the first one bound. */
-static int bind_pirq_locked(struct domain *d, uint32_t pirq)
-{
-    struct evtchn_table *t = &d->evtchn;
-    struct evtchn *e;
-    int port;
-
-    if (!t->pirq_port)
-        t->pirq_port = xzalloc_array(evtchn_port_t, NR_PIRQS);
-    if (!t->pirq_port)
-        return -ENOMEM;
-    if (t->pirq_port[pirq])
-        return -EEXIST;
-    port = evtchn_alloc_port(d);
-    if (port < 0)
-        return port;
-    e = evtchn_at(d, port);
-    e->state = EVTCHN_PIRQ;
-    e->u.pirq = pirq;
-    t->pirq_port[pirq] = port;
-    return port;
-}
-
+/*
+ * EVTCHNOP_bind_pirq. Interrupts may come from the moment the line is bound: the port is made first.
+ * BIND_PIRQ__WILL_SHARE changes nothing: the initial domain shares a line with nobody.
+ */
 static int bind_pirq(struct evtchn_bind_pirq *op)
 {
     struct domain *d = current->domain;
-    int port;
+    struct evtchn *e;
+    int port, rc;
 
     if (op->pirq >= NR_PIRQS)
         return -EINVAL;
     if (!d->initial)
         return -EPERM;
     spin_lock(&d->evtchn_lock);
-    port = bind_pirq_locked(d, op->pirq);
+    rc = port = evtchn_alloc_port(d);
+    if (port >= 0) {
+        e = evtchn_at(d, port);
+        e->state = EVTCHN_PIRQ;
+        e->u.pirq = op->pirq;
+        rc = pirq_bind(op->pirq, port);
+        if (rc)
+            e->state = EVTCHN_FREE;
+        else
+            op->port = port;
+    }
     spin_unlock(&d->evtchn_lock);
-    if (port < 0)
-        return port;
-    op->port = port;
-    return 0;
+    return rc;
 }
 
 /* ---- Closing --------------------------------------------------------------------------------- */
@@ -232,7 +224,7 @@ static void close_locked(struct domain *d, struct evtchn *e, evtchn_port_t port,
         virq_unbind(d, e, port);
         break;
     case EVTCHN_PIRQ:
-        d->evtchn.pirq_port[e->u.pirq] = 0;
+        pirq_unbind(e->u.pirq, port);
         break;
     }
     evtchn_free_port(d, port);

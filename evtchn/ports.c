@@ -166,7 +166,6 @@ void evtchn_destroy(struct domain *d)
     for (unsigned i = 0; i < t->valid_ports / EVTCHN_BUCKET; i++)
         xfree(t->buckets[i]);
     xfree(t->buckets);
-    xfree(t->pirq_port);
     *t = (struct evtchn_table){0};
 }
 

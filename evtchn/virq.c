@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * virq.c: events the hypervisor itself sends: virtual IRQs (timer, console, a domain's end) and
- * physical ones.
+ * virq.c: events the hypervisor itself sends: virtual IRQs (timer, console, a domain's end).
  *
  * A VIRQ is bound to a port of the vcpu it is for; global ones to a port of vcpu 0, from where
  * EVTCHNOP_bind_vcpu may move them. v->virq_port tells the port. It is kept under a lock of its
@@ -47,19 +46,6 @@ void send_initial_domain_virq(unsigned virq)
 {
     if (initial_domain)
         send_global_virq(initial_domain, virq);
-}
-
-/* A physical IRQ came that domain `d` has bound. */
-void send_guest_pirq(struct domain *d, unsigned pirq)
-{
-    evtchn_port_t port;
-
-    ASSERT(pirq < NR_PIRQS);
-    spin_lock(&d->evtchn_lock);
-    port = d->evtchn.pirq_port ? d->evtchn.pirq_port[pirq] : 0;
-    if (port)
-        evtchn_set_pending(d, evtchn_at(d, port), port);
-    spin_unlock(&d->evtchn_lock);
 }
 
 /*

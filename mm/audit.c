@@ -329,6 +329,8 @@ static void audit_domain(struct domain *d)
         holds(d->teardown_table, 1, 1);
     for_each_vcpu(d, v) audit_vcpu(v);
     audit_grants(d);
+    if (d->evtchn.pirq_eoi_mfn)
+        holds_as(d->evtchn.pirq_eoi_mfn, FT_WRITABLE);
     fifo_visit_frames(d, holds_event_page);
 }
 

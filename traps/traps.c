@@ -10,11 +10,11 @@
  *
  * Read next: bounce.c, emulate.c.
  */
-#include <ringlet/apic.h>
 #include <ringlet/arch.h>
 #include <ringlet/console.h>
 #include <ringlet/desc.h>
 #include <ringlet/domain.h>
+#include <ringlet/irq.h>
 #include <ringlet/mm.h>
 #include <ringlet/time.h>
 #include <ringlet/traps.h>
@@ -30,8 +30,8 @@ static void interrupt(unsigned vector)
 {
     if (vector == TIMER_VECTOR)
         timer_interrupt();
-    else if (vector >= PIC_VECTOR_BASE && vector < PIC_VECTOR_BASE + 16)
-        pic_interrupt(vector - PIC_VECTOR_BASE);
+    else
+        irq_interrupt(vector);
 }
 
 /*

@@ -5,15 +5,19 @@
  * I/O privilege is virtual: a guest's ring 1 always runs with EFLAGS.IOPL 0, so each IN or OUT
  * faults into the emulator (traps/emulate.c), which asks the numbers kept here whether the guest's
  * kernel lets that code at ports at all, and the domain's own bitmap whether the port may be
- * touched. Interrupt routing stays with the hypervisor: the operations on interrupt controllers and
- * MSIs are absent, and say so with an error that is not -ENOSYS, which would make Linux try the old
- * number of this hypercall instead. docs/abi-coverage.md lists them.
+ * touched.
  *
- * Read next: evtchn/event_channel.c (EVTCHNOP_bind_pirq).
+ * The interrupt controllers are the hypervisor's; the initial domain, which has the drivers and the
+ * interpreter for ACPI's tables, says here how lines are wired and which it wants (xen/irq.c). What
+ * is known and absent (MSIs) says so with an error that is not -ENOSYS, which would make Linux try
+ * the old number of this hypercall instead. docs/abi-coverage.md lists it.
+ *
+ * Read next: xen/irq.c, evtchn/event_channel.c (EVTCHNOP_bind_pirq).
  */
 #include <ringlet/domain.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
+#include <ringlet/irq.h>
 #include <xen/physdev.h>
 
 /*
@@ -55,8 +59,9 @@ static long set_iobitmap(const void *guest_arg)
 }
 
 /*
- * PHYSDEVOP_irq_status_query: no interrupt is shared here, and a guest's handler must always end
- * with PHYSDEVOP_eoi.
+ * PHYSDEVOP_irq_status_query: flags for a PIRQ. As in Xen, a guest that has not registered a page
+ * to look it up (pirq_eoi_gmfn) is told to end every interrupt with PHYSDEVOP_eoi; no line is shared
+ * between domains.
  */
 static long irq_status_query(void *guest_arg)
 {
@@ -70,58 +75,231 @@ static long irq_status_query(void *guest_arg)
     return copy_to_guest(guest_arg, &op, sizeof(op)) ? -EFAULT : 0;
 }
 
+/* ---- Physical interrupts: the initial domain's alone ------------------------------------------ */
+
+/* PHYSDEVOP_eoi: the interrupt has been dealt with. -EINVAL: no such PIRQ. */
+static long eoi(void *guest_arg)
+{
+    struct physdev_eoi op;
+
+    if (copy_from_guest(&op, guest_arg, sizeof(op)))
+        return -EFAULT;
+    return pirq_eoi(op.irq);
+}
+
 /*
- * PHYSDEVOP_alloc_irq_vector: vectors are the hypervisor's affair; the interrupt's own number
- * stands for one.
+ * PHYSDEVOP_pirq_eoi_gmfn_v1, _v2: a page in which a bit says of each PIRQ whether it needs
+ * PHYSDEVOP_eoi.
+ *  1. The frame is the caller's, and memory it may write: -EINVAL. It stays so until the domain ends.
+ *  2. Once only: -EBUSY.
+ *  3. With _v1, PHYSDEVOP_eoi unmasks the event channel as well.
+ */
+static long pirq_eoi_gmfn(void *guest_arg, bool unmask)
+{
+    struct physdev_pirq_eoi_gmfn op;
+    struct frame *f;
+    long rc;
+
+    if (copy_from_guest(&op, guest_arg, sizeof(op)))
+        return -EFAULT;
+    if (op.gmfn >= max_frame)
+        return -EINVAL;
+    f = mfn_frame(op.gmfn);
+    if (get_frame_and_type(f, current->domain, FT_WRITABLE))
+        return -EINVAL;
+    rc = pirq_set_eoi_map(current->domain, op.gmfn, unmask);
+    if (rc)
+        put_frame_and_type(f);
+    return rc;
+}
+
+/*
+ * PHYSDEVOP_map_pirq: gives a line ("GSI") a PIRQ number, the caller's or, where that is negative,
+ * one of ours.
+ *  1. -ESRCH: no such domain; -EPERM: another than the initial domain gets no lines.
+ *  2. MSIs are -EPERM, as in a Xen told not to use them: drivers go back to lines. Other kinds:
+ *     -EINVAL.
+ *  3. Else as pirq_map() has it.
+ */
+static long map_pirq(void *guest_arg)
+{
+    struct physdev_map_pirq op;
+    struct domain *d;
+    bool own;
+    int pirq;
+
+    if (copy_from_guest(&op, guest_arg, sizeof(op)))
+        return -EFAULT;
+    d = find_domain_or_self(op.domid);
+    if (!d)
+        return -ESRCH;
+    own = d->initial;
+    put_domain(d);
+    if (!own)
+        return -EPERM;
+    if (op.type != MAP_PIRQ_TYPE_GSI)
+        return op.type == MAP_PIRQ_TYPE_MSI || op.type == MAP_PIRQ_TYPE_MSI_SEG ||
+                       op.type == MAP_PIRQ_TYPE_MULTI_MSI
+                   ? -EPERM
+                   : -EINVAL;
+    pirq = pirq_map(op.index, op.pirq);
+    if (pirq < 0)
+        return pirq;
+    op.pirq = pirq;
+    return copy_to_guest(guest_arg, &op, sizeof(op)) ? -EFAULT : 0;
+}
+
+/* PHYSDEVOP_unmap_pirq: -ESRCH, -EPERM as above; -EINVAL: not mapped. */
+static long unmap_pirq(void *guest_arg)
+{
+    struct physdev_unmap_pirq op;
+    struct domain *d;
+    bool own;
+
+    if (copy_from_guest(&op, guest_arg, sizeof(op)))
+        return -EFAULT;
+    d = find_domain_or_self(op.domid);
+    if (!d)
+        return -ESRCH;
+    own = d->initial;
+    put_domain(d);
+    return own ? pirq_unmap(op.pirq) : -EPERM;
+}
+
+/* PHYSDEVOP_get_free_pirq: a number that is not mapped: -ENOSPC. It is not set aside. */
+static long get_free_pirq(void *guest_arg)
+{
+    struct physdev_get_free_pirq op;
+    int pirq;
+
+    if (copy_from_guest(&op, guest_arg, sizeof(op)))
+        return -EFAULT;
+    pirq = pirq_free_number();
+    if (pirq < 0)
+        return pirq;
+    op.pirq = (uint32_t)pirq;
+    return copy_to_guest(guest_arg, &op, sizeof(op)) ? -EFAULT : 0;
+}
+
+/* PHYSDEVOP_setup_gsi: how a line is wired. -EEXIST, -EINVAL: irq_set_mode(). */
+static long setup_gsi(void *guest_arg)
+{
+    struct physdev_setup_gsi op;
+
+    if (copy_from_guest(&op, guest_arg, sizeof(op)))
+        return -EFAULT;
+    if (op.gsi < 0)
+        return -EINVAL;
+    return irq_set_mode((unsigned)op.gsi, op.triggering != 0, op.polarity != 0);
+}
+
+/*
+ * PHYSDEVOP_alloc_irq_vector: vectors are the hypervisor's affair; the line's own number stands for
+ * one, and becomes its PIRQ.
  */
 static long alloc_irq_vector(void *guest_arg)
 {
     struct physdev_irq op;
+    int pirq;
 
     if (copy_from_guest(&op, guest_arg, sizeof(op)))
         return -EFAULT;
-    if (!current->domain->privileged)
-        return -EPERM;
+    pirq = op.irq < NR_LINES ? pirq_map((int)op.irq, (int)op.irq) : -EINVAL;
+    if (pirq < 0)
+        return pirq;
     op.vector = op.irq;
     return copy_to_guest(guest_arg, &op, sizeof(op)) ? -EFAULT : 0;
 }
 
-/*
- * Operations of Xen's that are known and absent. The errors are ones that Xen gives and guests live
- * with.
- */
-static long absent(int cmd)
+/* PHYSDEVOP_apic_read: a register of the IO-APIC at this physical address; -EINVAL: none there. */
+static long apic_read(void *guest_arg)
 {
-    switch (cmd) {
-    case PHYSDEVOP_pirq_eoi_gmfn_v1:
-    case PHYSDEVOP_pirq_eoi_gmfn_v2:
-    case PHYSDEVOP_eoi:
-    case PHYSDEVOP_map_pirq:
-    case PHYSDEVOP_unmap_pirq:
-    case PHYSDEVOP_setup_gsi:
-    case PHYSDEVOP_get_free_pirq:
+    struct physdev_apic op;
+    uint32_t value;
+    long rc;
+
+    if (copy_from_guest(&op, guest_arg, sizeof(op)))
+        return -EFAULT;
+    if (op.apic_physbase != (uint32_t)op.apic_physbase)
         return -EINVAL;
-    case PHYSDEVOP_apic_read:
-    case PHYSDEVOP_apic_write:
-    case PHYSDEVOP_pci_mmcfg_reserved:
+    rc = irq_read_ioapic((uint32_t)op.apic_physbase, op.reg, &value);
+    if (rc)
+        return rc;
+    op.value = value;
+    return copy_to_guest(guest_arg, &op, sizeof(op)) ? -EFAULT : 0;
+}
+
+#define ENTRY_VECTOR(low) ((low)&0xff)
+#define ENTRY_LOW(low) ((low) >> 13 & 1)
+#define ENTRY_LEVEL(low) ((low) >> 15 & 1)
+
+/*
+ * PHYSDEVOP_apic_write: what kernels before PHYSDEVOP_setup_gsi did instead. The low half of a
+ * redirection entry says how the line is wired, and its "vector" which PIRQ it is to be; where the
+ * interrupt goes, and whether it is masked, remains ours. All other registers swallow what is
+ * written, and so does the entry of a line in use.
+ */
+static long apic_write(void *guest_arg)
+{
+    struct physdev_apic op;
+    int line, pirq;
+
+    if (copy_from_guest(&op, guest_arg, sizeof(op)))
+        return -EFAULT;
+    if (op.apic_physbase != (uint32_t)op.apic_physbase)
+        return -EINVAL;
+    line = ioapic_line((uint32_t)op.apic_physbase, 0);
+    if (line < 0)
+        return line;
+    if (op.reg < 0x10 || (op.reg & 1))
+        return 0;
+    line = ioapic_line((uint32_t)op.apic_physbase, (op.reg - 0x10) / 2);
+    if (line < 0)
+        return line;
+    if (irq_set_mode((unsigned)line, ENTRY_LEVEL(op.value), ENTRY_LOW(op.value)))
+        return 0;
+    pirq = pirq_map(line, ENTRY_VECTOR(op.value));
+    return MIN(pirq, 0);
+}
+
+/*
+ * What the initial domain found on the PCI bus, and memory it reserved for that bus's registers:
+ * nothing here depends on it.
+ */
+static long told(void)
+{
+    return 0;
+}
+
+/* Operations on the machine's interrupts, for the one domain that has it. */
+static long machine_op(int cmd, void *guest_arg)
+{
+    if (!current->domain->initial)
         return -EPERM;
-    case PHYSDEVOP_manage_pci_add:
-    case PHYSDEVOP_manage_pci_remove:
-    case PHYSDEVOP_manage_pci_add_ext:
-    case PHYSDEVOP_pci_device_add:
-    case PHYSDEVOP_pci_device_remove:
-    case PHYSDEVOP_restore_msi:
-    case PHYSDEVOP_restore_msi_ext:
-    case PHYSDEVOP_prepare_msix:
-    case PHYSDEVOP_release_msix:
-        return -ENODEV;
+    switch (cmd) {
+    case PHYSDEVOP_map_pirq:
+        return map_pirq(guest_arg);
+    case PHYSDEVOP_unmap_pirq:
+        return unmap_pirq(guest_arg);
+    case PHYSDEVOP_get_free_pirq:
+        return get_free_pirq(guest_arg);
+    case PHYSDEVOP_setup_gsi:
+        return setup_gsi(guest_arg);
+    case PHYSDEVOP_alloc_irq_vector:
+        return alloc_irq_vector(guest_arg);
+    case PHYSDEVOP_apic_read:
+        return apic_read(guest_arg);
+    case PHYSDEVOP_apic_write:
+        return apic_write(guest_arg);
     default:
-        return -ENOSYS;
+        return told();
     }
 }
 
 asmlinkage long do_physdev_op(int cmd, void *guest_arg)
 {
+    bool initial = current->domain->initial;
+
     switch (cmd) {
     case PHYSDEVOP_set_iopl:
         return set_iopl(guest_arg);
@@ -129,10 +307,33 @@ asmlinkage long do_physdev_op(int cmd, void *guest_arg)
         return set_iobitmap(guest_arg);
     case PHYSDEVOP_irq_status_query:
         return irq_status_query(guest_arg);
+    /* Other domains have no PIRQ that these could be about. */
+    case PHYSDEVOP_eoi:
+        return initial ? eoi(guest_arg) : -EINVAL;
+    case PHYSDEVOP_pirq_eoi_gmfn_v1:
+    case PHYSDEVOP_pirq_eoi_gmfn_v2:
+        return initial ? pirq_eoi_gmfn(guest_arg, cmd == PHYSDEVOP_pirq_eoi_gmfn_v1) : -EINVAL;
+    case PHYSDEVOP_map_pirq:
+    case PHYSDEVOP_unmap_pirq:
+    case PHYSDEVOP_get_free_pirq:
+    case PHYSDEVOP_setup_gsi:
     case PHYSDEVOP_alloc_irq_vector:
-        return alloc_irq_vector(guest_arg);
+    case PHYSDEVOP_apic_read:
+    case PHYSDEVOP_apic_write:
+    case PHYSDEVOP_manage_pci_add:
+    case PHYSDEVOP_manage_pci_remove:
+    case PHYSDEVOP_manage_pci_add_ext:
+    case PHYSDEVOP_pci_device_add:
+    case PHYSDEVOP_pci_device_remove:
+    case PHYSDEVOP_pci_mmcfg_reserved:
+        return machine_op(cmd, guest_arg);
+    case PHYSDEVOP_restore_msi:
+    case PHYSDEVOP_restore_msi_ext:
+    case PHYSDEVOP_prepare_msix:
+    case PHYSDEVOP_release_msix:
+        return -ENODEV;
     default:
-        return absent(cmd);
+        return -ENOSYS;
     }
 }
 

@@ -10,12 +10,14 @@
  * A line that goes away before the processor asks for the vector shows up as the PIC's lowest line,
  * 7 or 15, without being in service: such a spurious interrupt must not be acknowledged.
  *
- * Read next: apic.c (what lies between the PIC and the processor), timerdev.c.
+ * Where there is an IO-APIC (ioapic.c), all lines stay masked here.
+ *
+ * Read next: apic.c (what lies between the PIC and the processor), xen/irq.c (who gets a line's
+ * interrupts).
  */
 #include <ringlet/apic.h>
 #include <ringlet/arch.h>
-#include <ringlet/desc.h>
-#include <ringlet/lib.h>
+#include <ringlet/irq.h>
 
 #define PIC1_COMMAND 0x20
 #define PIC1_DATA 0x21
@@ -27,10 +29,16 @@
 #define OCW2_EOI 0x20
 #define OCW3_READ_ISR 0x0b
 #define CASCADE_IRQ 2
+#define ELCR1 0x4d0
+#define ELCR2 0x4d1
+#define ELCR_NONE 0xffff /* reads so where there is none: every line is edge-triggered */
 
-/* Boot CPU only: the PICs are wired to it. */
+/*
+ * irq_lock: the lines that are masked, and those that are level-triggered as the edge/level control
+ * registers (ELCR, of the chipset; they came with the EISA bus) have it.
+ */
+static uint16_t level_triggered;
 static uint16_t masked = 0xffff & ~(1u << CASCADE_IRQ);
-static void (*handlers[16])(void);
 
 static void write_masks(void)
 {
@@ -53,28 +61,21 @@ void pic_init(void)
     outb(PIC1_DATA, ICW4_8086);
     outb(PIC2_DATA, ICW4_8086);
     write_masks();
+    level_triggered = inb(ELCR1) | inb(ELCR2) << 8;
+    if (level_triggered == ELCR_NONE)
+        level_triggered = 0;
 }
 
-void pic_mask(unsigned irq)
+static void mask(unsigned irq)
 {
-    ASSERT(irq < 16);
     masked |= 1u << irq;
     write_masks();
 }
 
-void pic_unmask(unsigned irq)
+static void unmask(unsigned irq)
 {
-    ASSERT(irq < 16);
     masked &= ~(1u << irq);
     write_masks();
-}
-
-/* Call `handler` for every interrupt of this line, and let the line through. */
-void pic_register(unsigned irq, void (*handler)(void))
-{
-    ASSERT(irq < 16);
-    handlers[irq] = handler;
-    pic_unmask(irq);
 }
 
 static bool in_service(unsigned irq)
@@ -85,19 +86,52 @@ static bool in_service(unsigned irq)
     return inb(port) & (1u << (irq & 7));
 }
 
-void pic_interrupt(unsigned irq)
+/* False for a spurious interrupt, which needs no more than the cascade's EOI. */
+static bool pending(unsigned irq)
 {
-    ASSERT(irq < 16);
-    if ((irq & 7) == 7 && !in_service(irq)) {
-        if (irq == 15)
-            outb(PIC1_COMMAND, OCW2_EOI); /* the cascade line is in service in the first PIC */
-        return;
-    }
+    if ((irq & 7) != 7 || in_service(irq))
+        return true;
+    if (irq == 15)
+        outb(PIC1_COMMAND, OCW2_EOI); /* the cascade line is in service in the first PIC */
+    return false;
+}
+
+static void ack(unsigned irq)
+{
     if (irq >= 8)
         outb(PIC2_COMMAND, OCW2_EOI);
     outb(PIC1_COMMAND, OCW2_EOI);
-    if (handlers[irq])
-        handlers[irq]();
-    else
-        pic_mask(irq);
 }
+
+/* A PIC knows no polarity: level-triggered lines are active low at the device's pin. */
+static void set_mode(unsigned irq, bool level, bool active_low)
+{
+    (void)active_low;
+    level_triggered = (level_triggered & ~(1u << irq)) | (unsigned)level << irq;
+    outb(ELCR1, level_triggered & 0xff);
+    outb(ELCR2, level_triggered >> 8);
+}
+
+static bool is_level(unsigned irq)
+{
+    return level_triggered >> irq & 1;
+}
+
+static unsigned line_of_isa(unsigned irq)
+{
+    return irq;
+}
+
+const struct irq_controller pic_controller = {
+    .name = "PIC",
+    .lines = NR_ISA_IRQS,
+    .vector_base = PIC_VECTOR_BASE,
+    .reserved = 1u << CASCADE_IRQ,
+    .mask = mask,
+    .unmask = unmask,
+    .pending = pending,
+    .ack = ack,
+    .set_mode = set_mode,
+    .is_level = is_level,
+    .line_of_isa = line_of_isa,
+};

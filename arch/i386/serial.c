@@ -16,9 +16,9 @@
  *
  * Read next: xen/console.c.
  */
-#include <ringlet/apic.h>
 #include <ringlet/arch.h>
 #include <ringlet/console.h>
+#include <ringlet/irq.h>
 
 enum {
     THR = 0,
@@ -118,6 +118,6 @@ void serial_irq_enable(void)
 {
     if (!base)
         return;
-    pic_register(base == 0x2f8 || base == 0x2e8 ? 3 : 4, console_input_interrupt);
+    irq_register(base == 0x2f8 || base == 0x2e8 ? 3 : 4, console_input_interrupt);
     outb(base + IER, IER_RECEIVED);
 }

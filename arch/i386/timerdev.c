@@ -18,6 +18,7 @@
 #include <ringlet/apic.h>
 #include <ringlet/arch.h>
 #include <ringlet/desc.h>
+#include <ringlet/irq.h>
 #include <ringlet/percpu.h>
 #include <ringlet/time.h>
 
@@ -147,6 +148,7 @@ void timerdev_init(void)
 {
     pic_init();
     use_apic = apic_init();
+    irq_init(use_apic && ioapic_init() ? &ioapic_controller : &pic_controller);
     if (use_apic) {
         apic_write(APIC_TIMER_DIVIDE, APIC_DIVIDE_BY_16);
         ticks_per_ns_32 = calibrate_apic_timer();
@@ -157,7 +159,7 @@ void timerdev_init(void)
     } else {
         ticks_per_ns_32 = ((uint64_t)PIT_HZ << 32) / NS_PER_SEC;
         max_ticks = 0xffff;
-        pic_register(PIT_IRQ, timer_interrupt);
+        irq_register(PIT_IRQ, timer_interrupt);
     }
     log_message(LOG_INFO, "Timer: %s, %u kHz\n", use_apic ? "local APIC" : "PIT",
                 (uint32_t)(((uint64_t)ticks_per_ns_32 * 1000000) >> 32));
@@ -192,10 +194,10 @@ static void set_device(uint32_t ticks)
 void timerdev_program(uint64_t deadline)
 {
     struct cpu *c = this_cpu;
-    uint64_t delta = deadline - now_ns();
+    uint64_t now = now_ns(), delta = deadline - now;
     uint32_t ticks;
 
-    if ((int64_t)delta <= 0) {
+    if (deadline <= now) {
         raise_softirq(SOFTIRQ_TIMER);
         return;
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * apic.h: the interrupt controllers. The 8259 PICs take the devices' lines, the local APIC takes
- * what the PICs pass on (its LINT0 pin is "ExtINT"), its own timer, and messages between CPUs.
+ * apic.h: the interrupt controllers. IO-APICs, or else the 8259 PICs, take the devices' lines; the
+ * local APIC takes what they pass on (the PICs through its LINT0 pin, "ExtINT"), its own timer, and
+ * messages between CPUs.
  *
  * Read next: arch/i386/pic.c, arch/i386/apic.c, arch/i386/timerdev.c.
  */
@@ -49,15 +50,7 @@ static inline void apic_eoi(void)
 bool apic_init(void); /* false: there is none */
 void apic_init_cpu(void);
 
-/*
- * arch/i386/pic.c. `irq` is 0 to 15. Vector PIC_VECTOR_BASE + irq leads to pic_interrupt(irq),
- * which calls what was registered, with interrupts off. Lines are masked until pic_register() or
- * pic_unmask().
- */
+/* arch/i386/pic.c; the rest of it is struct irq_controller of irq.h */
 void pic_init(void);
-void pic_register(unsigned irq, void (*handler)(void));
-void pic_mask(unsigned irq);
-void pic_unmask(unsigned irq);
-void pic_interrupt(unsigned irq);
 
 #endif

@@ -57,8 +57,8 @@ _Static_assert(XEN_LEGACY_MAX_VCPUS <= 128, "last_vcpu has seven bits");
 #define EVTCHN_2L_PORTS 1024
 #define EVTCHN_FIFO_PORTS (1u << 17)
 
-/* Physical IRQs a domain may name: the lines of the two interrupt controllers. */
-#define NR_PIRQS 16
+/* Physical IRQs a domain may name (xen/irq.c): more than lines, since it chooses the numbers. */
+#define NR_PIRQS 256
 
 struct evtchn_fifo;
 struct evtchn_table {
@@ -67,8 +67,14 @@ struct evtchn_table {
     unsigned max_port;        /* the highest port this domain may use */
     unsigned first_free;      /* no port below is free */
     unsigned next_close;      /* where closing all ports goes on */
-    evtchn_port_t *pirq_port; /* NR_PIRQS ports, 0: not bound; NULL until the first */
     struct evtchn_fifo *fifo; /* NULL: the 2-level ABI */
+    /*
+     * xen/irq.c, irq_lock: the page that PHYSDEVOP_pirq_eoi_gmfn named (NULL: none), its frame (0:
+     * none), and whether PHYSDEVOP_eoi unmasks the port, too.
+     */
+    uint32_t *pirq_eoi_map;
+    uint32_t pirq_eoi_mfn;
+    bool pirq_auto_unmask;
 };
 
 /*
@@ -88,7 +94,6 @@ void send_guest_virq(struct vcpu *v, unsigned virq);    /* a per-vcpu VIRQ (time
 void send_global_virq(struct domain *d, unsigned virq); /* a global VIRQ of one domain */
 /* console, domain exception: to whom they are bound */
 void send_initial_domain_virq(unsigned virq);
-void send_guest_pirq(struct domain *d, unsigned pirq);
 /* after the vcpu_info moved: redeliver what may have been missed */
 void evtchn_move_vcpu_info(struct vcpu *v);
 void evtchn_dump(struct domain *d); /* console key */

@@ -8,7 +8,7 @@
  * and writes shared_info and event words as they would.
  *
  * units: evtchn/event_channel.c evtchn/ports.c evtchn/two_level.c evtchn/fifo.c evtchn/virq.c
- * units: evtchn/compat.c mm/alloc.c mm/ownership.c mm/xzalloc.c tests/host/machine.c
+ * units: evtchn/compat.c xen/irq.c mm/alloc.c mm/ownership.c mm/xzalloc.c tests/host/machine.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1
  */
 #include <setjmp.h>
@@ -22,6 +22,7 @@
 #include <ringlet/bitops.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
+#include <ringlet/irq.h>
 #include <ringlet/ports.h>
 #include <ringlet/sched.h>
 
@@ -67,6 +68,101 @@ void put_frame_and_type(struct frame *f)
 void put_frame(struct frame *f)
 {
     (void)f;
+}
+
+/*
+ * An interrupt controller of 24 lines: 5 is level-triggered, 0 has nothing wired to it. Line n comes
+ * in as vector n + 100.
+ */
+enum { LEVEL_LINE = 5, EDGE_LINE = 14, OWN_LINE = 4, LINES = 24, VECTORS = 100 };
+static bool line_open[LINES], line_level[LINES];
+static unsigned acks, own_interrupts;
+
+static void line_mask(unsigned line)
+{
+    line_open[line] = false;
+}
+
+static void line_unmask(unsigned line)
+{
+    line_open[line] = true;
+}
+
+static bool line_pending(unsigned line)
+{
+    return line != 7;
+}
+
+static void line_ack(unsigned line)
+{
+    (void)line;
+    acks++;
+}
+
+static void line_set_mode(unsigned line, bool level, bool active_low)
+{
+    (void)active_low;
+    assert_false(line_open[line]);
+    line_level[line] = level;
+}
+
+static bool line_is_level(unsigned line)
+{
+    return line_level[line];
+}
+
+static unsigned line_of_isa(unsigned irq)
+{
+    return irq;
+}
+
+static const struct irq_controller controller = {
+    .name = "test",
+    .lines = LINES,
+    .vector_base = VECTORS,
+    .reserved = 1,
+    .mask = line_mask,
+    .unmask = line_unmask,
+    .pending = line_pending,
+    .ack = line_ack,
+    .set_mode = line_set_mode,
+    .is_level = line_is_level,
+    .line_of_isa = line_of_isa,
+};
+
+int ioapic_read(uint32_t address, uint32_t reg, uint32_t *value)
+{
+    (void)address;
+    (void)reg;
+    (void)value;
+    return -EINVAL;
+}
+
+static void own_interrupt(void)
+{
+    own_interrupts++;
+}
+
+static void interrupt_on(unsigned line)
+{
+    assert_true(line_open[line]);
+    irq_interrupt(VECTORS + line);
+}
+
+void *map_global(mfn_t mfn)
+{
+    return map_frame(mfn);
+}
+
+void unmap_global(const void *va)
+{
+    unmap_frame(va);
+}
+
+void log_message(enum log_level level, const char *fmt, ...)
+{
+    (void)level;
+    (void)fmt;
 }
 
 static long op_in(int cmd, void *op, size_t size)
@@ -137,6 +233,8 @@ static int setup(void **state)
     }
     dom[0]->privileged = dom[0]->initial = true;
     initial_domain = dom[0];
+    memset(line_open, 0, sizeof(line_open));
+    irq_init(&controller);
     run(0, 0);
     return 0;
 }
@@ -438,22 +536,103 @@ static void virqs(void **state)
     send_guest_virq(dom[1]->vcpus[0], VIRQ_DEBUG);
 }
 
-static void pirqs(void **state)
+/* An edge is told and forgotten; the line stays open. */
+static void pirq_edges(void **state)
 {
     long port;
 
     (void)state;
     run(0, 0);
-    send_guest_pirq(dom[0], 14);
-    port = bind_pirq_nr(14);
+    assert_false(line_open[EDGE_LINE]);
+    port = bind_pirq_nr(EDGE_LINE);
     assert_true(port > 0);
-    assert_int_equal(bind_pirq_nr(14), -EEXIST);
+    assert_int_equal(bind_pirq_nr(EDGE_LINE), -EEXIST);
+    assert_int_equal(bind_pirq_nr(0), -EINVAL);
+    assert_int_equal(bind_pirq_nr(16), -EINVAL);
     assert_int_equal(bind_pirq_nr(NR_PIRQS), -EINVAL);
-    send_guest_pirq(dom[0], 14);
-    assert_true(pending(0, port));
+    acks = 0;
+    interrupt_on(EDGE_LINE);
+    assert_true(consume(0, port));
+    assert_int_equal(acks, 1);
+    interrupt_on(EDGE_LINE);
+    assert_true(consume(0, port));
+    assert_int_equal(pirq_eoi(EDGE_LINE), 0);
+    assert_true(line_open[EDGE_LINE]);
     assert_int_equal(state_of(DOMID_SELF, port), EVTCHNSTAT_pirq);
     assert_int_equal(close_port(port), 0);
-    assert_true(bind_pirq_nr(14) > 0);
+    assert_false(line_open[EDGE_LINE]);
+    assert_true(bind_pirq_nr(EDGE_LINE) > 0);
+}
+
+/* A level stays masked until the guest has said that it is done; without a listener, for good. */
+static void pirq_levels(void **state)
+{
+    mfn_t frame = alloc_frames(0, 0);
+    long port;
+
+    (void)state;
+    run(0, 0);
+    assert_int_equal(irq_set_mode(LEVEL_LINE, true, true), 0);
+    port = bind_pirq_nr(LEVEL_LINE);
+    assert_int_equal(irq_set_mode(LEVEL_LINE, false, false), -EEXIST);
+    assert_int_equal(pirq_set_eoi_map(dom[0], frame, false), 0);
+    assert_int_equal(pirq_set_eoi_map(dom[0], frame, false), -EBUSY);
+    assert_true(test_bit(LEVEL_LINE, dom[0]->evtchn.pirq_eoi_map));
+    assert_false(test_bit(EDGE_LINE, dom[0]->evtchn.pirq_eoi_map));
+    interrupt_on(LEVEL_LINE);
+    assert_false(line_open[LEVEL_LINE]);
+    assert_true(consume(0, port));
+    assert_int_equal(pirq_eoi(LEVEL_LINE), 0);
+    interrupt_on(LEVEL_LINE);
+    assert_int_equal(close_port(port), 0);
+    assert_int_equal(pirq_eoi(LEVEL_LINE), 0);
+    assert_false(line_open[LEVEL_LINE]);
+    port = bind_pirq_nr(LEVEL_LINE);
+    assert_true(line_open[LEVEL_LINE]);
+    assert_int_equal(pirq_unmap(LEVEL_LINE), 0);
+    assert_false(line_open[LEVEL_LINE]);
+    assert_int_equal(pirq_eoi(LEVEL_LINE), -EINVAL);
+    irq_interrupt(VECTORS + LEVEL_LINE);
+    assert_false(pending(0, port));
+    assert_int_equal(close_port(port), 0);
+    unmap_global(dom[0]->evtchn.pirq_eoi_map);
+    free_frames(frame, 0);
+}
+
+/* Numbers are the guest's choice, lines the machine's; the hypervisor's own line is not to be had. */
+static void pirq_numbers(void **state)
+{
+    long port;
+
+    (void)state;
+    run(0, 0);
+    assert_int_equal(pirq_map(17, 17), 17);
+    assert_int_equal(pirq_map(17, 17), 17);
+    assert_int_equal(pirq_map(17, -1), 17);
+    assert_int_equal(pirq_map(17, 18), -EEXIST);
+    assert_int_equal(pirq_map(18, 17), -EEXIST);
+    assert_int_equal(pirq_map(18, 200), 200);
+    assert_int_equal(pirq_map(LINES, 30), -EINVAL);
+    assert_int_equal(pirq_map(-1, 30), -EINVAL);
+    assert_int_equal(pirq_map(19, NR_PIRQS), -EINVAL);
+    assert_int_equal(pirq_map(0, 0), -EINVAL);
+    port = bind_pirq_nr(200);
+    interrupt_on(18);
+    assert_true(consume(0, port));
+    assert_true(pirq_free_number() > 0);
+    assert_int_equal(pirq_eoi(~0u), -EINVAL);
+    assert_int_equal(irq_set_mode(LINES, true, true), -EINVAL);
+
+    irq_register(OWN_LINE, own_interrupt);
+    assert_int_equal(bind_pirq_nr(OWN_LINE), -EBUSY);
+    interrupt_on(OWN_LINE);
+    assert_int_equal(own_interrupts, 1);
+    assert_int_equal(pirq_unmap(OWN_LINE), 0);
+    assert_true(line_open[OWN_LINE]);
+    acks = 0;
+    irq_interrupt(VECTORS + 7);
+    irq_interrupt(VECTORS + LINES);
+    assert_int_equal(acks, 0);
 }
 
 static void ipis(void **state)
@@ -954,7 +1133,9 @@ int main(void)
         TEST(an_interdomain_channel),
         TEST(loopback),
         TEST(virqs),
-        TEST(pirqs),
+        TEST(pirq_edges),
+        TEST(pirq_levels),
+        TEST(pirq_numbers),
         TEST(ipis),
         TEST(the_old_hypercall),
         TEST(pending_is_announced_once),

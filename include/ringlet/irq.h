@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * irq.h: interrupt lines of devices, and physical IRQs, the names under which the initial domain
+ * knows them.
+ *
+ *   line   an input of the machine's interrupt controller: 0 to 15 of the two PICs, or the inputs
+ *          of all IO-APICs, counted as ACPI counts them ("global system interrupts")
+ *   PIRQ   a number the initial domain gave a line by PHYSDEVOP_map_pirq, most often the line's own
+ *
+ * Read next: xen/irq.c (who gets an interrupt), arch/i386/ioapic.c and pic.c (the controllers).
+ */
+#ifndef RINGLET_IRQ_H
+#define RINGLET_IRQ_H
+
+#include <ringlet/desc.h>
+#include <ringlet/evtchn.h>
+#include <ringlet/page.h>
+
+/* As many as there are vectors for IO-APICs. */
+#define NR_LINES (PIC_VECTOR_BASE - LINE_VECTOR_BASE)
+#define NR_ISA_IRQS 16
+
+/*
+ * One kind of interrupt controller. `line` is always below `lines`; irq_lock is held, but for
+ * ack(), which only the CPU that took the interrupt calls.
+ */
+struct irq_controller {
+    const char *name;
+    unsigned lines;
+    unsigned vector_base; /* line n interrupts as vector vector_base + n */
+    uint32_t reserved;    /* lines, one bit each of the first 32, that no device is wired to */
+    void (*mask)(unsigned line);
+    void (*unmask)(unsigned line);
+    bool (*pending)(unsigned line); /* false: the interrupt was spurious, nothing is to be done */
+    void (*ack)(unsigned line);     /* the interrupt has been taken: others may come */
+    void (*set_mode)(unsigned line, bool level, bool active_low); /* the line is masked */
+    bool (*is_level)(unsigned line);
+    unsigned (*line_of_isa)(unsigned irq); /* where the PC's IRQ 0 to 15 is wired to */
+};
+
+/* arch/i386/pic.c, arch/i386/ioapic.c */
+extern const struct irq_controller pic_controller;
+extern struct irq_controller ioapic_controller;
+bool ioapic_init(void); /* false: none found, or none that can be used */
+bool ioapic_owns(maddr_t page);
+int ioapic_read(uint32_t address, uint32_t reg, uint32_t *value);
+int ioapic_line(uint32_t address, uint32_t pin);
+
+/* xen/irq.c: the hypervisor's own side */
+void irq_init(const struct irq_controller *c);
+void irq_register(unsigned isa_irq, void (*handler)(void));
+void irq_interrupt(unsigned vector);
+
+/* xen/irq.c: the initial domain's. Numbers are a guest's; errors as the function says. */
+int pirq_map(int line, int pirq);
+long pirq_unmap(int pirq);
+int pirq_free_number(void);
+int pirq_bind(unsigned pirq, evtchn_port_t port);
+void pirq_unbind(unsigned pirq, evtchn_port_t port);
+long pirq_eoi(unsigned pirq);
+long irq_set_mode(unsigned line, bool level, bool active_low);
+long pirq_set_eoi_map(struct domain *d, mfn_t mfn, bool auto_unmask);
+long irq_read_ioapic(uint32_t address, uint32_t reg, uint32_t *value);
+
+#endif
