@@ -141,21 +141,22 @@ static void clear_entry(uint64_t where)
     hv_mmu_update(&r, 1, NULL, DOMID_SELF);
 }
 
-uint32_t arena_take_down(void)
+/* Frames the model lost sight of may be pinned, too, and hold tables of the arena. */
+static void unpin_all(void)
+{
+    for (uint32_t mfn = 0; mfn < ram_frames; mfn++)
+        if (!is_private(mfn))
+            mmuext_frame(MMUEXT_UNPIN_TABLE, mfn, DOMID_SELF);
+}
+
+static uint32_t reclaim(void)
 {
     uint32_t stuck = 0;
 
-    if (!back_to_root())
-        violated("this guest's own root is refused");
-    for (uint32_t slot = 0; slot < 3; slot++)
-        clear_entry(entry_at(root_l3, slot));
-    for (uint32_t slot = FREE_SLOT; slot <= LAST_SLOT; slot++)
-        clear_entry(entry_at(root_l2, slot));
-    for (uint32_t slot = 0; slot < 512 * PLAYGROUND_TABLES; slot++)
-        clear_entry(entry_at(playground_l1[slot / 512], slot % 512));
     for (struct page *page = arena; page < arena + ARENA; page++) {
-        if (page->role != GONE)
-            mmuext_frame(MMUEXT_UNPIN_TABLE, page->mfn, DOMID_SELF);
+        if (page->role == GONE)
+            continue;
+        mmuext_frame(MMUEXT_UNPIN_TABLE, page->mfn, DOMID_SELF);
         page->pinned = false;
     }
     for (struct page *page = arena; page < arena + ARENA; page++) {
@@ -164,12 +165,27 @@ uint32_t arena_take_down(void)
         if (make_writable(page))
             page->role = DATA;
         else if (make_readonly(page))
-            trace("  page %lu, mfn %lx, role %d is stuck (%lu)", (unsigned long)(page - arena),
-                  (unsigned long)page->mfn, page->role, (unsigned long)++stuck);
+            stuck++;
         else
             page->role = GONE;
     }
     return stuck;
+}
+
+uint32_t arena_take_down(void)
+{
+    if (!back_to_root())
+        violated("this guest's own root is refused");
+    for (uint32_t slot = 0; slot < 3; slot++)
+        clear_entry(entry_at(root_l3, slot));
+    for (uint32_t slot = FREE_SLOT; slot <= LAST_SLOT; slot++)
+        clear_entry(entry_at(root_l2, slot));
+    for (uint32_t slot = 0; slot < 512 * PLAYGROUND_TABLES; slot++)
+        clear_entry(entry_at(playground_l1[slot / 512], slot % 512));
+    if (reclaim() == 0)
+        return 0;
+    unpin_all();
+    return reclaim();
 }
 
 /* --- the fence -------------------------------------------------------------------------------- */
