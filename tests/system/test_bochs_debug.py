@@ -1,43 +1,8 @@
 # SPDX-License-Identifier: MIT
 """tools/bochs/rings: Bochs's debugger as `make bochs-debug` starts it, and its scripts."""
 import re
-import signal
-import subprocess
 
-import pytest
-
-from machine import LOGS, SCALE, TOP
-
-
-@pytest.fixture
-def rings(request):
-    """A function that runs the front end with options and commands; what it printed."""
-
-    def run(*options, commands=(), limit=100):
-        LOGS.mkdir(parents=True, exist_ok=True)
-        name = LOGS / re.sub(r"[^A-Za-z0-9._-]+", "-", request.node.name).strip("-")
-        with subprocess.Popen(["tools/bochs/rings", "--serial", f"{name}.serial", "--log",
-                               f"{name}.bochs", *options], cwd=TOP, stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True) as process:
-            try:
-                out, _ = process.communicate("\n".join(commands) + "\n", timeout=limit * SCALE)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                out = "(the time was up)\n" + process.communicate()[0]
-        name.with_suffix(".log").write_text(out)
-        return out
-
-    return run
-
-
-def has(out, *patterns):
-    """Each pattern stands in the output, in this order."""
-    at = 0
-    for pattern in patterns:
-        match = re.compile(pattern, re.MULTILINE).search(out, at)
-        assert match, f"no {pattern!r} in:\n{out[at:]}"
-        at = match.end()
+from debuggers import has, rings  # noqa: F401 (rings is a fixture)
 
 
 def test_first_crossing(rings):

@@ -1,63 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The commands of tools/gdb, in gdb on a QEMU that is stopped at points between the rings.
 
-Each test is one run of `gdb -batch`, which starts QEMU itself; it reads what the commands print.
+Each test is one run of `gdb -batch`, which starts QEMU itself, and reads what the commands print.
 """
-import os
 import re
-import signal
-import subprocess
 
-import pytest
-
-import machine
-from machine import BUILD, LOGS, TOP
+from debuggers import gdb, has  # noqa: F401 (gdb is a fixture)
+from machine import BUILD
 
 COMMANDS = ["domains", "vcpu", "ring", "gdt", "idt", "pagewalk", "frame mfn", "mfn", "evtchn",
             "trapframe", "frames", "guest-symbols"]
-
-
-@pytest.fixture
-def gdb(request):
-    """A function that runs gdb commands on a machine with these modules; what they printed."""
-
-    def run(commands, modules=(), attach=True, limit=60):
-        LOGS.mkdir(parents=True, exist_ok=True)
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", request.node.name).strip("-")
-        serial = LOGS / f"{name}.serial"
-        qemu = (f"QEMU_SERIAL=file:{serial} tools/run-qemu -monitor none -gdb stdio -S "
-                f"-kernel {BUILD}/ringlet.elf -append '{machine.CMDLINE}'")
-        if modules:
-            qemu += f" -initrd '{','.join(modules)}'"
-        script = LOGS / f"{name}.gdb"
-        start = [f"target remote | {qemu}"] if attach else []
-        # Without `kill`, gdb waits five seconds for QEMU to end by itself.
-        end = ["kill"] if attach else []
-        script.write_text("\n".join(start + list(commands) + end) + "\n")
-        with subprocess.Popen(["gdb", "-nx", "-q", "-batch", "-x", "tools/gdb/ringlet.gdb",
-                               "-x", str(script), f"{BUILD}/ringlet.elf"],
-                              cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, errors="replace",
-                              start_new_session=True) as process:
-            try:
-                out, _ = process.communicate(timeout=limit * machine.SCALE)
-            except subprocess.TimeoutExpired:
-                # gdb and the QEMU it started are a session of their own.
-                os.killpg(process.pid, signal.SIGKILL)
-                out = "(the time was up)\n" + process.communicate()[0]
-        (LOGS / f"{name}.log").write_text(out)
-        return out
-
-    return run
-
-
-def has(out, *patterns):
-    """Each pattern stands in the output, in this order."""
-    at = 0
-    for pattern in patterns:
-        match = re.compile(pattern, re.MULTILINE).search(out, at)
-        assert match, f"no {pattern!r} in:\n{out[at:]}"
-        at = match.end()
 
 
 def test_help(gdb):

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""gdb on QEMU and the debugger of Bochs, each run once with a list of commands.
+
+Tests import the fixtures `gdb` and `rings` from here. Each is a function that runs the debugger,
+named after the test in build/test-logs, and returns everything it printed.
+"""
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+import machine
+from machine import BUILD, LOGS, SCALE, TOP
+
+
+def has(out, *patterns):
+    """Each pattern stands in the output, in this order."""
+    at = 0
+    for pattern in patterns:
+        match = re.compile(pattern, re.MULTILINE).search(out, at)
+        assert match, f"no {pattern!r} in:\n{out[at:]}"
+        at = match.end()
+
+
+def log_name(request):
+    """Where this test's files go, without a suffix."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    return LOGS / re.sub(r"[^A-Za-z0-9._-]+", "-", request.node.name).strip("-")
+
+
+def run_to_end(command, log, commands, limit):
+    """Runs a debugger; it and the emulator it started are a session of their own, ended in time."""
+    with subprocess.Popen(command, cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace",
+                          start_new_session=True) as process:
+        try:
+            out, _ = process.communicate(commands, timeout=limit * SCALE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out = "(the time was up)\n" + process.communicate()[0]
+    log.write_text(out)
+    return out
+
+
+@pytest.fixture
+def gdb(request):
+    """run(commands, modules): gdb with Ringlet's commands, on a QEMU stopped at its reset."""
+
+    def run(commands, modules=(), attach=True, limit=60):
+        name = log_name(request)
+        qemu = (f"QEMU_SERIAL=file:{name}.serial tools/run-qemu -monitor none -gdb stdio -S "
+                f"-kernel {BUILD}/ringlet.elf -append '{machine.CMDLINE}'")
+        if modules:
+            qemu += f" -initrd '{','.join(str(module) for module in modules)}'"
+        script = name.with_suffix(".gdb")
+        # Without `kill`, gdb waits five seconds for QEMU to end by itself.
+        start, end = ([f"target remote | {qemu}"], ["kill"]) if attach else ([], [])
+        script.write_text("\n".join(start + list(commands) + end) + "\n")
+        return run_to_end(["gdb", "-nx", "-q", "-batch", "-x", "tools/gdb/ringlet.gdb", "-x",
+                           str(script), f"{BUILD}/ringlet.elf"],
+                          name.with_suffix(".log"), "", limit)
+
+    return run
+
+
+@pytest.fixture
+def rings(request):
+    """run(options, commands): tools/bochs/rings with commands on its standard input."""
+
+    def run(*options, commands=(), limit=100):
+        name = log_name(request)
+        return run_to_end(["tools/bochs/rings", "--serial", f"{name}.serial", "--log",
+                           f"{name}.bochs", *options],
+                          name.with_suffix(".log"), "\n".join(commands) + "\n", limit)
+
+    return run
