@@ -94,7 +94,7 @@ static long poll(const void *guest_arg)
     if (op.nr_ports == 1)
         v->poll_port = port;
     if (op.timeout)
-        timer_set(&v->poll_timer, op.timeout);
+        timer_set(&v->poll_timer, guest_deadline(op.timeout));
     raise_softirq(SOFTIRQ_SCHEDULE);
     return 0;
 }

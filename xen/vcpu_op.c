@@ -105,7 +105,7 @@ static long set_singleshot_timer(struct vcpu *v, const void *guest_arg)
         return -EFAULT;
     if ((op.flags & VCPU_SSHOTTMR_future) && op.timeout_abs_ns < now_ns())
         return -ETIME;
-    timer_set(&v->singleshot_timer, op.timeout_abs_ns);
+    timer_set(&v->singleshot_timer, guest_deadline(op.timeout_abs_ns));
     return 0;
 }
 

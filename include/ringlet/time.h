@@ -43,6 +43,12 @@ static inline bool timer_active(const struct timer *t)
     return t->active;
 }
 
+/* A time that a guest gives is signed: what is negative is past. */
+static inline uint64_t guest_deadline(uint64_t ns)
+{
+    return (int64_t)ns < 0 ? 0 : ns;
+}
+
 /*
  * xen/time.c. time_init() measures the TSC and reads the CMOS clock; everything else needs it done.
  */

@@ -113,6 +113,13 @@ static void test_singleshot(void)
     op = (struct vcpu_set_singleshot_timer){time_now() + 5 * NS_PER_MS, VCPU_SSHOTTMR_future};
     tap_is(hv_vcpu_op(VCPUOP_set_singleshot_timer, 0, &op), 0, "singleshot: ahead");
     tap_ok(sleep_for_event(before + 1) < 200 * NS_PER_MS, "comes in time");
+    before = timer_port_events();
+    op = (struct vcpu_set_singleshot_timer){-2ULL, 0};
+    tap_is(hv_vcpu_op(VCPUOP_set_singleshot_timer, 0, &op), 0, "singleshot: before the beginning");
+    tap_is(timer_port_events(), before + 1, "comes at once");
+    op.timeout_abs_ns = ~0ULL >> 1;
+    tap_is(hv_vcpu_op(VCPUOP_set_singleshot_timer, 0, &op), 0, "singleshot: at the end of time");
+    tap_is(timer_port_events(), before + 1, "does not come now");
     tap_is(hv_vcpu_op(VCPUOP_stop_singleshot_timer, 0, NULL), 0, "singleshot: stop");
     tap_is(hv_vcpu_op(VCPUOP_set_singleshot_timer, 0, NOWHERE), -XEN_EFAULT,
            "singleshot: bad pointer");

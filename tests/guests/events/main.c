@@ -279,6 +279,7 @@ static void test_poll(void)
     took = time_now() - start;
     tap_ok(took >= 20 * NS_PER_MS && took < 200 * NS_PER_MS, "it ends in time: %lu us",
            (unsigned long)(took / 1000));
+    tap_is(poll(ports, 1, -2ULL), 0, "poll until before the beginning");
     close_port(ports[0]);
 }
 
