@@ -43,17 +43,17 @@ static void table_unmap(struct table_map *t)
     }
 }
 
-static int table_map(struct table_map *t, uint64_t ptr, struct domain *pt_owner)
+static int table_map(struct table_map *t, uint32_t low, uint32_t high, struct domain *pt_owner)
 {
-    uint64_t mfn = ptr >> PAGE_SHIFT;
+    uint32_t page = low & ~(PAGE_SIZE - 1), mfn = low >> PAGE_SHIFT | high << (32 - PAGE_SHIFT);
 
-    if (t->page_low == ((uint32_t)ptr & ~(PAGE_SIZE - 1)) && t->page_high == ptr >> 32)
+    if (t->page_low == page && t->page_high == high)
         return 0;
     table_unmap(t);
-    if (mfn >= max_frame || !get_frame(mfn_frame(mfn), pt_owner))
+    if (high >> PAGE_SHIFT || mfn >= max_frame || !get_frame(mfn_frame(mfn), pt_owner))
         return -EINVAL;
-    t->page_low = (uint32_t)ptr & ~(PAGE_SIZE - 1);
-    t->page_high = ptr >> 32;
+    t->page_low = page;
+    t->page_high = high;
     t->frame = mfn_frame(mfn);
     t->va = map_frame(mfn);
     return 0;
@@ -121,20 +121,24 @@ static inline bool update_same_l1(const uint32_t req[4], const struct table_map 
     return mod_l1_fast((pte_t *)(t->va + (req[0] & (PAGE_SIZE - 1))), req[2], req[3], pt_owner);
 }
 
-static int any_update(const struct mmu_update *req, struct table_map *t, struct domain *pt_owner,
-                      struct domain *owner)
+/* Requests of every kind. What was usual but for its table is done as such once that is mapped. */
+static noinline int any_update(const uint32_t w[4], struct table_map *t, struct domain *pt_owner,
+                               struct domain *owner)
 {
+    uint64_t ptr = (uint64_t)w[1] << 32 | w[0], val = (uint64_t)w[3] << 32 | w[2];
     int rc;
 
-    switch (req->ptr & 3) {
+    switch (w[0] & 3) {
     case MMU_NORMAL_PT_UPDATE:
     case MMU_PT_UPDATE_PRESERVE_AD:
         rc = finish_old_table(current);
         if (!rc)
-            rc = table_map(t, req->ptr, pt_owner);
-        return rc ? rc : update_entry(t, req->ptr, req->val, pt_owner, owner);
+            rc = table_map(t, w[0], w[1], pt_owner);
+        if (rc || (owner == pt_owner && update_same_l1(w, t, pt_owner)))
+            return rc;
+        return update_entry(t, ptr, val, pt_owner, owner);
     case MMU_MACHPHYS_UPDATE:
-        return update_machphys(req->ptr, req->val, owner);
+        return update_machphys(ptr, val, owner);
     default:
         return -ENOSYS;
     }
@@ -179,14 +183,6 @@ static int get_update_domains(uint32_t foreigndom, struct domain **pt_owner, str
     return rc;
 }
 
-static noinline int any_request(const uint32_t w[4], struct table_map *t, struct domain *pt_owner,
-                                struct domain *owner)
-{
-    struct mmu_update req = {(uint64_t)w[1] << 32 | w[0], (uint64_t)w[3] << 32 | w[2]};
-
-    return any_update(&req, t, pt_owner, owner);
-}
-
 /*
  * Do requests [0, count); *done counts them. -ERESTART: preempted before request *done. A table
  * that the last request let go is undone before the guest hears of success: it may reuse the frame
@@ -212,7 +208,7 @@ static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *d
         }
         if (likely(same_owner && update_same_l1(w, &t, pt_owner)))
             continue;
-        rc = any_request(w, &t, pt_owner, owner);
+        rc = any_update(w, &t, pt_owner, owner);
         if (rc)
             break;
     }
@@ -243,21 +239,25 @@ asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_
                               uint32_t foreigndom)
 {
     const struct mmu_update *reqs = guest_reqs;
-    bool continued = count & CONTINUED;
-    struct domain *pt_owner, *owner;
+    bool continued = count & CONTINUED, own = foreigndom == DOMID_SELF;
+    struct domain *pt_owner = current->domain, *owner = pt_owner;
     uint32_t done = 0;
     int rc;
 
     count &= ~CONTINUED;
     if (count > HYPERVISOR_START / sizeof(*reqs) || !guest_range_ok(reqs, count * sizeof(*reqs)))
         return -EFAULT;
-    rc = get_update_domains(foreigndom, &pt_owner, &owner);
-    if (rc)
-        return rc;
+    /* A domain that runs needs no reference to stay. */
+    if (unlikely(!own)) {
+        rc = get_update_domains(foreigndom, &pt_owner, &owner);
+        if (rc)
+            return rc;
+    }
     rc = do_updates(reqs, count, &done, pt_owner, owner);
-    put_domain(owner);
-    put_domain(pt_owner);
-
+    if (unlikely(!own)) {
+        put_domain(owner);
+        put_domain(pt_owner);
+    }
     if (report_done(guest_done, done, continued))
         return -EFAULT;
     if (rc == -ERESTART)

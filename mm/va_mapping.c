@@ -10,6 +10,7 @@
  */
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
+#include <ringlet/l1.h>
 #include <ringlet/mm.h>
 #include <ringlet/sched.h>
 
@@ -64,7 +65,7 @@ static int flush_as_told(uint32_t va, uint32_t flags)
     return 0;
 }
 
-static int update_one_va(uint32_t va, pte_t val, struct domain *owner)
+static inline int update_one_va(uint32_t va, uint32_t low, uint32_t high, struct domain *owner)
 {
     struct vcpu *v = current;
     struct domain *d = v->domain;
@@ -79,8 +80,12 @@ static int update_one_va(uint32_t va, pte_t val, struct domain *owner)
          * An L2 that names an L2 (linear map) leads here too: that one is not an L1, and not
          * written this way.
          */
-        if (frame_type(mfn_frame(l1)) == FT_L1)
-            rc = mod_l1_entry(p, val, d, owner, false);
+        if (frame_type(mfn_frame(l1)) != FT_L1)
+            rc = -EINVAL;
+        else if (likely(owner == d && mod_l1_fast(p, low, high, d)))
+            rc = 0;
+        else
+            rc = mod_l1_entry(p, (pte_t)high << 32 | low, d, owner, false);
         unmap_frame(p);
     }
     spin_unlock(&d->mm_lock);
@@ -89,9 +94,16 @@ static int update_one_va(uint32_t va, pte_t val, struct domain *owner)
 
 asmlinkage long do_update_va_mapping(uint32_t va, uint32_t val_lo, uint32_t val_hi, uint32_t flags)
 {
-    int rc = update_one_va(va, (pte_t)val_hi << 32 | val_lo, current->domain);
+    int rc = update_one_va(va, val_lo, val_hi, current->domain);
 
-    return rc || likely(!flags) ? rc : flush_as_told(va, flags);
+    if (rc || !flags)
+        return rc;
+    /* The usual flush needs no bitmap. */
+    if (likely(flags == (UVMF_INVLPG | UVMF_LOCAL))) {
+        tlb_flush_one_local(va);
+        return 0;
+    }
+    return flush_as_told(va, flags);
 }
 
 asmlinkage long do_update_va_mapping_otherdomain(uint32_t va, uint32_t val_lo, uint32_t val_hi,
@@ -102,7 +114,7 @@ asmlinkage long do_update_va_mapping_otherdomain(uint32_t va, uint32_t val_lo, u
 
     if (rc)
         return rc;
-    rc = update_one_va(va, (pte_t)val_hi << 32 | val_lo, owner);
+    rc = update_one_va(va, val_lo, val_hi, owner);
     put_domain(owner);
     return rc || !flags ? rc : flush_as_told(va, flags);
 }

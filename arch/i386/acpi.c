@@ -13,7 +13,7 @@
  */
 #include <ringlet/acpi.h>
 #include <ringlet/lib.h>
-#include <ringlet/page.h>
+#include <ringlet/percpu.h>
 
 #define MAX_TABLE (1u << 20) /* longer tables are taken for damaged */
 #define EBDA_SEGMENT 0x40e   /* BIOS data area: where the EBDA begins, in paragraphs */

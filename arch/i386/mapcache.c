@@ -13,53 +13,27 @@
 #include <ringlet/arch.h>
 #include <ringlet/percpu.h>
 
-#define SLOT_ADDRESS(c, slot) ((void *)(WINDOW_START((c)->id) + (slot)*PAGE_SIZE))
-
-static noinline void *map_frame_slow(struct cpu *c, mfn_t mfn)
+/*
+ * map_frame() found another frame in the slot. At most a handful of maps are held at once, so a
+ * free slot is near; a full turn means someone leaks them.
+ */
+void *map_frame_slow(mfn_t mfn)
 {
+    struct cpu *c = this_cpu;
     unsigned slot = mfn % MAPCACHE_SLOTS;
 
-    /*
-     * At most a handful of maps are held at once, so a free slot is near; a full turn means someone
-     * leaks them.
-     */
     for (unsigned i = 0; i < MAPCACHE_SLOTS; i++, slot = (slot + 1) % MAPCACHE_SLOTS) {
+        uint32_t va = c->window_start + slot * PAGE_SIZE;
+
         if (c->map_users[slot])
             continue;
         c->map_tag[slot] = mfn;
         c->map_users[slot] = 1;
         pte_write(&c->window[slot], make_pte(mfn, PTE_HYPERVISOR | nx_bit | global_bit));
-        invlpg((uintptr_t)SLOT_ADDRESS(c, slot));
-        return SLOT_ADDRESS(c, slot);
+        invlpg(va);
+        return (void *)va;
     }
     panic("map cache: all slots in use");
-}
-
-/* The frame's contents at an address of this CPU's, until unmap_frame(). Maps nest. */
-void *map_frame(mfn_t mfn)
-{
-    struct cpu *c = this_cpu;
-    unsigned slot = mfn % MAPCACHE_SLOTS;
-
-    if (mfn < DIRECTMAP_SIZE >> PAGE_SHIFT)
-        return direct_map((maddr_t)mfn << PAGE_SHIFT);
-    if (likely(c->map_tag[slot] == mfn)) {
-        c->map_users[slot]++;
-        return SLOT_ADDRESS(c, slot);
-    }
-    return map_frame_slow(c, mfn);
-}
-
-/* Undo one map_frame(); any address within the page will do. */
-void unmap_frame(const void *va)
-{
-    struct cpu *c = this_cpu;
-    uint32_t slot = ((uintptr_t)va - WINDOW_START(c->id)) >> PAGE_SHIFT;
-
-    if (slot < MAPCACHE_SLOTS) {
-        ASSERT(c->map_users[slot] > 0);
-        c->map_users[slot]--;
-    }
 }
 
 void clear_frame(mfn_t mfn)

@@ -46,6 +46,7 @@ void paging_init(void)
     for (unsigned i = 0; i < MAX_CPUS; i++) {
         point_l2_at(WINDOW_START(i), window_l1[i], 1);
         cpus[i].window = window_l1[i];
+        cpus[i].window_start = WINDOW_START(i);
         memset(cpus[i].map_tag, 0xff, sizeof(cpus[i].map_tag));
     }
     point_l2_at(GLOBALMAP_START, globalmap_l1, GLOBALMAP_PAGES / L1_ENTRIES);

@@ -140,9 +140,12 @@ void map_gdt_window(const mfn_t *frames, unsigned n);
 void map_ldt_page(unsigned page, mfn_t mfn);
 void unmap_ldt_window(void);
 
-/* arch/i386/mapcache.c */
+/* arch/i386/mapcache.c; the short ways are in percpu.h */
+void *map_frame_slow(mfn_t mfn);
+#ifdef RINGLET_HOST
 void *map_frame(mfn_t mfn);
 void unmap_frame(const void *va);
+#endif
 void clear_frame(mfn_t mfn);
 void copy_frame(mfn_t dst, mfn_t src);
 

@@ -45,7 +45,8 @@ struct cpu {
     /* mapcache.c: slot i shows frame tag[i]; users[i] counts map_frame() calls not yet undone. */
     mfn_t map_tag[MAPCACHE_SLOTS];
     uint8_t map_users[MAPCACHE_SLOTS];
-    pte_t *window; /* the L1 entries of this CPU's window */
+    pte_t *window;         /* the L1 entries of this CPU's window */
+    uint32_t window_start; /* its address, WINDOW_START(id) */
 
     uint32_t tlb_flushed; /* the TLB clock at this CPU's last full flush */
     /*
@@ -111,6 +112,34 @@ extern struct vcpu *host_vcpu;
 #define current (get_cpu_info()->vcpu)
 #endif
 #define guest_regs() (&get_cpu_info()->guest_regs)
+
+#ifndef RINGLET_HOST
+/* The frame's contents at an address of this CPU's, until unmap_frame(). Maps nest. */
+static inline void *map_frame(mfn_t mfn)
+{
+    struct cpu *c = this_cpu;
+    unsigned slot = mfn % MAPCACHE_SLOTS;
+
+    if (mfn < DIRECTMAP_SIZE >> PAGE_SHIFT)
+        return direct_map((maddr_t)mfn << PAGE_SHIFT);
+    if (unlikely(c->map_tag[slot] != mfn))
+        return map_frame_slow(mfn);
+    c->map_users[slot]++;
+    return (void *)(c->window_start + slot * PAGE_SIZE);
+}
+
+/* Undo one map_frame(); any address within the page will do. */
+static inline void unmap_frame(const void *va)
+{
+    struct cpu *c = this_cpu;
+    uint32_t slot = ((uintptr_t)va - c->window_start) >> PAGE_SHIFT;
+
+    if (slot < MAPCACHE_SLOTS) {
+        ASSERT(c->map_users[slot] > 0);
+        c->map_users[slot]--;
+    }
+}
+#endif
 
 static inline void raise_softirq_on(struct cpu *c, enum softirq nr)
 {
