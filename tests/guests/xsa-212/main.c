@@ -53,8 +53,8 @@ static void refused(const char *what, uint32_t in, uint32_t out, uint32_t count,
 
 int main(void)
 {
-    static const uint32_t targets[] = {HOLE_BASE, HOLE_BASE + 0x1000, LIMIT_END, 0xF7800000,
-                                       0xFBC00000, 0xFFFFF000};
+    static const uint32_t targets[] = {HOLE_BASE,  HOLE_BASE + 0x1000, LIMIT_END,
+                                       0xF7800000, 0xFBC00000,         0xFFFFF000};
     uint32_t *page = page_alloc(), mfn = linear_to_mfn(page), here = (uint32_t)own_list, told;
     long before = hv_memory_op(XENMEM_current_reservation, &(domid_t){DOMID_SELF});
 

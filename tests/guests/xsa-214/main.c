@@ -1,94 +1,93 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * XSA-214: a frame given away by a grant transfer must not keep the type it had.
+ * XSA-214: a page that is given away and remembers what it was.
  *
- * A frame that was a descriptor table was checked, entry by entry, when it became one, and is not
- * checked again while it keeps that type. Xen's GNTTABOP_transfer forgot to take the type away: the
- * new owner could map the frame writable, write any descriptor, and use the frame as an already
- * checked LDT, a gate into ring 0 included.
+ * GNTTABOP_transfer gives a frame to another domain for good. Xen let it keep the type it last had:
+ * checked once as a page table for the giver, it was believed to be one for the receiver, whose
+ * rules were different.
  *
- * The guest transfers a frame that has just been a GDT to itself, writes a descriptor there that
- * no guest may have (a call gate to the hypervisor's code segment), and tries to use the frame as a
- * GDT and as an LDT.
+ * This guest transfers frames to itself: pages in use as tables, pinned, mapped, granted, which
+ * must all be refused with nothing lost; and a page that was a directory a moment before, with
+ * contents no directory may have, which arrives as plain memory and is refused as a table.
  *
- * Run: qemu bochs
- * Machine: mem=256
+ * Run: qemu
  */
-#include <stdint.h>
-#include <string.h>
+#include "../xsa-lib/attack.h"
 
-#include <xen/grant_table.h>
+#include <pv/grant.h>
 
-#include <pv/page.h>
-#include <pv/start.h>
-#include <pv/tap.h>
-#include <pv/trap.h>
+static domid_t self;
+static volatile struct grant_entry_v1 *entries;
 
-#define REF 20
-
-/* A call gate, DPL 3, to offset 0 of selector 0xe008: the hypervisor's flat code segment. */
-#define GATE_LOW 0xe0080000u
-#define GATE_HIGH 0x0000ec00u
-
-static volatile struct grant_entry_v1 *grant_entries(void)
+static void map_grant_table(void)
 {
     xen_pfn_t frame = 0;
-    struct gnttab_setup_table s = {.dom = DOMID_SELF, .nr_frames = 1};
+    struct gnttab_setup_table op = {.dom = DOMID_SELF, .nr_frames = 1};
     uint32_t mfn;
 
-    set_xen_guest_handle(s.frame_list, &frame);
-    if (hv_grant_table_op(GNTTABOP_setup_table, &s, 1) || s.status)
+    set_xen_guest_handle(op.frame_list, &frame);
+    if (hv_grant_table_op(GNTTABOP_setup_table, &op, 1) != 0 || op.status != GNTST_okay)
         panic("no grant table");
     mfn = frame;
-    return map_frames(DOMID_SELF, &mfn, 1, true, NULL);
+    entries = map_frames(DOMID_SELF, &mfn, 1, true, NULL);
 }
 
-/* Does the processor find a call gate behind selector 0xf (the LDT's second entry)? */
-static void look(void *found)
+/* Through entry `ref`, which says under which pfn the frame is to appear. */
+static int16_t transfer(uint32_t mfn, grant_ref_t ref, uint32_t pfn)
 {
-    bool valid;
+    struct gnttab_transfer op = {.mfn = mfn, .domid = self, .ref = ref};
 
-    __asm__ volatile("lar %1, %%eax" : "=@ccz"(valid) : "r"(0xf) : "eax");
-    *(bool *)found = valid;
+    entries[ref].domid = self;
+    entries[ref].frame = pfn;
+    __sync_synchronize();
+    entries[ref].flags = GTF_accept_transfer;
+    if (hv_grant_table_op(GNTTABOP_transfer, &op, 1) != 0)
+        panic("transfer fails as a whole");
+    return op.status;
+}
+
+static void refused(uint32_t mfn, grant_ref_t ref, const char *what)
+{
+    int16_t status = transfer(mfn, ref, 0);
+
+    tap_ok(status == GNTST_bad_page, "%s is not transferred (%d)", what, status);
+    tap_is(entries[ref].flags, GTF_accept_transfer, "and its entry is as it was");
 }
 
 int main(void)
 {
-    volatile struct grant_entry_v1 *table = grant_entries();
-    uint64_t *page = page_alloc();
-    uint32_t mfn = linear_to_mfn(page);
-    unsigned long frame = mfn;
-    struct gnttab_transfer t = {.mfn = mfn, .domid = 0, .ref = REF};
-    struct mmuext_op ldt = {.cmd = MMUEXT_SET_LDT};
-    bool found = false;
+    pte_t *table = page_alloc(), *was_table = new_directory(3, 0);
+    uint32_t *mapped = page_alloc(), mfn, pfn;
 
-    /* Make it a checked descriptor page: map it read-only, use it as LDT, let the LDT go. */
-    map_page(page, pte_make(mfn, PAGE_KERNEL_RO));
-    ldt.arg1.linear_addr = (uint32_t)page;
-    ldt.arg2.nr_ents = 512;
-    tap_is(hv_mmuext_op(&ldt, 1, NULL, DOMID_SELF), 0, "an LDT");
-    catch_fault(look, &found, NULL); /* the processor reads it */
-    ldt.arg2.nr_ents = 0;
-    tap_is(hv_mmuext_op(&ldt, 1, NULL, DOMID_SELF), 0, "and none any more");
-    map_page(page, 0);
+    self = own_domid();
+    map_grant_table();
+    make_readonly(table);
+    tap_is(pin(table, MMUEXT_PIN_L1_TABLE), 0, "a pinned page table");
+    refused(linear_to_mfn(table), 20, "a pinned table");
+    refused(base_mfn(), 21, "the root");
+    refused(linear_to_mfn(mapped), 22, "a mapped page");
+    refused(start_info->shared_info >> PAGE_SHIFT, 23, "the shared page");
+    refused(linear_to_mfn((void *)start_info), 24, "a page in use");
+    refused(0x400, 25, "the hypervisor");
+    refused(0xB8, 26, "a device");
+    refused(0xFFFFFFFF, 27, "no frame");
 
-    table[REF].domid = 0;
-    table[REF].frame = mfn_to_pfn(mfn);
-    table[REF].flags = GTF_accept_transfer;
-    tap_is(hv_grant_table_op(GNTTABOP_transfer, &t, 1), 0, "the frame transferred to its owner");
-    tap_is(t.status, GNTST_okay, "with success");
-    tap_is(map_page(page, pte_make(mfn, PAGE_KERNEL)), 0, "it may be written now");
-    page[1] = (uint64_t)GATE_HIGH << 32 | GATE_LOW;
-    map_page(page, pte_make(mfn, PAGE_KERNEL_RO));
-
-    frame = mfn;
-    tap_is(hv_set_gdt(&frame, 512), -XEN_EINVAL, "it is checked anew as a GDT, and refused");
-    ldt.arg2.nr_ents = 512;
-    hv_mmuext_op(&ldt, 1, NULL, DOMID_SELF);
-    found = false;
-    catch_fault(look, &found, NULL);
-    tap_ok(!found, "as an LDT, the processor finds no gate there");
-    ldt.arg2.nr_ents = 0;
-    hv_mmuext_op(&ldt, 1, NULL, DOMID_SELF);
+    mfn = linear_to_mfn(was_table);
+    pfn = mfn_to_pfn(mfn);
+    tap_ok(pin(was_table, MMUEXT_PIN_L2_TABLE) == 0 && pin(was_table, MMUEXT_UNPIN_TABLE) == 0,
+           "a page that was a directory");
+    tap_is(make_writable(was_table), 0, "is writable");
+    was_table[3] = pte_make(0x400, TABLE_FLAGS);
+    tap_is(hv_update_va_mapping(was_table, 0, UVMF_INVLPG), 0, "and mapped no more");
+    tap_is(transfer(mfn, 30, pfn), GNTST_okay, "it is transferred");
+    tap_is(entries[30].flags & (GTF_transfer_committed | GTF_transfer_completed),
+           GTF_transfer_committed | GTF_transfer_completed, "and said to be complete");
+    tap_is(entries[30].frame, mfn, "with its number");
+    tap_is(hv_update_va_mapping(was_table, pte_make(mfn, PAGE_KERNEL_RO), UVMF_INVLPG), 0,
+           "it can be mapped");
+    tap_ok(was_table[3] == pte_make(0x400, TABLE_FLAGS), "its contents came with it");
+    tap_ok(pin(was_table, MMUEXT_PIN_L2_TABLE) != 0, "it is checked before it is a directory");
+    tap_ok(transfer(mfn, 30, pfn) != GNTST_okay, "an entry serves once");
+    tap_audit();
     tap_done();
 }

@@ -1,76 +1,76 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * XSA-234: unmapping a grant must take away the entry that was made by mapping it, or none.
+ * XSA-234: an unmap that takes away another map's entry.
  *
- * Xen compared only the frame number of the page-table entry that the guest named for the unmap:
- * not whether the entry was present, nor whether it was as writable as the mapping. So a guest could
- * name another entry, or one that maps nothing, have the grant's references dropped, and keep a
- * writable mapping nobody knew of any more. The other side of the coin (XSA-224) is an entry
- * that the guest overwrote by itself: its references went then, and may not go again.
+ * A grant map writes an entry and answers with a handle; the unmap names both. Xen checked that the
+ * entry names the same frame, but neither that it was present nor that it was as writable as the
+ * handle: with a read-only and a writable map of one frame, the references could be dropped the
+ * wrong way round, and a writable entry outlived the writable reference.
  *
- * Run: qemu bochs
- * Machine: mem=256
+ * This guest maps a page of its own twice, read-only and writable, and unmaps each handle with the
+ * other's entry, with an entry that is not present, with one made by hand, with no entry, and with
+ * one in another address. All must be refused, and the right way must still work.
+ *
+ * Run: qemu
  */
-#include <stdint.h>
-
-#include <xen/grant_table.h>
+#include "../xsa-lib/attack.h"
 
 #include <pv/grant.h>
-#include <pv/page.h>
-#include <pv/start.h>
-#include <pv/tap.h>
 
-static grant_ref_t ref;
+static domid_t self;
 
-static int map(const char *at, uint32_t flags, grant_handle_t *handle)
+static int16_t unmap(uint64_t address, grant_handle_t handle)
 {
-    struct gnttab_map_grant_ref m = {
-        .host_addr = (uint32_t)at, .flags = GNTMAP_host_map | flags, .ref = ref, .dom = 0};
+    struct gnttab_unmap_grant_ref op = {.host_addr = address, .handle = handle};
 
-    hv_grant_table_op(GNTTABOP_map_grant_ref, &m, 1);
-    *handle = m.handle;
-    return m.status;
+    if (hv_grant_table_op(GNTTABOP_unmap_grant_ref, &op, 1) != 0)
+        return GNTST_general_error - 100;
+    return op.status;
 }
 
-static int unmap(const char *at, grant_handle_t handle)
+static void refused(const void *va, grant_handle_t handle, const char *what)
 {
-    struct gnttab_unmap_grant_ref u = {.host_addr = (uint32_t)at, .handle = handle};
-
-    hv_grant_table_op(GNTTABOP_unmap_grant_ref, &u, 1);
-    return u.status;
+    tap_ok(unmap((uint32_t)va, handle) < 0, "unmapping %s is refused", what);
 }
 
 int main(void)
 {
     uint32_t *page = page_alloc(), mfn = linear_to_mfn(page);
-    char *at = window_alloc(3);
-    grant_handle_t writer, reader;
-    bool ended;
+    struct grant_map readonly, writable;
+    char *window = window_alloc(2);
+    int ref;
 
-    pte_machine_address(at);
-    ref = grant_access(0, mfn, true);
-    tap_is(map(at, 0, &writer), GNTST_okay, "mapped to write");
-    tap_is(map(at + PAGE_SIZE, GNTMAP_readonly, &reader), GNTST_okay, "and to read");
+    self = own_domid();
+    ref = grant_access(self, mfn, true);
+    tap_is(grant_map(self, ref, false, &readonly), 0, "a read-only map");
+    tap_is(grant_map(self, ref, true, &writable), 0, "and a writable one of the same page");
 
-    tap_is(unmap(at + PAGE_SIZE, writer), GNTST_general_error, "the writer is not where it reads");
-    tap_is(unmap(at, reader), GNTST_general_error, "nor the reader where it writes");
-    tap_ok(pte_read(at, 1) && pte_read(at + PAGE_SIZE, 1), "both entries stand");
+    refused(writable.va, readonly.handle, "the read-only handle by the writable entry");
+    refused(readonly.va, writable.handle, "the writable handle by the read-only entry");
+    refused(window, writable.handle, "by an entry that is empty");
+    tap_is(map_page(window, pte_make(mfn, PTE_RW)), 0, "an entry with the frame, not present");
+    refused(window, writable.handle, "by that");
+    refused(window, readonly.handle, "the other by that");
+    tap_is(map_page(window, 0), 0, "it is taken away");
+    refused(page + PAGE_SIZE / 4, writable.handle, "by an entry of another page");
+    refused((void *)0x80000000, writable.handle, "where there is no page table");
+    refused((void *)HOLE_BASE, writable.handle, "in the M2P");
+    refused((void *)0xFC000000, writable.handle, "in the hypervisor");
+    tap_ok(unmap((uint32_t)writable.va, 0x7FFFFFFF) < 0, "a handle that does not exist is refused");
+    tap_ok(unmap((uint32_t)writable.va, (grant_handle_t)-1) < 0, "so is the last number");
+    tap_ok(!grant_end(ref), "the grant is still in use");
+    tap_audit();
 
-    /* An entry that names the frame, but is not present. */
-    tap_is(map_page(at + 2 * PAGE_SIZE, pte_make(mfn, PTE_RW)), 0, "a number in an empty entry");
-    tap_is(unmap(at + 2 * PAGE_SIZE, writer), GNTST_general_error, "unmaps nothing");
-    map_page(at + 2 * PAGE_SIZE, 0);
-    ended = grant_end(ref);
-    tap_ok(!ended, "the grant is in use all the while");
-
-    tap_is(unmap(at + PAGE_SIZE, reader), GNTST_okay, "the reader goes");
-    tap_ok(!grant_end(ref), "the writer is in use");
-    tap_is(unmap(at, writer), GNTST_okay, "and goes");
-    tap_ok(!(pte_read(at, 1) & PTE_P), "nothing is mapped");
-    tap_ok(grant_end(ref), "and the grant is over");
-    tap_is(mmuext_frame(MMUEXT_PIN_L1_TABLE, mfn, DOMID_SELF), -XEN_EINVAL,
-           "mapped in the linear map it is no page table");
-    map_page(page, pte_make(mfn, PAGE_KERNEL_RO));
-    page_free(page);
+    page[0] = 1;
+    ((volatile uint32_t *)writable.va)[0] = 2;
+    tap_is(page[0], 2, "the writable map writes");
+    tap_is(grant_unmap(&writable), 0, "it is unmapped as it should be");
+    tap_ok(!grant_end(ref), "the read-only one holds the grant");
+    tap_is(grant_unmap(&readonly), 0, "and is unmapped");
+    tap_ok(grant_end(ref), "the grant is free");
+    refused(window, readonly.handle, "a handle a second time");
+    tap_is(make_readonly(page), 0, "nothing writable is left of the page:");
+    tap_is(pin(page, MMUEXT_PIN_L1_TABLE) == 0 || page[0] == 2, 1, "it may be a page table");
+    tap_audit();
     tap_done();
 }
