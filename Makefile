@@ -10,6 +10,8 @@
 DEBUG ?= 1
 # make run GUEST=toy boots another guest as the initial domain.
 GUEST ?= dom0
+# make gdb GUEST=toy WORDS='cli halt' puts words on the guest's command line; the toy runs them.
+WORDS ?=
 # Words for the hypervisor's command line, as Xen has them.
 XENARGS ?= console=com1 dom0_mem=64M
 
@@ -142,7 +144,7 @@ $B/ringlet.iso: tools/mkiso $(BOOT_FILES)
 iso: $B/ringlet.iso ## build/ringlet.iso, for QEMU, Bochs and machines with a BIOS
 
 # QEMU's multiboot loader takes modules as one comma-separated list.
-MODULES := $B/guests/$(GUEST).elf$(if $(filter dom0,$(GUEST)),$(shell printf ,)$B/dom0.cpio)
+MODULES := $B/guests/$(GUEST).elf$(if $(WORDS), $(WORDS))$(if $(filter dom0,$(GUEST)),$(shell printf ,)$B/dom0.cpio)
 QEMU_BOOT = -kernel $B/ringlet.elf -append '$(XENARGS)' -initrd '$(MODULES)'
 
 # The packages come first: the makefiles included above may need them to be read at all.
@@ -160,13 +162,18 @@ bochs: ## Boot the ISO in Bochs, which checks segment limits; Ctrl-A x ends it
 bochs-debug: ## Bochs's debugger, stopped at the first change of ring (GUEST=toy; SCRIPT=cli)
 	@tools/install-deps bochs
 	@$(MAKE) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
-	$Qtools/bochs/rings --guest $(GUEST) $(if $(SCRIPT),--script $(SCRIPT))
+	$Qtools/bochs/rings --guest $(GUEST) --words '$(WORDS)' $(if $(SCRIPT),--script $(SCRIPT))
 
 gdb: ## Boot QEMU stopped, with gdb attached and symbols loaded (GUEST=toy: its symbols too)
 	@tools/install-deps gdb
 	@$(MAKE) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
 	$Qgdb -q -x tools/gdb/ringlet.gdb $B/ringlet.elf -ex 'guest-symbols $(GUEST)' \
 	  -ex "target remote | QEMU_SERIAL=file:$B/serial.txt tools/run-qemu -gdb stdio -S $(QEMU_BOOT)"
+
+walk: ## Ring compression told stop by stop, with the code, in Markdown (also build/walk.md)
+	@mkdir -p $B
+	@tools/walk >$B/walk.md
+	@cat $B/walk.md
 
 # --- tests and checks ----------------------------------------------------------------------------
 
@@ -212,4 +219,4 @@ help: ## This list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
 	  awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
-.PHONY: all hypervisor guests iso run bochs bochs-debug gdb test bench lint check-headers format clean help
+.PHONY: all hypervisor guests iso run bochs bochs-debug gdb walk test bench lint check-headers format clean help
