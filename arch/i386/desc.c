@@ -46,10 +46,11 @@ static unsigned reserved_index(uint16_t selector)
  *
  * Claim: Eight bytes hold two fences. DPL says who may load the descriptor: a data segment loads
  * only if DPL >= max(CPL, RPL), code only at its own DPL (SDM vol. 3, 5.6 and 5.8). The limit says
- * which offsets exist, and it is checked at every access, before paging is asked. Guests get base 0
- * and G = 1 with a limit of f67ff pages: the last byte they can name is f67fffff.
- * Without it: With the usual limit of fffff pages the segment spans all 4 GiB, and the hypervisor
- * with it.
+ * which offsets exist, and it is checked at every access, before paging is asked. Guests get base
+ * 0, G = 1 and f67ff in the limit field, the number of the last page: the last byte they can name
+ * is f67fffff.
+ * Without it: With the usual fffff in the limit field the segment spans all 4 GiB, and the
+ * hypervisor with it.
  * Shown by: tests/guests/rings/main.c::test_limit_values, tests/guests/rings/main.c::test_loads
  */
 /* Code or data, base 0, 32-bit, page-granular: limit is the number of the last page. */
