@@ -117,8 +117,7 @@ static void guest_page_fault(struct cpu_user_regs *regs)
  * guest's DPL decides, by the processor's rule, and eip moves behind the two bytes, because INT n
  * is a trap and #GP a fault. An error code of 0 is more often a privileged instruction, which may
  * be carried out for the guest.
- * Without it: Without the check of the guest's DPL, a program in ring 3 could call its kernel's
- * page-fault handler with INT 14.
+ * Without it: A program in ring 3 could call its kernel's page-fault handler with INT 14.
  * Shown by: tests/guests/rings/main.c::test_gates, tests/guests/runtime/main.c::test_exceptions
  */
 /*

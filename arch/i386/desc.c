@@ -89,8 +89,9 @@ static void set_gate(struct gate *g, uint32_t offset, uint16_t selector, uint8_t
  *
  * Claim: A gate's DPL is checked only for INT n, INT3 and INTO, never for exceptions and
  * interrupts: CPL <= DPL or #GP (SDM vol. 3, 6.12.1.1). One gate has DPL 1, vector 82, so that
- * kernels can call and programs cannot: ring 3 gets #GP with error code 82 * 8 + 2. All others have
- * DPL 0, so no guest can play an exception to the hypervisor that did not happen.
+ * kernels can call and programs cannot: ring 3 gets #GP with the error code 82 * 8 + 2. INT3 and
+ * INTO are for everybody. All others have DPL 0, so no guest can play an exception to the
+ * hypervisor that did not happen.
  * Without it: A hypercall gate with DPL 3 lets every program change its kernel's page tables: no
  * system call would be between them.
  * Shown by: tests/guests/rings/main.c::test_gates, tests/system/test_labs.py::test_lab_4

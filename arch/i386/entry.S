@@ -83,8 +83,8 @@
  * and ds and es, which still hold the guest's selectors, so that a memory access through them would
  * be checked against the guest's limit. cs and ss are ours already: the gate and the TSS loaded
  * them.
- * Without it: Without LOAD_OUR_SEGMENTS the hypervisor's first store to its own data is #GP in ring
- * 0, or, with a segment of another base, lands somewhere else.
+ * Without it: With the guest's ds, the hypervisor's first store to its own data is #GP in ring 0,
+ * or, if the segment has another base, lands somewhere else.
  * Shown by: tests/system/test_bochs_debug.py::test_crossings_script,
  * tests/system/test_gdb.py::test_first_hypercall
  */
