@@ -7,8 +7,8 @@
  *
  * Changing the version needs every entry but the first GNTTAB_NR_RESERVED_ENTRIES to be unused
  * (-EBUSY). Those survive in the other form, pinned or not, for the control domain writes the first
- * two (console and xenstore) before the guest runs; going back to version 1 they must fit its
- * 32-bit frame numbers (-ERANGE). All others are cleared.
+ * two (console and xenstore) before the guest runs; going back to version 1 they must fit its 32-bit
+ * frame numbers (-ERANGE), and no status frame may be mapped (-EBUSY). All other entries are cleared.
  *
  * Rules:
  *  1. DOMID_SELF or the caller's own number; another domain takes privilege
@@ -234,6 +234,16 @@ static void restore_reserved(struct grant_table *gt, const struct plain_entry *s
     }
 }
 
+/* Does anybody map a status frame, or has it granted? */
+static bool status_in_use(const struct grant_table *gt)
+{
+    for (unsigned i = 0; i < GRANT_STATUS_FRAMES && gt->status[i]; i++) {
+        if (heap_page_in_use(gt->status[i]))
+            return true;
+    }
+    return false;
+}
+
 static void drop_status_frames(struct domain *d)
 {
     struct grant_table *gt = &d->grant;
@@ -255,6 +265,9 @@ static int change_version(struct domain *d, unsigned version)
         if (is_pinned(gt, ref))
             return -EBUSY;
     }
+    /* Or the guest could keep as many of the heap's pages as it has patience to map. */
+    if (version == 1 && status_in_use(gt))
+        return -EBUSY;
     if (gt->nr_frames) {
         rc = save_reserved(gt, saved);
         if (rc)

@@ -257,3 +257,9 @@ void unshare_heap_page(struct domain *d, void *va)
     __atomic_fetch_and(&f->count_info, ~FC_ALLOCATED, __ATOMIC_SEQ_CST);
     put_frame(f);
 }
+
+/* Does a guest refer to a shared page, by a map or otherwise? */
+bool heap_page_in_use(const void *va)
+{
+    return mfn_frame(direct_mfn(va))->count_info != (FC_XEN | FC_ALLOCATED | 1);
+}

@@ -608,6 +608,12 @@ static void return_to_version_1(union grant_entry_v2 *v2, mfn_t full)
     g->set_version.version = 1;
     assert_int_equal(do_grant_table_op(GNTTABOP_set_version, g, 1), -ERANGE);
     v2[2].full_page.frame = 5;
+    /* Not while the guest has a status frame mapped: it would keep it. */
+    assert_true(get_frame(mfn_frame(direct_mfn(granter->grant.status[0])), granter));
+    g->set_version.version = 1;
+    assert_int_equal(do_grant_table_op(GNTTABOP_set_version, g, 1), -EBUSY);
+    assert_int_equal(g->set_version.version, 2);
+    put_frame(mfn_frame(direct_mfn(granter->grant.status[0])));
     g->set_version.version = 1;
     assert_int_equal(do_grant_table_op(GNTTABOP_set_version, g, 1), 0);
     assert_int_equal(table[2].frame, 5);
