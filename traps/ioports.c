@@ -12,8 +12,8 @@
  *       others are empty bus: reads give all ones, writes are lost. Kernels probe for devices and
  *       rely on that; a fault kills them.
  *
- * A few ports are the hypervisor's own, whoever asks: the interrupt controllers, the timer that
- * drives the scheduler, its serial port. The timer chip's channel 2 (the speaker's, which kernels
+ * A few ports are the hypervisor's own, whoever asks: the interrupt controllers (of which the initial
+ * domain sees a shadow), the timer that drives the scheduler, its serial port. The timer chip's channel 2 (the speaker's, which kernels
  * calibrate clocks with) is not among them.
  *
  * Read next: traps/operand.c (the memory side of INS and OUTS).
@@ -26,6 +26,8 @@
 #include <ringlet/traps.h>
 
 #define PIT_CONTROL 0x43
+#define PIC1_MASK 0x21
+#define PIC2_MASK 0xa1
 #define PORT_B 0x61 /* bits 0 and 1: channel 2's gate, the speaker */
 
 /*
@@ -91,16 +93,30 @@ static bool hypervisor_port(unsigned port)
     }
 }
 
+/*
+ * The PICs are the hypervisor's, but kernels look for them by writing to a mask register what they
+ * then read back, and without PICs Linux has no ISA interrupts unless ACPI tells of them. So a
+ * domain that has these ports has mask registers, and nothing behind them.
+ */
+static uint8_t *pic_mask(struct domain *d, unsigned port)
+{
+    if (port != PIC1_MASK && port != PIC2_MASK)
+        return NULL;
+    return &d->pic_masks[port == PIC2_MASK];
+}
+
 /* Ports a guest may use in part. */
 static bool filtered_port(unsigned port)
 {
     return port == PIT_CONTROL || port == PORT_B;
 }
 
-static uint8_t read_byte(const struct domain *d, unsigned port)
+static uint8_t read_byte(struct domain *d, unsigned port)
 {
-    if (!domain_has_port(d, port) || hypervisor_port(port))
+    if (!domain_has_port(d, port))
         return 0xff;
+    if (hypervisor_port(port))
+        return pic_mask(d, port) ? *pic_mask(d, port) : 0xff;
     return inb(port);
 }
 
@@ -108,10 +124,15 @@ static uint8_t read_byte(const struct domain *d, unsigned port)
  * The control word's upper two bits choose the channel, or read several back at once (3): only
  * those for channel 2 alone pass. Of port B only the two bits of channel 2 are written.
  */
-static void write_byte(const struct domain *d, unsigned port, uint8_t value)
+static void write_byte(struct domain *d, unsigned port, uint8_t value)
 {
-    if (!domain_has_port(d, port) || hypervisor_port(port))
+    if (!domain_has_port(d, port))
         return;
+    if (hypervisor_port(port)) {
+        if (pic_mask(d, port))
+            *pic_mask(d, port) = value;
+        return;
+    }
     if (port == PIT_CONTROL && value >> 6 != 2 && (value & 0xce) != 0xc8)
         return;
     if (port == PORT_B)
@@ -132,7 +153,7 @@ static bool plain_access(const struct domain *d, unsigned port, unsigned size)
     return true;
 }
 
-static uint32_t port_read(const struct domain *d, unsigned port, unsigned size)
+static uint32_t port_read(struct domain *d, unsigned port, unsigned size)
 {
     uint32_t value = 0;
 
@@ -145,7 +166,7 @@ static uint32_t port_read(const struct domain *d, unsigned port, unsigned size)
     return value;
 }
 
-static void port_write(const struct domain *d, unsigned port, unsigned size, uint32_t value)
+static void port_write(struct domain *d, unsigned port, unsigned size, uint32_t value)
 {
     if (!d->ioports)
         return;
@@ -165,7 +186,7 @@ static void port_write(const struct domain *d, unsigned port, unsigned size, uin
 static enum emulation string_element(struct cpu_user_regs *regs, const struct insn *in,
                                      const struct segment *s, unsigned port)
 {
-    const struct domain *d = current->domain;
+    struct domain *d = current->domain;
     uint32_t linear, data = 0;
 
     if (!segment_linear(s, insn_offset(in, regs), in->size, &linear)) {
