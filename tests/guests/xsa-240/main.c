@@ -66,8 +66,7 @@ int main(void)
     tap_ok(link(1, 2) != 0, "the next is refused: its directory is linked to");
     tap_ok(link(2, 0) != 0, "so is one in front: its target has a link");
     tap_ok(link(1, 0) != 0, "so is the way back");
-    tap_is(write_entry(entry_of(chain[0], 101),
-                       pte_make(linear_to_mfn(chain[0]), TABLE_FLAGS_RO)),
+    tap_is(write_entry(entry_of(chain[0], 101), pte_make(linear_to_mfn(chain[0]), TABLE_FLAGS_RO)),
            0, "a directory may name itself besides");
     tap_is(write_entry(entry_of(chain[0], 101), 0), 0, "and stop doing so");
     tap_is(unlink(0), 0, "the link is taken away");
