@@ -31,7 +31,7 @@ HV_ARCH := -m32 -march=i686 -ffreestanding -fno-pic -fno-pie -fno-stack-protecto
            -fcf-protection=none -mno-sse -mno-mmx -mno-80387 -mregparm=3
 HV_WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef \
            -Wwrite-strings
-HV_CFLAGS := -std=gnu11 -O2 -g $(HV_ARCH) $(HV_WARN) -fno-common -fno-strict-aliasing \
+HV_CFLAGS := -std=gnu11 -O2 -falign-functions=16 -falign-loops=1 -falign-jumps=1 -falign-labels=1 -g $(HV_ARCH) $(HV_WARN) -fno-common -fno-strict-aliasing \
              -fno-asynchronous-unwind-tables
 HV_ASFLAGS := -g $(HV_ARCH) -D__ASSEMBLY__
 # Without libgcc, which is not built with -mregparm=3: see xen/divide.c.

@@ -27,49 +27,55 @@ int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, bool preserve_ad);
 int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v);
 
 /*
- * Replace both words of a frame at once if they still are `count` and `type`. In halves: gcc is
- * clumsy with 64 bits.
+ * Replace both words of a frame at once if they still are `count` and `type`. In halves, and with
+ * the processor's own flag deciding: gcc is clumsy with 64 bits.
  */
-static inline bool frame_exchange(struct frame *f, uint32_t count, uint32_t type,
-                                  uint32_t new_count, uint32_t new_type)
+static inline __attribute__((always_inline)) bool frame_exchange(struct frame *f, uint32_t count,
+                                                                 uint32_t type, uint32_t new_count,
+                                                                 uint32_t new_type)
 {
 #ifdef __i386__
-    bool done;
-
-    __asm__ volatile("lock cmpxchg8b %1"
-                     : "=@ccz"(done), "+m"(f->refs), "+a"(count), "+d"(type)
-                     : "b"(new_count), "c"(new_type)
-                     : "memory");
-    return done;
+    __asm__ goto("lock cmpxchg8b %0\n\tjne %l[changed]"
+                 : "+m"(f->refs), "+a"(count), "+d"(type)
+                 : "b"(new_count), "c"(new_type)
+                 : "memory", "cc"
+                 : changed);
+    return true;
+changed:
+    return false;
 #else
     return __sync_bool_compare_and_swap(&f->refs, (uint64_t)type << 32 | count,
                                         (uint64_t)new_type << 32 | new_count);
 #endif
 }
 
+/* As counts of a guest's ordinary frame look: FC_ALLOCATED and no other flag; writable, validated. */
+#define PLAIN_COUNT (FC_ALLOCATED | 1)
+#define PLAIN_TYPE (FT_WRITABLE | FT_VALIDATED)
+
 /*
  * Both references of a writable mapping in one compare-and-swap: the usual case, a frame of d's
- * that is writable already or was last. False: take the long way.
+ * that is writable already or was last. False: take the long way, as when a word has another flag
+ * or its count is zero or nearly full, which one unsigned comparison tells.
  */
-static inline bool get_writable_fast(struct frame *f, const struct domain *d)
+static inline __attribute__((always_inline)) bool get_writable_fast(struct frame *f,
+                                                                    const struct domain *d)
 {
     uint32_t count = f->count_info, type = f->type_info;
 
-    if ((type & (FT_TYPE | FT_VALIDATED)) != (FT_WRITABLE | FT_VALIDATED) || f->owner != d->slot)
+    if (unlikely(count - PLAIN_COUNT >= FC_COUNT - 1 || type - PLAIN_TYPE >= FT_COUNT))
         return false;
-    /* Neither zero nor full: one comparison. The type count is never above this one (F3). */
-    if ((count & FC_COUNT) - 1 >= MIN(FC_COUNT, FT_COUNT) - 1)
-        return false;
-    return frame_exchange(f, count, type, count + 1, type + 1);
+    return likely(f->owner == d->slot) && frame_exchange(f, count, type, count + 1, type + 1);
 }
 
 /* Drop both at once, where the general reference is not the last. */
-static inline bool put_writable_fast(struct frame *f)
+static inline __attribute__((always_inline)) bool put_writable_fast(struct frame *f)
 {
     uint32_t count = f->count_info, type = f->type_info;
 
     ASSERT(type & FT_COUNT);
-    return (count & FC_COUNT) > 1 && frame_exchange(f, count, type, count - 1, type - 1);
+    return likely(count - PLAIN_COUNT - 1 < FC_COUNT) &&
+           frame_exchange(f, count, type, count - 1, type - 1);
 }
 
 /* A general reference alone, where it is neither the first nor one too many. False: take the long way. */
@@ -77,7 +83,7 @@ static inline bool get_frame_fast(struct frame *f, const struct domain *d)
 {
     uint32_t count = f->count_info;
 
-    if ((count & FC_COUNT) - 1 >= FC_COUNT - 1 || f->owner != d->slot)
+    if (unlikely(count - PLAIN_COUNT >= FC_COUNT - 1 || f->owner != d->slot))
         return false;
     return __sync_bool_compare_and_swap(&f->count_info, count, count + 1);
 }
@@ -87,7 +93,8 @@ static inline bool put_frame_fast(struct frame *f)
 {
     uint32_t count = f->count_info;
 
-    return (count & FC_COUNT) > 1 && __sync_bool_compare_and_swap(&f->count_info, count, count - 1);
+    return likely(count - PLAIN_COUNT - 1 < FC_COUNT) &&
+           __sync_bool_compare_and_swap(&f->count_info, count, count - 1);
 }
 
 /* What the ABI leaves to the guest in an entry: P, RW, US, A, D and three bits the processor ignores. */
