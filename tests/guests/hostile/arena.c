@@ -205,8 +205,7 @@ static bool harmless(pte_t val)
 static struct page *linear_entry(uint32_t mfn, uint32_t slot)
 {
     for (struct page *page = arena; page < arena + ARENA; page++) {
-        if (((uint32_t)page->va >> PAGE_SHIFT) % 512 == slot &&
-            table_mfn(page->va, 2) == mfn)
+        if (((uint32_t)page->va >> PAGE_SHIFT) % 512 == slot && table_mfn(page->va, 2) == mfn)
             return page;
     }
     return NULL;
@@ -337,7 +336,7 @@ pte_t spoil_entry(pte_t e)
 /* Nowhere, the guard page, the playground, the M2P, the hypervisor, the last byte and beyond. */
 void *bad_pointer(void)
 {
-    static const uint32_t places[] = {0,         0x1000,       HOLE_BASE,  HOLE_BASE + 0x1234,
+    static const uint32_t places[] = {0,         0x1000,        HOLE_BASE,  HOLE_BASE + 0x1234,
                                       LIMIT_END, LIMIT_END - 4, 0xFC000000, 0xFFFFFFFC};
 
     if (once_in(3))
@@ -347,8 +346,8 @@ void *bad_pointer(void)
 
 uint16_t any_domid(void)
 {
-    static const uint16_t special[] = {DOMID_SELF, DOMID_IO, DOMID_XEN, DOMID_COW, DOMID_INVALID,
-                                       DOMID_IDLE};
+    static const uint16_t special[] = {DOMID_SELF, DOMID_IO,      DOMID_XEN,
+                                       DOMID_COW,  DOMID_INVALID, DOMID_IDLE};
 
     switch (below(4)) {
     case 0:

@@ -28,7 +28,7 @@ static struct held held[HANDLES];
 static union {
     struct grant_entry_v1 v1[PAGE_SIZE / sizeof(struct grant_entry_v1)];
     union grant_entry_v2 v2[PAGE_SIZE / sizeof(union grant_entry_v2)];
-} *table;
+} * table;
 static uint32_t version = 1;
 
 void grants_init(void)
@@ -332,8 +332,7 @@ enum outcome op_grant_setup(bool mutate)
     set_xen_guest_handle(status.frame_list, mutate && once_in(4) ? bad_pointer() : frames);
     switch (below(4)) {
     case 0:
-        return hv_grant_table_op(GNTTABOP_setup_table, &setup, 1) == 0 &&
-                       setup.status == GNTST_okay
+        return hv_grant_table_op(GNTTABOP_setup_table, &setup, 1) == 0 && setup.status == GNTST_okay
                    ? DONE
                    : REFUSED;
     case 1:

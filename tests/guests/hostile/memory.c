@@ -202,7 +202,8 @@ enum outcome op_exchange(bool mutate)
     for (uint32_t i = 0; i < count; i++) {
         if (rc == 0 && !mutate)
             adopt(pages[i], out[i]);
-        else if (hv_update_va_mapping(pages[i]->va, pte_make(in[i], PAGE_KERNEL), UVMF_INVLPG) == 0) {
+        else if (hv_update_va_mapping(pages[i]->va, pte_make(in[i], PAGE_KERNEL), UVMF_INVLPG) ==
+                 0) {
             pages[i]->mfn = in[i]; /* still there: it was not exchanged */
             pages[i]->role = DATA;
         }
@@ -216,8 +217,8 @@ enum outcome op_memory_query(bool mutate)
 {
     static uint64_t answer[64];
     static const unsigned int questions[] = {
-        XENMEM_maximum_ram_page,    XENMEM_current_reservation, XENMEM_maximum_reservation,
-        XENMEM_maximum_gpfn,        XENMEM_machphys_mapping,
+        XENMEM_maximum_ram_page, XENMEM_current_reservation, XENMEM_maximum_reservation,
+        XENMEM_maximum_gpfn,     XENMEM_machphys_mapping,
     };
     void *argument = answer;
     int rc;

@@ -152,7 +152,7 @@ enum outcome op_mmu_update(bool mutate)
 /* --- update_va_mapping ------------------------------------------------------------------------ */
 
 static const uint32_t flush_flags[] = {
-    UVMF_NONE,    UVMF_INVLPG,    UVMF_TLB_FLUSH, UVMF_INVLPG | UVMF_ALL, UVMF_TLB_FLUSH | UVMF_ALL,
+    UVMF_NONE,   UVMF_INVLPG, UVMF_TLB_FLUSH, UVMF_INVLPG | UVMF_ALL, UVMF_TLB_FLUSH | UVMF_ALL,
     UVMF_INVLPG,
 };
 
@@ -371,7 +371,8 @@ enum outcome op_mmuext(bool mutate)
             spoil_ext(&ops[i]);
         if (!may_do(&ops[i]))
             return SKIPPED;
-        trace("  cmd %u arg1 %lx arg2 %x", ops[i].cmd, ops[i].arg1.linear_addr, ops[i].arg2.nr_ents);
+        trace("  cmd %u arg1 %lx arg2 %x", ops[i].cmd, ops[i].arg1.linear_addr,
+              ops[i].arg2.nr_ents);
     }
     if (mutate && once_in(16))
         list = bad_pointer();

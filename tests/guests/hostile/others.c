@@ -242,7 +242,7 @@ enum outcome op_vcpu(bool mutate)
         return hv_vcpu_op(VCPUOP_register_runstate_memory_area, vcpu, &area) == 0 ? DONE : REFUSED;
     default:
         return hv_vcpu_op(VCPUOP_register_vcpu_time_memory_area, vcpu, &clock) == 0 ? DONE
-                                                                                     : REFUSED;
+                                                                                    : REFUSED;
     }
 }
 

@@ -41,7 +41,8 @@ static void try_tables(void)
     uint64_t place = entry_of(directory_of(QUIET_VA), SLOT);
     uint32_t word;
 
-    tap_is(write_entry(place, pte_make(linear_to_mfn(table[0]), TABLE_FLAGS)), 0, "table 0 is used");
+    tap_is(write_entry(place, pte_make(linear_to_mfn(table[0]), TABLE_FLAGS)), 0,
+           "table 0 is used");
     tap_is(update(QUIET_VA, PAGE_KERNEL), 0, "an entry in it");
     tap_ok(try_read((void *)QUIET_VA, &word), "the address is mapped");
     tap_is(write_entry(place, pte_make(linear_to_mfn(table[1]), TABLE_FLAGS)), 0,
