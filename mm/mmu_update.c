@@ -229,10 +229,12 @@ int report_done(uint32_t *guest_done, uint32_t done, bool continued)
 
     if (!guest_done)
         return 0;
-    if (continued && copy_from_guest(&before, guest_done, sizeof(before)))
+    if (!guest_range_ok(guest_done, sizeof(done)))
+        return -EFAULT;
+    if (continued && !get_guest_words(&before, guest_done, 1))
         return -EFAULT;
     done += before;
-    return copy_to_guest(guest_done, &done, sizeof(done)) ? -EFAULT : 0;
+    return put_guest_words(guest_done, &done, 1) ? 0 : -EFAULT;
 }
 
 asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_done,

@@ -193,7 +193,7 @@ static int do_ops(const struct mmuext_op *ops, uint32_t count, uint32_t *done, s
         rc = finish_old_table(current);
         if (!rc && *done % 8 == 7 && preempt_needed())
             rc = -ERESTART;
-        if (!rc && copy_from_guest(&op, &ops[*done], sizeof(op)))
+        if (!rc && !get_guest_words(&op, &ops[*done], sizeof(op) / 4))
             rc = -EFAULT;
         if (!rc)
             rc = one_op(&op, owner);
@@ -210,19 +210,20 @@ asmlinkage long do_mmuext_op(void *guest_ops, uint32_t count, uint32_t *guest_do
                              uint32_t foreigndom)
 {
     const struct mmuext_op *ops = guest_ops;
-    bool continued = count & CONTINUED;
-    struct domain *owner;
+    bool continued = count & CONTINUED, own = foreigndom == DOMID_SELF;
+    struct domain *owner = current->domain;
     uint32_t done = 0;
     int rc;
 
     count &= ~CONTINUED;
     if (count > HYPERVISOR_START / sizeof(*ops) || !guest_range_ok(ops, count * sizeof(*ops)))
         return -EFAULT;
-    rc = get_foreign_domain(foreigndom, &owner);
+    rc = own ? 0 : get_foreign_domain(foreigndom, &owner);
     if (rc)
         return rc;
     rc = do_ops(ops, count, &done, owner);
-    put_domain(owner);
+    if (!own)
+        put_domain(owner);
 
     if (report_done(guest_done, done, continued))
         return -EFAULT;
