@@ -13,6 +13,8 @@
  * Run: qemu bochs
  * Machine: mem=256
  */
+#include "../xsa-lib/attack.h"
+
 #include <stdint.h>
 #include <string.h>
 
@@ -380,5 +382,6 @@ int main(void)
     test_swap();
     test_version_2();
     test_many();
+    tap_audit();
     tap_done();
 }

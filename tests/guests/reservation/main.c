@@ -14,6 +14,8 @@
  * Run: qemu bochs
  * Machine: mem=256
  */
+#include "../xsa-lib/attack.h"
+
 #include <stdint.h>
 #include <string.h>
 
@@ -245,5 +247,6 @@ int main(void)
     test_exchange();
     test_exchange_refused();
     test_questions();
+    tap_audit();
     tap_done();
 }
