@@ -76,24 +76,56 @@ static int undo_entry(struct frame *f, uint32_t type, const pte_t *table, unsign
     return 0;
 }
 
+static inline uint32_t low_half(const pte_t *table, unsigned i)
+{
+    return ((const uint32_t *)table)[2 * i];
+}
+
+/* After so many entries that took or gave back something, see whether others wait. */
+#define PREEMPT_EVERY 8
+
+/* Tables are mostly empty: the next index from i on whose entry is present, or n. */
+static unsigned skip_empty(const pte_t *table, unsigned i, unsigned n)
+{
+    while (i + 4 <= n && !((low_half(table, i) | low_half(table, i + 1) | low_half(table, i + 2) |
+                            low_half(table, i + 3)) &
+                           1))
+        i += 4;
+    while (i < n && !(low_half(table, i) & 1))
+        i++;
+    return i;
+}
+
+/* The same downwards: the highest i for which entry i - 1 is present, or 0. */
+static unsigned skip_empty_down(const pte_t *table, unsigned i)
+{
+    while (i >= 4 && !((low_half(table, i - 1) | low_half(table, i - 2) | low_half(table, i - 3) |
+                        low_half(table, i - 4)) &
+                       1))
+        i -= 4;
+    while (i > 0 && !(low_half(table, i - 1) & 1))
+        i--;
+    return i;
+}
+
 /* Undo entries nr_done - 1 down to 0. -ERESTART: stopped, f->nr_done tells where. */
 static int undo_table(struct frame *f, uint32_t type, bool preemptible)
 {
     pte_t *table = map_frame(frame_mfn(f));
-    unsigned i = f->nr_done;
+    unsigned i = f->nr_done, undone = 0;
     int rc = 0;
 
     if ((type & FT_TYPE) == FT_L1) {
         put_l1_table(table, i, frame_owner(f));
         i = 0;
     }
-    while (i > 0) {
+    for (i = skip_empty_down(table, i); i > 0; i = skip_empty_down(table, i - 1)) {
         rc = undo_entry(f, type, table, i - 1, preemptible);
         if (rc)
             break;
-        i--;
-        if (preemptible && i % 8 == 0 && i > 0 && preempt_needed()) {
+        if (preemptible && ++undone % PREEMPT_EVERY == 0 && preempt_needed()) {
             rc = -ERESTART;
+            i--;
             break;
         }
     }
@@ -140,19 +172,20 @@ static int validate_l1(struct frame *f)
 static int validate_table(struct frame *f, uint32_t type, bool preemptible)
 {
     pte_t *table = map_frame(frame_mfn(f));
-    unsigned i, n = table_entries(type);
+    unsigned i = f->nr_done, n = table_entries(type), taken = 0;
     int rc = 0;
 
     if ((type & FT_TYPE) == FT_L3)
         rc = check_l3(f, table);
-    for (i = f->nr_done; i < n && !rc; i++) {
-        if (!(table[i] & PTE_P))
-            continue;
+    for (i = skip_empty(table, i, n); i < n && !rc; i = skip_empty(table, i + 1, n)) {
         rc = get_entry(f, type, table[i], i, preemptible);
         if (rc)
             break;
-        if (preemptible && i % 8 == 7 && preempt_needed())
+        if (preemptible && ++taken % PREEMPT_EVERY == 0 && preempt_needed()) {
             rc = -ERESTART;
+            i++;
+            break;
+        }
     }
     f->nr_done = i;
     if (!rc && (type & FT_TOP))
