@@ -2,13 +2,15 @@
 """gdb on QEMU and the debugger of Bochs, each run once with a list of commands.
 
 Tests import the fixtures `gdb` and `rings` from here. Each is a function that runs the debugger,
-named after the test in build/test-logs, and returns everything it printed.
+named after the test in build/test-logs, and returns everything it printed. talk() types at a make
+target instead.
 """
 import os
 import re
 import signal
 import subprocess
 
+import pexpect
 import pytest
 
 import machine
@@ -44,14 +46,34 @@ def run_to_end(command, log, commands, limit):
     return out
 
 
+def talk(target, words, prompt, commands):
+    """Runs `make TARGET` on a terminal and types commands at its prompt; all that was printed."""
+    child = pexpect.spawn("make", [target, *words], cwd=str(TOP), encoding="latin-1",
+                          timeout=120 * SCALE, dimensions=(50, 160),
+                          env=dict(os.environ, TERM="dumb"))
+    out = ""
+    try:
+        for command in commands:
+            child.expect_exact(prompt)
+            out += child.before
+            child.sendline(command)
+        child.expect(pexpect.EOF)
+        out += child.before
+    except pexpect.TIMEOUT:
+        out += f"(the time was up)\n{child.before}"
+    finally:
+        child.close(force=True)
+    return out.replace("\r", "")
+
+
 @pytest.fixture
 def gdb(request):
     """run(commands, modules): gdb with Ringlet's commands, on a QEMU stopped at its reset."""
 
-    def run(commands, modules=(), attach=True, limit=60):
+    def run(commands, modules=(), attach=True, options="", limit=60):
         name = log_name(request)
         qemu = (f"QEMU_SERIAL=file:{name}.serial tools/run-qemu -monitor none -gdb stdio -S "
-                f"-kernel {BUILD}/ringlet.elf -append '{machine.CMDLINE}'")
+                f"-kernel {BUILD}/ringlet.elf -append '{machine.CMDLINE}' {options}")
         if modules:
             qemu += f" -initrd '{','.join(str(module) for module in modules)}'"
         script = name.with_suffix(".gdb")

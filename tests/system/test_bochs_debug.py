@@ -2,7 +2,7 @@
 """tools/bochs/rings: Bochs's debugger as `make bochs-debug` starts it, and its scripts."""
 import re
 
-from debuggers import has, rings  # noqa: F401 (rings is a fixture)
+from debuggers import has, rings, talk  # noqa: F401 (rings is a fixture)
 
 
 def test_first_crossing(rings):
@@ -59,3 +59,11 @@ def test_no_such_script(rings):
     """A name that is none lists those that are."""
     assert re.search(r"no script nonsense; there are: cli, crossings, limit, syscall",
                      rings("--script", "nonsense"))
+
+
+def test_make_bochs_debug():
+    """The target itself, with the control domain; `go` passes changes of ring."""
+    out = talk("bochs-debug", [], "ringlet> ",
+               ["crossing 2", 'lb "do_domctl"', "go", "rings", "crossing from 1", "q"])
+    has(out, r"^crossing 1: ring 0 -> ring 1", r"^crossing 3: ring 0 -> ring 1",
+        r"\(do_domctl\+0\)", r"cs  e008", r"^crossing \d+: ring 1 -> ring 0")

@@ -5,7 +5,7 @@ Each test is one run of `gdb -batch`, which starts QEMU itself, and reads what t
 """
 import re
 
-from debuggers import gdb, has  # noqa: F401 (gdb is a fixture)
+from debuggers import gdb, has, talk  # noqa: F401 (gdb is a fixture)
 from machine import BUILD
 
 COMMANDS = ["domains", "vcpu", "ring", "gdt", "idt", "pagewalk", "frame mfn", "mfn", "evtchn",
@@ -106,3 +106,20 @@ def test_two_domains(gdb):
         r"event channels of domain 2", r"domain 0 port \d+",
         r"event channels of domain 0", r"virq \d+", r"domain 2 port \d+|domain 1 port \d+",
         r"^d0v0: (ready|blocked)", r"saved in struct vcpu")
+
+
+def test_above_4_gib(gdb):
+    """Memory that no 32-bit address reaches: its frames are in the table, its words are read."""
+    out = gdb(["hbreak hypercall_entry", "continue", "frame mfn 0x140000",
+               "python print(f'read {physical_entry(0x140000000):x}')",
+               "python print(f'magic {physical_entry(0x400000) & 0xffffffff:x}')"],
+              [f"{BUILD}/guests/toy.elf"], options="-m 8192 -cpu core2duo")
+    has(out, r"^mfn 0x140000: owner \w+", r"^  M2P: none", r"^read \w+$", r"^magic 1badb002$")
+
+
+def test_make_gdb():
+    """The target itself: symbols are there before the machine runs; gdb's `frame` is gdb's."""
+    out = talk("gdb", ["GUEST=toy", "WORDS=cli halt"], "(gdb) ",
+               ["hbreak execute_cli", "continue", "ring", "frame 0", "domains", "kill", "quit"])
+    has(out, r"breakpoint 1 at 0xc\w+: file pv-guest/toy/segments.c", r"Breakpoint 1, execute_cli",
+        r"^ring 1: e019:\w+ <execute_cli\+?\d*>", r"^#0  execute_cli", r"^ +\* +0 +alive .*none")

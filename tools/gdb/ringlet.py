@@ -2,8 +2,8 @@
 """Commands for gdb on a QEMU that runs Ringlet: what the processor and the hypervisor hold.
 
 Loaded by ringlet.gdb. Everything is read through the types in the image's debug information, so
-that a changed structure needs no change here. Page tables, and any memory that is not mapped, are
-read as physical memory by a packet of QEMU's stub.
+that a changed structure needs no change here. Page tables are read as physical memory by a command
+of QEMU's monitor, which its stub passes on.
 
 `help ringlet` lists the commands.
 """
@@ -48,15 +48,11 @@ def memory(address, size):
     return bytes(gdb.selected_inferior().read_memory(address, size))
 
 
-def physical(address, size):
-    """Bytes at a machine address."""
-    gdb.execute("maintenance packet Qqemu.PhyMemMode:1", to_string=True)
-    gdb.execute("maintenance flush dcache", to_string=True)
-    try:
-        return memory(address, size)
-    finally:
-        gdb.execute("maintenance packet Qqemu.PhyMemMode:0", to_string=True)
-        gdb.execute("maintenance flush dcache", to_string=True)
+def physical_entry(address):
+    """The 8 bytes of a page-table entry at a machine address, which may lie above 4 GiB."""
+    text = gdb.execute(f"monitor xp /2wx {address:#x}", to_string=True)
+    low, high = re.findall(r"0x([0-9a-f]{8})", text)
+    return int(high, 16) << 32 | int(low, 16)
 
 
 def symbol(address):
@@ -190,10 +186,15 @@ class Domains(Command):
             mark = "*" if int(d["id"]) == int(running["domain"]["id"]) and \
                 not is_idle(running) else " "
             print(f"  {mark}{int(d['id']):>4}  {self.state(d):<9}{int(d['tot_pages']):>7}"
-                  f"{int(d['max_pages']):>12}  "
+                  f"{self.limit(int(d['max_pages'])):>12}  "
                   + ", ".join(f"{vcpu_name(v)} {vcpu_state(v)}" for v in vcpus(d)))
         if is_idle(running):
             print("  The idle vcpu runs.")
+
+    @staticmethod
+    def limit(pages):
+        """max_pages as text."""
+        return "none" if pages == 0xffffffff else str(pages)
 
     @staticmethod
     def state(domain):
@@ -478,7 +479,7 @@ frame table."""
               f"L1 slot {va >> 12 & 511}, offset {va & 0xfff:03x}")
         steps = ((3, va >> 30), (2, va >> 21 & 511), (1, va >> 12 & 511))
         for level, slot in steps:
-            entry, = struct.unpack("<Q", physical(table + slot * 8, 8))
+            entry = physical_entry(table + slot * 8)
             table = entry & 0x000ffffffffff000
             print(f"  L{level}[{slot}] = {entry:016x}  {self.flags(level, entry)}"
                   f"{self.owner(table >> 12) if entry & 1 else ''}")
