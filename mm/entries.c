@@ -109,9 +109,9 @@ static inline void write_entry(pte_t *p, pte_t old, pte_t e, bool preserve_ad)
 
 /*
  * A linear map: `table` (an L2) names another L2 as if it were an L1, so that the guest can read
- * its page tables through linear addresses. Safe only read-only, and only one level deep (F8). Never
- * the top L2: its last entries are the hypervisor's, and would show pages of the hypervisor at the
- * guest's own addresses.
+ * its page tables through linear addresses. Safe only read-only, and only one level deep (F8). And
+ * never the top L2: its last entries are the hypervisor's, and would show pages of the hypervisor
+ * at the guest's own addresses.
  */
 static int get_linear_l2(pte_t e, struct frame *table, struct frame *f)
 {

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""The hostile guest (tests/guests/hostile), alone and beside a quiet domain.
+
+Alone it is the initial domain, which may do more and so has more to abuse. Beside a ticker it is an
+ordinary domain; the ticker must not notice, and the guest must reach its end. HOSTILE_OPS and HOSTILE_SEED set what a run does: a million by hand is
+
+    HOSTILE_OPS=1000000 HOSTILE_SEED=7 tests/run system -k hostile
+"""
+import os
+
+import pytest
+
+import tap
+from machine import guest, ramdisk
+from test_containment import DOM0, ticks
+
+OPS = int(os.environ.get("HOSTILE_OPS", "100000"))
+SEED = int(os.environ.get("HOSTILE_SEED", "1"))
+# 100000 operations take 5 s in QEMU on an idle machine.
+PATIENCE = 60 + OPS // 2000
+
+
+@pytest.mark.parametrize("seed", [SEED, SEED + 1])
+def test_hostile_initial_domain(boot, tap_run, seed):
+    """Half of all operations by the rules, half against them, an audit every thousand."""
+    m = boot([guest("hostile", f"seed={seed} ops={OPS}")], mem=256, limit=4 * PATIENCE)
+    tap_run(m, PATIENCE)
+    m.expect(r"initial domain powered off")
+    m.wait_end()
+
+
+def test_hostile_neighbour(boot, record_property):
+    """The same as an ordinary domain, twice, beside one that goes on ticking."""
+    configs = [f"h{n}.cfg:kernel=hostile.elf;memory=16;"
+               f"cmdline=seed={SEED + n} ops={OPS // 2} neighbour=1" for n in (1, 2)]
+    m = boot([guest("dom0"), ramdisk("hostile-neighbour", guest("ticker"), guest("hostile"),
+                                     "ticker.cfg:kernel=ticker.elf;memory=8;autostart=yes",
+                                     *configs)], limit=4 * PATIENCE)
+    m.expect(r"ticker: domain \d+")
+    m.expect(DOM0)
+    before = ticks(m)
+    results = tap.Results()
+    for name in ("h1", "h2"):
+        m.sendline(f"create {name}")
+        m.expect(rf"{name}: domain \d+ powered off", PATIENCE)
+        m.sendline(f"console {name}")
+        m.expect(r"Ctrl-\] leaves")
+        m.expect(r"no longer runs")
+        one = tap.Results()
+        for line in m.before.splitlines():
+            one.add(line)
+        assert one.problem() is None, one.problem()
+        results.passed += one.passed
+        results.skipped += one.skipped
+        m.expect(DOM0)
+        assert ticks(m) > before, "the ticker stood still"
+    record_property("tap_passed", len(results.passed))
+    record_property("tap_failed", 0)
+    record_property("tap_skipped", len(results.skipped))
+    m.sendline("shutdown")
+    m.wait_end()
