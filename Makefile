@@ -189,11 +189,12 @@ bench: ## Count instructions of each operation, beside those of real Xen
 
 SOURCES = $(shell find $(HV_DIRS) include pv-guest tests -name '*.[ch]' | sort)
 
-lint: check-headers ## Layout, static analysis, headers, length of functions, opening comments
+lint: check-headers ## Layout, static analysis, headers, length of functions, opening comments, the walk
 	@bad=0; \
 	clang-format --dry-run -Werror $(SOURCES) || bad=1; \
 	tools/check-functions $(SOURCES) || bad=1; \
 	tools/check-style || bad=1; \
+	tools/walk --check || bad=1; \
 	tools/cppcheck $B || bad=1; \
 	[ $$bad -eq 0 ] && echo 'lint: $(words $(SOURCES)) files'
 

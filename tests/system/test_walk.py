@@ -29,6 +29,13 @@ def test_whole():
         assert "**Without it:** " in section and "**Shown by:** `tests/" in section, title
 
 
+def test_make_walk():
+    """The target prints the same."""
+    out = subprocess.run(["make", "-s", "walk"], cwd=TOP, stdout=subprocess.PIPE, text=True,
+                         check=True, timeout=60)
+    assert out.stdout == walk().stdout
+
+
 def test_the_code_is_what_is_told():
     """What each stop is about stands in its code."""
     sections = re.split(r"^## \d+\. ", walk().stdout, flags=re.M)[1:]
