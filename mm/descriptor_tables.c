@@ -8,6 +8,7 @@
  * first used: the processor faults on the window, and fault_in_ldt_page() takes the reference then,
  * as in Xen.
  */
+#include <ringlet/arch.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
 #include <ringlet/mm.h>
@@ -118,7 +119,7 @@ void load_guest_ldt(struct vcpu *v)
     uint32_t base = LDT_WINDOW(c->id), limit = v->ldt_entries * 8 - 1;
 
     if (!v->ldt_entries) {
-        __asm__ volatile("lldt %w0" : : "r"(0));
+        load_ldt_register(0);
         return;
     }
     for (unsigned i = 0; i < GUEST_LDT_PAGES; i++) {
@@ -127,7 +128,7 @@ void load_guest_ldt(struct vcpu *v)
     }
     d->a = base << 16 | (limit & 0xffff);
     d->b = (base & 0xff000000) | DESC_P | 2 << 8 | (base >> 16 & 0xff);
-    __asm__ volatile("lldt %w0" : : "r"(LDT_SELECTOR));
+    load_ldt_register(LDT_SELECTOR);
 }
 
 /*

@@ -12,6 +12,7 @@
  *  6. Operations are done in order until one fails; *done counts them. Long ones continue where
  *     they were.
  */
+#include <ringlet/arch.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
 #include <ringlet/mm.h>
@@ -126,7 +127,7 @@ static int flush_cache(struct domain *d)
 {
     if (!d->iomem_all)
         return -EACCES;
-    __asm__ volatile("wbinvd" ::: "memory");
+    write_back_caches();
     return 0;
 }
 

@@ -174,6 +174,23 @@ static inline void wrmsr(uint32_t msr, uint64_t v)
 /* Read an MSR that may not exist: the #GP is caught. False then. arch/i386/usercopy.S */
 asmlinkage bool rdmsr_safe(uint32_t msr, uint64_t *value);
 
+/* What the memory mechanisms ask of the processor; host tests have none to ask. */
+#ifdef RINGLET_HOST
+void load_ldt_register(uint16_t selector);
+void write_back_caches(void);
+#else
+/* LLDT: use the LDT of this descriptor of the GDT; 0: there is none. */
+static inline void load_ldt_register(uint16_t selector)
+{
+    __asm__ volatile("lldt %w0" : : "r"(selector));
+}
+
+static inline void write_back_caches(void)
+{
+    __asm__ volatile("wbinvd" ::: "memory");
+}
+#endif
+
 static inline void local_irq_enable(void)
 {
     __asm__ volatile("sti" ::: "memory");

@@ -57,4 +57,13 @@ mfn_t machine_address_space(struct domain *d, mfn_t *l1);
 void machine_drop_table(mfn_t table);
 pte_t machine_pte(mfn_t table, unsigned index);
 
+/*
+ * machine_cpu.c. machine_cpu_init() comes after machine_init(). machine_switch() is machine_run()
+ * on the domain's own page tables. machine_domain_kill() is xen/domain.c's domain_kill(), by
+ * mm/teardown.c: 0, or -ERESTART to be called again.
+ */
+void machine_cpu_init(void);
+void machine_switch(struct domain *d);
+long machine_domain_kill(struct domain *d);
+
 #endif
