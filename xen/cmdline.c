@@ -157,6 +157,29 @@ static bool parse_dom0_max_vcpus(const char *value)
     return true;
 }
 
+/* tbuf_size=PAGES of trace buffer a CPU; tevt_mask=MASK (xen/trace.h) starts the trace at boot. */
+static bool parse_tbuf_size(const char *value)
+{
+    const char *end;
+    unsigned long long n = parse_number(value, &end);
+
+    if (end == value || *end || n == 0 || n > 1024)
+        return false;
+    options.tbuf_size = (unsigned)n;
+    return true;
+}
+
+static bool parse_tevt_mask(const char *value)
+{
+    const char *end;
+    unsigned long long n = parse_number(value, &end);
+
+    if (end == value || *end || n > 0xffffffff)
+        return false;
+    options.tevt_mask = (uint32_t)n;
+    return true;
+}
+
 /* Words without a value. */
 static bool parse_noreboot(const char *value)
 {
@@ -184,6 +207,8 @@ static const struct word {
     {"noreboot", parse_noreboot},
     {"dom0_mem=", parse_dom0_mem},
     {"dom0_max_vcpus=", parse_dom0_max_vcpus},
+    {"tbuf_size=", parse_tbuf_size},
+    {"tevt_mask=", parse_tevt_mask},
 };
 
 /* `text` is one whole word. */

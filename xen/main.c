@@ -11,6 +11,7 @@
 #include <ringlet/mm.h>
 #include <ringlet/multiboot.h>
 #include <ringlet/sched.h>
+#include <ringlet/trace.h>
 #include <ringlet/traps.h>
 
 asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot_info *mbi);
@@ -45,6 +46,7 @@ asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot
     keys_init();                 /* what the console's keys do */
     ring_compression_selftest(); /* are guests contained here? */
     build_initial_domain(module(0), module(1));
+    trace_init();                                 /* the ring trace, if the command line asks */
     memory_release_boot();                        /* the modules' memory is free */
     paging_drop_identity_map();                   /* stray pointers fault */
     domain_unpause_by_controller(initial_domain); /* it may run */

@@ -10,6 +10,7 @@
 #include <ringlet/domctl.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
+#include <ringlet/trace.h>
 #include <xen/sysctl.h>
 
 _Static_assert(sizeof(((struct xen_sysctl *)NULL)->u) == 128,
@@ -41,6 +42,12 @@ static int sysctl_readconsole(struct xen_sysctl *op)
     r->index = index;
     r->count = done;
     return 0;
+}
+
+/* tbuf_op: the ring trace. */
+static int sysctl_tbuf_op(struct xen_sysctl *op)
+{
+    return trace_control(&op->u.tbuf_op);
 }
 
 /* sched_id: a number none of Xen's schedulers has, so that no tool takes ours for one of them. */
@@ -177,6 +184,7 @@ static int sysctl_numainfo(struct xen_sysctl *op)
 
 static int (*const commands[])(struct xen_sysctl *op) = {
     [XEN_SYSCTL_readconsole] = sysctl_readconsole,
+    [XEN_SYSCTL_tbuf_op] = sysctl_tbuf_op,
     [XEN_SYSCTL_physinfo] = sysctl_physinfo,
     [XEN_SYSCTL_sched_id] = sysctl_sched_id,
     [XEN_SYSCTL_getdomaininfolist] = sysctl_getdomaininfolist,

@@ -108,6 +108,9 @@ hypercall_entry:
         pushl %ebx
         LOAD_OUR_SEGMENTS
         cld
+        cmpb $0, trace_on
+        jne hypercall_traced
+hypercall:
         cmpl $NR_HYPERCALLS, %eax
         jae 1f
         call *hypercall_table(, %eax, 4)
@@ -151,6 +154,8 @@ return_to_guest:
          * cannot be returned to. The exception table turns each into the guest's failsafe callback.
          */
 restore_guest:
+        cmpb $0, trace_on
+        jne leave_traced
 load_ds: movw UREGS_ds(%esp), %ds
 load_es: movw UREGS_es(%esp), %es
         POP_REGISTERS
@@ -205,6 +210,8 @@ common_trap:
         LOAD_OUR_SEGMENTS
         cld
         pushl %esp
+        cmpb $0, trace_on
+        jne trap_traced
         call do_trap
         addl $4, %esp
         jmp return_to_guest
@@ -218,11 +225,34 @@ trap_in_ring0:
         LOAD_OUR_SEGMENTS
         cld
         pushl %esp
+        cmpb $0, trace_on
+        jne trap_in_ring0_traced
         call do_trap
+leave_ring0:
         addl $4, %esp
         POP_REGISTERS
         addl $4, %esp
         iret
+
+/*
+ * The same ways with the ring trace on (xen/trace.c). Off, each crossing pays for it a comparison
+ * and a jump not taken.
+ */
+hypercall_traced:
+        pushl %eax
+        call trace_hypercall
+        popl %eax
+        jmp hypercall
+trap_traced:
+        call do_trap_traced
+        addl $4, %esp
+        jmp return_to_guest
+trap_in_ring0_traced:
+        call do_trap_traced
+        jmp leave_ring0
+leave_traced:
+        call trace_leave
+        jmp load_ds
 
         .macro STUB vector
         .align 8

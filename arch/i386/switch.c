@@ -15,6 +15,7 @@
 #include <ringlet/emulate.h>
 #include <ringlet/mm.h>
 #include <ringlet/sched.h>
+#include <ringlet/trace.h>
 #include <ringlet/traps.h>
 
 /* The registers of a vcpu, wherever they are now. The vcpu must be current or not running. */
@@ -144,6 +145,8 @@ static void save_guest_state(struct vcpu *v)
  */
 noreturn void context_switch(struct vcpu *from, struct vcpu *to)
 {
+    if (unlikely(trace_on))
+        trace_switch(from, to);
     if (from != this_cpu->idle)
         save_guest_state(from);
     get_cpu_info()->vcpu = to;

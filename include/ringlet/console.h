@@ -50,6 +50,8 @@ struct boot_options {
     enum log_level guest_loglvl_unrationed;
     uint32_t com1_baud;
     uint16_t com1_port;
+    unsigned tbuf_size; /* pages; 0: none */
+    uint32_t tevt_mask;
     char cmdline[1024];
 };
 extern struct boot_options options;
