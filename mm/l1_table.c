@@ -84,7 +84,7 @@ int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *ow
 {
     pte_t old = *pl1;
 
-    if (owner == pt_owner && !preserve_ad && mod_l1_fast(pl1, e, e >> 32, pt_owner))
+    if (owner == pt_owner && !preserve_ad && mod_l1_fast(pl1, e, e >> 32, pt_owner, false))
         return 0;
     if (get_l1_entry(e, pt_owner, owner))
         return -EINVAL;

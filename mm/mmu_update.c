@@ -110,15 +110,26 @@ static int update_machphys(uint64_t ptr, uint64_t val, struct domain *owner)
  * domain. False: not that, and nothing was done. A frame's type may have changed since the last
  * request, so it is looked at each time; the reference that table_map() took keeps it the owner's.
  */
-static inline bool update_same_l1(const uint32_t req[4], const struct table_map *t,
-                                  struct domain *pt_owner)
+static inline __attribute__((always_inline)) bool update_same_l1(const uint32_t req[4],
+                                                                 const struct table_map *t,
+                                                                 struct domain *pt_owner,
+                                                                 uint32_t command)
 {
-    /* The same page, and the low bits say MMU_NORMAL_PT_UPDATE on an aligned entry. */
-    if (((req[0] ^ t->page_low) & ~(PAGE_SIZE - sizeof(pte_t))) || req[1] != t->page_high)
+    /* The same page, and the low bits are this command and an aligned entry. */
+    if (((req[0] ^ t->page_low ^ command) & ~(PAGE_SIZE - sizeof(pte_t))) || req[1] != t->page_high)
         return false;
     if ((t->frame->type_info & (FT_TYPE | FT_VALIDATED)) != (FT_L1 | FT_VALIDATED))
         return false;
-    return mod_l1_fast((pte_t *)(t->va + (req[0] & (PAGE_SIZE - 1))), req[2], req[3], pt_owner);
+    return mod_l1_fast((pte_t *)(t->va + (req[0] & (PAGE_SIZE - sizeof(pte_t)))), req[2], req[3],
+                       pt_owner, command == MMU_PT_UPDATE_PRESERVE_AD);
+}
+
+/* Both kinds of it, once its table is mapped. */
+static bool update_own_l1(const uint32_t req[4], const struct table_map *t, struct domain *pt_owner)
+{
+    if ((req[0] & 3) == MMU_PT_UPDATE_PRESERVE_AD)
+        return update_same_l1(req, t, pt_owner, MMU_PT_UPDATE_PRESERVE_AD);
+    return update_same_l1(req, t, pt_owner, MMU_NORMAL_PT_UPDATE);
 }
 
 /* Requests of every kind. What was usual but for its table is done as such once that is mapped. */
@@ -134,7 +145,7 @@ static noinline int any_update(const uint32_t w[4], struct table_map *t, struct 
         rc = finish_old_table(current);
         if (!rc)
             rc = table_map(t, w[0], w[1], pt_owner);
-        if (rc || (owner == pt_owner && update_same_l1(w, t, pt_owner)))
+        if (rc || (owner == pt_owner && update_own_l1(w, t, pt_owner)))
             return rc;
         return update_entry(t, ptr, val, pt_owner, owner);
     case MMU_MACHPHYS_UPDATE:
@@ -206,7 +217,7 @@ static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *d
             rc = -EFAULT;
             break;
         }
-        if (likely(same_owner && update_same_l1(w, &t, pt_owner)))
+        if (likely(same_owner && update_same_l1(w, &t, pt_owner, MMU_NORMAL_PT_UPDATE)))
             continue;
         rc = any_update(w, &t, pt_owner, owner);
         if (rc)

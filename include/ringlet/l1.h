@@ -60,6 +60,23 @@ static inline bool put_l1_fast(uint32_t low, const struct domain *d)
     return (low & LOW_RW) ? put_writable_fast(f) : put_frame_fast(f);
 }
 
+/* Accessed and Dirty, which the processor may be setting at this moment. */
+#define LOW_AD 0x060u
+_Static_assert(LOW_AD == (PTE_A | PTE_D), "page.h");
+
+/* Replace a lower half, `old` when last seen; with preserve_ad, keep its Accessed and Dirty bits. */
+static inline __attribute__((always_inline)) void replace_low(uint32_t *p, uint32_t old,
+                                                              uint32_t low, bool preserve_ad)
+{
+    if (!preserve_ad) {
+        __atomic_store_n(p, low, __ATOMIC_RELEASE);
+        return;
+    }
+    while (!__atomic_compare_exchange_n(p, &old, low | (old & LOW_AD), false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST))
+        ;
+}
+
 /*
  * Write an entry of a validated L1 of d's, whose mm_lock is held, to map another of d's own frames
  * or none. False: this is not the usual case, and nothing has changed.
@@ -67,9 +84,11 @@ static inline bool put_l1_fast(uint32_t low, const struct domain *d)
  * The upper halves of the old and the new entry are zero, so one 32-bit store replaces the entry; the
  * processor reads it whole or not at all.
  */
-static inline bool mod_l1_fast(pte_t *pl1, uint32_t low, uint32_t high, struct domain *d)
+static inline __attribute__((always_inline)) bool mod_l1_fast(pte_t *pl1, uint32_t low,
+                                                              uint32_t high, struct domain *d,
+                                                              bool preserve_ad)
 {
-    uint32_t *p = halves(pl1), old = p[0];
+    uint32_t *p = halves(pl1), seen = p[0], old = seen;
 
     if (unlikely(high | p[1]))
         return false;
@@ -82,7 +101,7 @@ static inline bool mod_l1_fast(pte_t *pl1, uint32_t low, uint32_t high, struct d
             return false;
         old = 0;
     }
-    __atomic_store_n(p, low, __ATOMIC_RELEASE);
+    replace_low(p, seen, low, preserve_ad && (low & LOW_P));
     d->tlb_stale = tlb_clock;
     if ((old & LOW_P) && unlikely(!put_l1_fast(old, d)))
         put_l1_entry(old, d);
