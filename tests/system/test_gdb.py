@@ -123,3 +123,11 @@ def test_make_gdb():
                ["hbreak execute_cli", "continue", "ring", "frame 0", "domains", "kill", "quit"])
     has(out, r"breakpoint 1 at 0xc\w+: file pv-guest/toy/segments.c", r"Breakpoint 1, execute_cli",
         r"^ring 1: e019:\w+ <execute_cli\+?\d*>", r"^#0  execute_cli", r"^ +\* +0 +alive .*none")
+
+
+def test_fifo_events(gdb):
+    """Event words of the FIFO ABI, read in the page that the guest gave."""
+    out = gdb(["hbreak fifo_set_pending", "continue", "evtchn 0", "finish", "evtchn 0"],
+              [f"{BUILD}/guests/events.elf"])
+    has(out, r"FIFO ABI", r"^ +3  ipi .*pending 0, mask 0, linked 0", r"in evtchn_send", r"FIFO ABI",
+        r"^ +3  ipi .*pending 1, mask 0, linked 1")

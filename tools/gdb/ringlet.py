@@ -48,11 +48,16 @@ def memory(address, size):
     return bytes(gdb.selected_inferior().read_memory(address, size))
 
 
+def physical_words(address, count):
+    """32-bit words at a machine address, which may lie above 4 GiB."""
+    text = gdb.execute(f"monitor xp /{count}wx {address:#x}", to_string=True)
+    return [int(word, 16) for word in re.findall(r"0x([0-9a-f]{8})", text)]
+
+
 def physical_entry(address):
-    """The 8 bytes of a page-table entry at a machine address, which may lie above 4 GiB."""
-    text = gdb.execute(f"monitor xp /2wx {address:#x}", to_string=True)
-    low, high = re.findall(r"0x([0-9a-f]{8})", text)
-    return int(high, 16) << 32 | int(low, 16)
+    """A page-table entry."""
+    low, high = physical_words(address, 2)
+    return high << 32 | low
 
 
 def symbol(address):
@@ -525,15 +530,15 @@ class Evtchn(Command):
         words = arguments(argument, "evtchn [DOMAIN]", 0, 1)
         need_hypervisor()
         d = find_domain(words[0] if words else None)
-        table, shared = d["evtchn"], d["shared_info"].dereference()
+        table = d["evtchn"]
         fifo = int(table["fifo"]) != 0
         print(f"event channels of domain {int(d['id'])}: {int(table['valid_ports'])} ports, "
               f"{'FIFO' if fifo else '2-level'} ABI")
         for port in range(int(table["valid_ports"])):
             e = table["buckets"][port // 128][port % 128]
             if int(e["state"]):
-                print(f"  {port:>5}  {self.binding(e):<28} vcpu {int(e['vcpu'])}  "
-                      + ("" if fifo else self.bits(shared, port)))
+                state = self.word(table["fifo"], port) if fifo else self.bits(d, port)
+                print(f"  {port:>5}  {self.binding(e):<28} vcpu {int(e['vcpu'])}  {state}")
 
     @staticmethod
     def binding(e):
@@ -549,11 +554,20 @@ class Evtchn(Command):
         return state
 
     @staticmethod
-    def bits(shared, port):
-        """The two bitmaps of shared_info that the guest sees."""
-        words = [f"{name} {int(shared['evtchn_' + name][port // 32]) >> port % 32 & 1}"
+    def bits(domain, port):
+        """2-level ABI: the two bitmaps of shared_info that the guest sees."""
+        words = [f"{name} {int(domain['shared_info']['evtchn_' + name][port // 32]) >> port % 32 & 1}"
                  for name in ("pending", "mask")]
         return ", ".join(words)
+
+    @staticmethod
+    def word(fifo, port):
+        """FIFO ABI: the event word in the page the guest gave (evtchn/fifo.c)."""
+        if port // 1024 >= int(fifo["nr_pages"]):
+            return "no event word yet"
+        page = int(fifo["pages"][port // 1024]) << 12
+        word, = physical_words(page + port % 1024 * 4, 1)
+        return f"pending {word >> 31}, mask {word >> 30 & 1}, linked {word >> 29 & 1}"
 
 
 # --- frames on the stack ---------------------------------------------------------------------------
