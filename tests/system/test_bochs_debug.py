@@ -10,7 +10,8 @@ def test_first_crossing(rings):
     out = rings("--guest", "toy", commands=["crossing", "help", "blist", "q"])
     has(out, r"^crossing 1: ring 0 -> ring 1, by IRET", r"now in ring 1 at selftest_ring1",
         r"cs  e019  index 7171, GDT, RPL 1: DPL 1, code.*limit f67fffff",
-        r"^crossing 2: ring 1 -> ring 0, vector 0x0d #GP", r"gate 0d: DPL 0, interrupt gate to e008",
+        r"^crossing 2: ring 1 -> ring 0, vector 0x0d #GP",
+        r"gate 0d: DPL 0, interrupt gate to e008",
         r"stack: from the TSS, ss0:esp0 = e010:", r"00000000  error code no selector",
         r"pushed \w+  0000e019  cs", r"pushed \w+  0000e021  ss",
         r"now in ring 0 at selftest_faulted",

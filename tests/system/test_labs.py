@@ -42,8 +42,9 @@ def serial(request):
 
 def test_lab_1(gdb):
     """Selectors: the toy's own, the hypervisor's, and what the processor says to the latter."""
-    out = gdb(["guest-symbols toy", "hbreak command_rings", "continue", "ring", "gdt 0xe019", "gdt 0xe021",
-               "gdt 0xe008", "gdt 0xe02b"], [f"{BUILD}/guests/toy.elf rings"])
+    out = gdb(["guest-symbols toy", "hbreak command_rings", "continue", "ring",
+               "gdt 0xe019", "gdt 0xe021", "gdt 0xe008", "gdt 0xe02b"],
+              [f"{BUILD}/guests/toy.elf rings"])
     has(out, r"^ring 1: e019", r"^e019 = 1110000000011 0 01  index 7171, TI 0 \(GDT\), RPL 1",
         r"DPL 1 .* type 1011  last offset f67fffff",
         r"^e021 = 1110000000100 0 01", r"DPL 1 .* type 0011  last offset f67fffff",
@@ -93,7 +94,8 @@ def test_lab_4(gdb, changed_toy, request):
 def test_lab_5(gdb, changed_toy, request):
     """int $0x80 with the mask flag: the real gate is the hypervisor's, and each call a #GP."""
     where = "regs->entry_vector == 13 && regs->error_code == 0x402"
-    out = gdb([f"guest-symbols {changed_toy}", "hbreak *0x400000", "continue", "idt 0x80", "idt guest 0x80", "delete",
+    out = gdb([f"guest-symbols {changed_toy}", "hbreak *0x400000", "continue", "idt 0x80",
+               "idt guest 0x80", "delete",
                f"hbreak do_trap if {where}", "continue", "trapframe", "delete",
                "hbreak syscall_stub", "continue", "ring", "vcpu",
                "delete", "continue"], [f"{changed_toy} user halt"])

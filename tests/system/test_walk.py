@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`make walk`: the tags in the source make a whole document, and tools/walk sees when they do not."""
+"""`make walk`: the tags in the source make a whole document, and tools/walk tells when not."""
 import re
 import subprocess
 
@@ -41,8 +41,8 @@ def test_the_code_is_what_is_told():
     sections = re.split(r"^## \d+\. ", walk().stdout, flags=re.M)[1:]
     wanted = ["FLAT_RING|HYPERVISOR_CS", "FIRST_RESERVED_SELECTOR", "flat_segment", "DESC_DPL",
               "GUEST_SEGMENT_END", "L2_FIRST_HYPERVISOR_SLOT", "ring1_read_faults", "esp0",
-              r"GATE_DPL\(1\)", "hypercall_entry", "kernel_sp", "TI_GET_DPL", "set_gate", r"\biret$",
-              "EFLAGS_IF", '"cli"']
+              r"GATE_DPL\(1\)", "hypercall_entry", "kernel_sp", "TI_GET_DPL", "set_gate",
+              r"\biret$", "EFLAGS_IF", '"cli"']
     for section, pattern in zip(sections, wanted, strict=True):
         code = re.search(r"^```(?:c|asm)\n(.*?)^```", section, re.M | re.S).group(1)
         assert re.search(pattern, code, re.M), f"{section.splitlines()[0]}: no {pattern}"

@@ -125,7 +125,7 @@ def pte(entry):
 
 
 def frame_fields(words, vector, cpl):
-    """Names the words at the stack pointer of a handler that runs at `cpl`, on its first instruction.
+    """Names the words at the stack pointer of a handler, on its first instruction, at ring `cpl`.
 
     Figure 6-4: [error code] eip cs eflags, and esp ss behind them when the entry changed the ring,
     which the low bits of cs tell. Pairs of (name, value), lowest address first.

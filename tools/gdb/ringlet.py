@@ -21,7 +21,7 @@ TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "
 CR0_PG = 1 << 31
 
 
-# --- reading ---------------------------------------------------------------------------------------
+# --- reading -------------------------------------------------------------------------------------
 
 def value(expression):
     """An expression of the program, evaluated by gdb."""
@@ -175,7 +175,7 @@ class Command(gdb.Command):
         super().__init__(self.name, self.kind)
 
 
-# --- who runs --------------------------------------------------------------------------------------
+# --- who runs ------------------------------------------------------------------------------------
 
 class Domains(Command):
     """domains: every domain with its state, memory and vcpus; * is the one that runs here."""
@@ -306,7 +306,7 @@ class Ring(Command):
             return ": its table cannot be read"
 
 
-# --- descriptor tables -----------------------------------------------------------------------------
+# --- descriptor tables ---------------------------------------------------------------------------
 
 def window_page(slot):
     """A page of this processor's window (config.h: 2 MiB a CPU)."""
@@ -417,7 +417,7 @@ hypervisor bounces each exception to."""
                       f"{address:08x} {symbol(address)}")
 
 
-# --- memory ----------------------------------------------------------------------------------------
+# --- memory --------------------------------------------------------------------------------------
 
 FRAME_TYPES = {0: "none", 1: "L1", 2: "L2", 3: "L3", 5: "descriptor table", 7: "writable"}
 
@@ -516,7 +516,7 @@ frame table."""
         return "the hypervisor's part: beyond every guest segment's limit"
 
 
-# --- events ----------------------------------------------------------------------------------------
+# --- events --------------------------------------------------------------------------------------
 
 STATES = ("free", "reserved", "unbound", "interdomain", "pirq", "virq", "ipi")
 
@@ -556,9 +556,9 @@ class Evtchn(Command):
     @staticmethod
     def bits(domain, port):
         """2-level ABI: the two bitmaps of shared_info that the guest sees."""
-        words = [f"{name} {int(domain['shared_info']['evtchn_' + name][port // 32]) >> port % 32 & 1}"
-                 for name in ("pending", "mask")]
-        return ", ".join(words)
+        shared = domain["shared_info"].dereference()
+        words = {name: int(shared["evtchn_" + name][port // 32]) for name in ("pending", "mask")}
+        return ", ".join(f"{name} {word >> port % 32 & 1}" for name, word in words.items())
 
     @staticmethod
     def word(fifo, port):
@@ -570,7 +570,7 @@ class Evtchn(Command):
         return f"pending {word >> 31}, mask {word >> 30 & 1}, linked {word >> 29 & 1}"
 
 
-# --- frames on the stack ---------------------------------------------------------------------------
+# --- frames on the stack -------------------------------------------------------------------------
 
 def print_regs(regs):
     """A struct cpu_user_regs."""
@@ -658,7 +658,7 @@ class Frames(Command):
         gdb.execute("x/24wa $esp")
 
 
-# --- symbols of guests -----------------------------------------------------------------------------
+# --- symbols of guests ---------------------------------------------------------------------------
 
 def load_segments(path):
     """(address, bytes) of the executable segments of an ELF32 file."""
