@@ -8,6 +8,12 @@
  */
 #include <ringlet/mm.h>
 
+/* Validated entries name frames below 2^22, so these halves hold all of the frame number. */
+static inline mfn_t table_mfn(const uint32_t e[2])
+{
+    return e[0] >> PAGE_SHIFT | e[1] << (32 - PAGE_SHIFT);
+}
+
 /*
  * The entry for `va` in the tables the running vcpu v uses, or NULL where there is none or va is
  * the hypervisor's. The L1's frame goes to *l1_mfn. The caller holds the domain's mm_lock and calls
@@ -15,18 +21,19 @@
  */
 pte_t *map_guest_l1(const struct vcpu *v, uint32_t va, mfn_t *l1_mfn)
 {
-    pte_t e = this_cpu->l3[l3_index(va)];
+    const uint32_t *l3e = (const uint32_t *)&this_cpu->l3[l3_index(va)];
+    uint32_t l2e[2];
     pte_t *l2;
 
     ASSERT(v == current);
-    if (va >= HYPERVISOR_START || !(e & PTE_P))
+    if (va >= HYPERVISOR_START || !(l3e[0] & PTE_P))
         return NULL;
-    l2 = map_frame(pte_mfn(e));
-    e = l2[l2_index(va)];
+    l2 = map_frame(table_mfn(l3e));
+    memcpy(l2e, &l2[l2_index(va)], sizeof(l2e));
     unmap_frame(l2);
-    if ((e & (PTE_P | PTE_PSE)) != PTE_P)
+    if ((l2e[0] & (uint32_t)(PTE_P | PTE_PSE)) != PTE_P)
         return NULL;
-    *l1_mfn = pte_mfn(e);
+    *l1_mfn = table_mfn(l2e);
     return (pte_t *)map_frame(*l1_mfn) + l1_index(va);
 }
 

@@ -11,6 +11,8 @@
  * Read next: printk.c.
  */
 #include <ringlet/lib.h>
+#undef memcpy
+#undef memset
 
 /*
  * Or the compiler recognises the loops below and replaces them with calls to the very functions
