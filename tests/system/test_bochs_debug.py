@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
 """tools/bochs/rings: Bochs's debugger as `make bochs-debug` starts it, and its scripts."""
 import re
+import time
+
+import pexpect
 
 from debuggers import has, rings, talk  # noqa: F401 (rings is a fixture)
+from machine import LOGS, SCALE, TOP
 
 
 def test_first_crossing(rings):
@@ -68,3 +72,25 @@ def test_make_bochs_debug():
                ["crossing 2", 'lb "do_domctl"', "go", "rings", "crossing from 1", "q"])
     has(out, r"^crossing 1: ring 0 -> ring 1", r"^crossing 3: ring 0 -> ring 1",
         r"\(do_domctl\+0\)", r"cs  e008", r"^crossing \d+: ring 1 -> ring 0")
+
+
+def test_interrupt():
+    """Ctrl-C stops a machine that runs, here the toy waiting at its prompt, and it goes on."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    child = pexpect.spawn("tools/bochs/rings", ["--serial", f"{LOGS}/test_interrupt.serial",
+                                                "--log", f"{LOGS}/test_interrupt.bochs"],
+                          cwd=str(TOP), timeout=60 * SCALE, encoding="latin-1")
+    try:
+        for _ in range(2):
+            child.expect_exact("ringlet> ")
+            child.sendline("go")
+            time.sleep(3)
+            child.sendintr()
+            child.expect(r"Next at t=")
+        child.expect_exact("ringlet> ")
+        child.sendline("rings")
+        child.expect(r"cs  e0\w\w  index")
+        child.sendline("q")
+        child.expect("Bochs has ended")
+    finally:
+        child.close(force=True)
