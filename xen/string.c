@@ -10,9 +10,9 @@
  *
  * Read next: printk.c.
  */
+/* The functions themselves, not what the compiler makes of calls to them. */
+#define STRING_FUNCTIONS
 #include <ringlet/lib.h>
-#undef memcpy
-#undef memset
 
 /*
  * Or the compiler recognises the loops below and replaces them with calls to the very functions
