@@ -331,26 +331,6 @@ static enum emulation emulate_any_write(uint32_t address, struct cpu_user_regs *
     return result;
 }
 
-/*
- * Is this a flat writable data segment that reaches `address`, as every kernel's ds is? Its
- * descriptor is read where the processor would read it, in this CPU's GDT window; where a guest has
- * no GDT page it reads as zeros, which is no data segment.
- */
-static bool flat_data_segment(uint16_t selector, uint32_t address)
-{
-    const struct desc *d = (const struct desc *)(GDT_WINDOW(this_cpu->id) + (selector & ~7));
-    uint32_t a, b;
-
-    if ((selector & 4) || selector >= (GUEST_GDT_PAGES + 1) * PAGE_SIZE)
-        return false;
-    a = d->a;
-    b = d->b;
-    return !(a >> 16) && !(b & 0xff0000ff) &&
-           (b & (DESC_P | DESC_S | DESC_CODE | DESC_EXPAND_DOWN | DESC_RW | DESC_G)) ==
-               (DESC_P | DESC_S | DESC_RW | DESC_G) &&
-           (address >> PAGE_SHIFT) < ((a & 0xffff) | (b & 0xf0000));
-}
-
 /* A store of an instruction that needs no decoder, see simple_store(). */
 struct store {
     uint32_t value, length;

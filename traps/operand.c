@@ -48,6 +48,26 @@ uint16_t segment_selector(const struct cpu_user_regs *regs, unsigned segment)
 }
 
 /*
+ * Is this a flat writable data segment that reaches `address`, as every kernel's ds is? Its
+ * descriptor is read where the processor would read it, in this CPU's GDT window; where a guest has
+ * no GDT page it reads as zeros, which is no data segment.
+ */
+bool flat_data_segment(uint16_t selector, uint32_t address)
+{
+    const struct desc *d = (const struct desc *)(GDT_WINDOW(this_cpu->id) + (selector & ~7));
+    uint32_t a, b;
+
+    if ((selector & 4) || selector >= (GUEST_GDT_PAGES + 1) * PAGE_SIZE)
+        return false;
+    a = d->a;
+    b = d->b;
+    return !(a >> 16) && !(b & 0xff0000ff) &&
+           (b & (DESC_P | DESC_S | DESC_CODE | DESC_EXPAND_DOWN | DESC_RW | DESC_G)) ==
+               (DESC_P | DESC_S | DESC_RW | DESC_G) &&
+           (address >> PAGE_SHIFT) < ((a & 0xffff) | (b & 0xf0000));
+}
+
+/*
  * The entry a selector names, in this CPU's window onto the guest's GDT or LDT; NULL where the
  * table has none. The guest cannot write it (the frames are typed FT_SEG), but another vcpu may
  * have it changed: read it once.
