@@ -33,7 +33,7 @@ def log_name(request):
 
 
 def run_to_end(command, log, commands, limit):
-    """Runs a debugger; it and the emulator it started are a session of their own, ended in time."""
+    """Runs a debugger in a session of its own, which is ended when its time is up."""
     with subprocess.Popen(command, cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace",
                           start_new_session=True) as process:
@@ -72,7 +72,9 @@ def gdb(request):
 
     def run(commands, modules=(), attach=True, options="", limit=60):
         name = log_name(request)
-        qemu = (f"QEMU_SERIAL=file:{name}.serial tools/run-qemu -monitor none -gdb stdio -S "
+        # gdb gives QEMU a session of its own, and leaves it running when a command here fails.
+        qemu = (f"QEMU_SERIAL=file:{name}.serial timeout --foreground {int(limit * SCALE)} "
+                f"tools/run-qemu -monitor none -gdb stdio -S "
                 f"-kernel {BUILD}/ringlet.elf -append '{machine.CMDLINE}' {options}")
         if modules:
             qemu += f" -initrd '{','.join(str(module) for module in modules)}'"
