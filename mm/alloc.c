@@ -51,6 +51,7 @@ static mfn_t free_list[NR_ZONES][MAX_ORDER + 1]; /* first frame of the first fre
 static uint32_t nonempty[NR_ZONES];              /* bit n: free_list[zone][n] is not empty */
 static uint32_t nr_free, nr_total;
 static uint32_t low_free, low_total, low_reserve;
+static uint32_t nr_free_below_4g;
 
 static unsigned zone_of(mfn_t mfn)
 {
@@ -96,6 +97,8 @@ static uint32_t list_remove(mfn_t mfn, unsigned order)
 static void count_free(mfn_t mfn, int32_t n)
 {
     nr_free += n;
+    if (mfn < FRAMES_BELOW_4G)
+        nr_free_below_4g += n;
     if (mfn < DIRECTMAP_FRAMES)
         low_free += n;
 }
@@ -226,6 +229,11 @@ uint32_t free_frame_count(void)
     return nr_free;
 }
 
+uint32_t free_frame_count_below_4g(void)
+{
+    return nr_free_below_4g;
+}
+
 uint32_t total_frame_count(void)
 {
     return nr_total;
@@ -275,7 +283,7 @@ void frames_init(void)
 {
     memset(free_list, 0, sizeof(free_list));
     memset(nonempty, 0, sizeof(nonempty));
-    nr_free = nr_total = low_free = low_total = low_reserve = 0;
+    nr_free = nr_total = low_free = low_total = low_reserve = nr_free_below_4g = 0;
     for (mfn_t i = 0; i < max_frame; i++) {
         frame_table[i] =
             (struct frame){.count_info = FC_XEN | FC_ALLOCATED | 1, .owner = OWNER_XEN};

@@ -111,17 +111,24 @@ bool assign_in_exchange(struct domain *d, mfn_t mfn, unsigned order)
     return alive;
 }
 
+/* What of the memory below 4 GiB is left to those who ask for it, while there is other memory. */
+#define KEPT_BELOW_4G ((128u << 20) >> PAGE_SHIFT)
+
 /*
  * Allocate and assign in one. INVALID_MFN when there is no memory or the domain may not have it.
- * Memory below 4 GiB goes first: only there can kernels that say plain "yes" to PAE have an L3.
- * (QEMU 7.2's qemu-system-i386 also fails to walk page tables that lie above.)
+ * Who has no wish (bits is 0) gets memory below 4 GiB first, because kernels that say plain "yes"
+ * to PAE can have an L3 only there. (QEMU 7.2's qemu-system-i386 also fails to walk page tables
+ * that lie above.) The last of it goes last: every new domain needs some for its first L3, and the
+ * initial domain for its devices.
  */
 mfn_t alloc_domain_frames(struct domain *d, unsigned order, unsigned bits)
 {
-    mfn_t mfn = alloc_frames(order, bits ? bits : 32);
+    mfn_t mfn = INVALID_MFN;
 
-    if (mfn == INVALID_MFN && !bits)
-        mfn = alloc_frames(order, 0);
+    if (!bits && free_frame_count_below_4g() > KEPT_BELOW_4G)
+        mfn = alloc_frames(order, 32);
+    if (mfn == INVALID_MFN)
+        mfn = alloc_frames(order, bits);
     if (mfn != INVALID_MFN && assign_frames(d, mfn, order)) {
         free_frames(mfn, order);
         mfn = INVALID_MFN;

@@ -60,18 +60,31 @@ static uint32_t page_up(uint32_t va)
     return ROUND_UP(va, PAGE_SIZE);
 }
 
+/* A size of dom0_mem= in pages: a negative one is so much less than there is; 0: not given. */
+static uint32_t pages_of(int64_t size, uint32_t available, uint32_t not_given)
+{
+    int64_t pages = size >> PAGE_SHIFT;
+
+    if (!size)
+        return not_given;
+    return pages < 0 ? MAX(pages + available, 0) : MIN(pages, UINT32_MAX);
+}
+
 /*
  * How many pages the domain gets: dom0_mem=, or all that is free less a sixteenth (128 MiB at most)
- * for the rest.
+ * for the rest; not less than its min:, not more than its max:, which also bounds what the domain
+ * may ask for later.
  */
-static uint32_t choose_size(void)
+static uint32_t choose_size(struct domain *d)
 {
-    uint32_t available = free_frame_count(), wanted = options.dom0_mem >> PAGE_SHIFT;
-    uint32_t rest = MIN(available / 16, (128u << 20) >> PAGE_SHIFT);
+    uint32_t available = free_frame_count();
+    uint32_t most = available - MIN(available / 16, (128u << 20) >> PAGE_SHIFT);
+    uint32_t max = pages_of(options.dom0_mem_max, available, UINT32_MAX);
+    uint32_t pages = pages_of(options.dom0_mem, available, most);
 
-    if (wanted && wanted < available)
-        return wanted;
-    return available - rest;
+    pages = MIN(MAX(pages, pages_of(options.dom0_mem_min, available, 0)), max);
+    d->max_pages = max;
+    return pages < available ? pages : most;
 }
 
 /* Page tables for [base, end): one L3, four L2s, and an L1 for each 2 MiB the mapping touches. */
@@ -323,7 +336,6 @@ static struct domain *create(const struct elf_kernel *k)
     }
     d->initial = true;
     d->iomem_all = true;
-    d->max_pages = ~0u;
     d->l3_above_4g = k->pae == ELF_PAE_EXTENDED || k->pae == ELF_PAE_BIMODAL;
     d->ioports = xzalloc_bytes(65536 / 8);
     if (!d->ioports)
@@ -346,13 +358,13 @@ void build_initial_domain(const struct boot_module *kernel, const struct boot_mo
         panic("no kernel for the initial domain: the first Multiboot module must be one");
     reason = elf_kernel_parse(kernel->start, kernel->size, &b.kernel);
     if (reason)
-        panic("initial domain: the first module%s%s is no kernel that can run here: %s",
-              kernel->name[0] ? ", " : "", kernel->name, reason);
+        panic("initial domain: the first module%s%s%s is no kernel that can run here: %s",
+              kernel->name[0] ? ", " : "", kernel->name, kernel->name[0] ? "," : "", reason);
     b.image = kernel;
     b.ramdisk = ramdisk;
     b.base = b.kernel.virt_base;
     b.d = create(&b.kernel);
-    b.nr_pages = choose_size();
+    b.nr_pages = choose_size(b.d);
     lay_out(&b);
     allocate(&b);
     load_images(&b);

@@ -125,21 +125,36 @@ static bool parse_guest_loglvl(const char *value)
     return parse_levels(value, &options.guest_loglvl_unrationed, &options.guest_loglvl);
 }
 
+/* A size that may have a minus sign; *end is s if there is none. */
+static int64_t parse_signed_size(const char *s, const char **end)
+{
+    bool negative = *s == '-';
+    unsigned long long size = parse_size(s + negative, end);
+
+    if (*end == s + negative)
+        *end = s;
+    size = MIN(size, (unsigned long long)INT64_MAX);
+    return negative ? -(int64_t)size : (int64_t)size;
+}
+
 /*
- * dom0_mem=SIZE, also min:SIZE and max:SIZE, several with commas. Only the plain size sets how much
- * is given.
+ * dom0_mem=SIZE, also min:SIZE and max:SIZE, several with commas. builder.c says what they mean
+ * together.
  */
 static bool parse_dom0_mem(const char *value)
 {
     for (;;) {
-        bool bound = !strncmp(value, "min:", 4) || !strncmp(value, "max:", 4);
-        const char *s = bound ? value + 4 : value, *end;
-        unsigned long long size = parse_size(s, &end);
+        const char *s = value, *end;
+        int64_t *size = &options.dom0_mem;
 
+        if (!strncmp(value, "min:", 4) || !strncmp(value, "max:", 4)) {
+            size = value[1] == 'i' ? &options.dom0_mem_min : &options.dom0_mem_max;
+            s += 4;
+        }
+        int64_t bytes = parse_signed_size(s, &end);
         if (end == s || (*end != ',' && *end != '\0'))
             return false;
-        if (!bound)
-            options.dom0_mem = size;
+        *size = bytes;
         if (*end == '\0')
             return true;
         value = end + 1;

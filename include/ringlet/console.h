@@ -40,7 +40,8 @@ void keys_init(void);
 
 /* xen/cmdline.c: Xen's words. Parsed once at boot into `options`. */
 struct boot_options {
-    uint64_t dom0_mem; /* bytes; 0: not given */
+    /* Bytes; negative: so much less than there is; 0: not given. */
+    int64_t dom0_mem, dom0_mem_min, dom0_mem_max;
     unsigned dom0_max_vcpus;
     bool noreboot;
     bool sync_console;

@@ -135,6 +135,7 @@ static inline uint32_t frame_type(const struct frame *f)
  * Where a frame number is returned, INVALID_MFN means that there was none.
  */
 #define MAX_ORDER 10
+#define FRAMES_BELOW_4G (1u << (32 - PAGE_SHIFT))
 void frames_init(void);                       /* all frames are the hypervisor's (OWNER_XEN) */
 void frames_init_io(mfn_t start, mfn_t end);  /* these are no memory (OWNER_IO) */
 void frames_init_add(mfn_t start, mfn_t end); /* these are free memory */
@@ -142,6 +143,7 @@ mfn_t alloc_frames(unsigned order, unsigned bits);
 mfn_t alloc_frames_uncleared(unsigned order, unsigned bits);
 void free_frames(mfn_t mfn, unsigned order);
 uint32_t free_frame_count(void);
+uint32_t free_frame_count_below_4g(void);
 uint32_t total_frame_count(void);
 void *heap_alloc_pages(unsigned order);
 void heap_free_pages(void *va, unsigned order);

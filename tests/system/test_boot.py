@@ -7,7 +7,7 @@ import struct
 import pytest
 
 import machine
-from machine import EMULATORS, dom0_modules, guest
+from machine import EMULATORS, dom0_modules, guest, ramdisk
 
 NOTE_TYPE_PAE = 9
 POWER_OFF = r"initial domain powered off: powering off the machine"
@@ -31,13 +31,33 @@ def test_power_off_follows_the_initial_domain(boot, emulator):
     m.wait_end()
 
 
-def test_sixteen_gib(boot):
-    """Memory is used up to the address 16 GiB."""
-    m = boot([guest("toy")], mem=16384, cpu="core2duo")
+def walk_entries(m):
+    """The entries of each level of a walk, as the toy's `map` shows it; the toy's prompt is up."""
+    walk = re.search(r"level 3 ([0-9a-f]+), level 2 ([0-9a-f]+), level 1 ([0-9a-f]+)",
+                     m.command("map", "toy> "))
+    return [int(entry, 16) for entry in walk.groups()]
+
+
+@pytest.mark.parametrize("modules", ["toy", "dom0"])
+def test_sixteen_gib(boot, modules):
+    """Memory is used up to the address 16 GiB, and a domain built there runs.
+
+    Its page tables lie below 4 GiB as long as there is memory, for this emulator's sake: see
+    test_page_tables_above_4_gib.
+    """
+    m = boot([guest("toy")] if modules == "toy" else dom0_modules(), mem=16384, cpu="core2duo")
     m.expect(r"memory: (\d+) MiB free")
     assert int(m.process.match.group(1)) > 15000
+    if modules == "dom0":
+        m.expect(r"toy: domain \d+")
+        m.expect("dom0> ")
+        m.sendline("console toy")
     m.expect("toy> ")
-    m.sendline("halt")
+    assert not any(entry >> 32 for entry in walk_entries(m))
+    if modules == "dom0":
+        m.send("\x1d")
+        m.expect("dom0> ")
+    m.sendline("halt" if modules == "toy" else "shutdown")
     m.expect(POWER_OFF)
     m.wait_end()
 
@@ -45,17 +65,22 @@ def test_sixteen_gib(boot):
 def test_page_tables_above_4_gib(boot):
     """A domain whose memory and page tables lie above 4 GiB, where only PAE reaches.
 
-    QEMU 7.2's qemu-system-i386 cuts the address of a page table to 32 bits when it walks one, and
-    resets; its qemu-system-x86_64 runs the same hypervisor and walks right.
+    It gets such memory because another domain has taken what there is below, but for a reserve:
+    the L3 itself must lie there. QEMU 7.2's qemu-system-i386 cuts the address of a page table to
+    32 bits when it walks one, and resets; its qemu-system-x86_64 runs the same hypervisor and walks
+    right.
     """
-    m = boot(dom0_modules(), mem=16384, cpu="core2duo", qemu="qemu-system-x86_64")
-    m.expect(r"toy: domain \d+")
+    disk = ramdisk("above-4-gib", guest("toy"), "eater.cfg:kernel=toy.elf;memory=256;autostart=yes",
+                   "toy.cfg:kernel=toy.elf;memory=16")
+    m = boot([guest("dom0"), disk], mem=4096, cpu="core2duo", qemu="qemu-system-x86_64",
+             extra=["-machine", "pc,max-ram-below-4g=256M"])
+    m.expect(r"eater: domain \d+")
     m.expect("dom0> ")
+    assert re.search(r"toy: domain \d+", m.command("create toy", "dom0> "))
     m.sendline("console toy")
     m.expect("toy> ")
-    walk = re.search(r"level 3 ([0-9a-f]+), level 2 ([0-9a-f]+), level 1 ([0-9a-f]+)",
-                     m.command("map", "toy> "))
-    assert all(int(entry, 16) >> 32 for entry in walk.groups()), walk.group(0)
+    entries = walk_entries(m)
+    assert all(entry >> 32 for entry in entries), [hex(entry) for entry in entries]
     m.send("\x1d")
     m.command("shutdown", POWER_OFF)
     m.wait_end()
@@ -102,21 +127,45 @@ def without_pae(image):
     return image.replace(note, struct.pack("<III", 4, 3, NOTE_TYPE_PAE) + b"Xen\0no\0\0")
 
 
+def with_segment(image, **changed):
+    """The same kernel with fields of its first LOAD segment's header changed."""
+    names = ("type", "offset", "vaddr", "paddr", "filesz", "memsz", "flags", "align")
+    phoff, = struct.unpack_from("<I", image, 28)
+    fields = dict(zip(names, struct.unpack_from("<8I", image, phoff)))
+    assert fields["type"] == 1
+    fields.update(changed)
+    header = struct.pack("<8I", *(fields[name] for name in names))
+    return image[:phoff] + header + image[phoff + len(header):]
+
+
 @pytest.mark.parametrize("what,reason", [
     ("x86-64", r"x86-64 kernel"),
     ("no-pae", r"not PAE"),
     ("truncated", r"truncated"),
     ("text", r"not ELF"),
+    ("empty", r"not ELF"),
+    ("no-headers", r"no program headers"),
+    ("far-headers", r"truncated program header"),
+    ("far-bytes", r"truncated segment"),
+    ("wide", r"segment beyond the start of the hypervisor"),
+    ("low", r"segment below virt_base"),
+    ("more-bytes", r"segment larger in the file than in memory"),
 ])
 def test_refused_module(boot, tmp_path, what, reason):
     """A module this ABI cannot run is refused by its name, with the reason."""
     toy = (machine.BUILD / "guests/toy.elf").read_bytes()
     image = {"x86-64": elf64(), "no-pae": without_pae(toy), "truncated": toy[:6000],
-             "text": b"this is no kernel\n" * 100}[what]
+             "text": b"this is no kernel\n" * 100, "empty": b"",
+             "no-headers": toy[:44] + bytes(2) + toy[46:],
+             "far-headers": toy[:28] + b"\xf0\xff\xff\xff" + toy[32:],
+             "far-bytes": with_segment(toy, offset=0xfffff000),
+             "wide": with_segment(toy, memsz=0xfffff000),
+             "low": with_segment(toy, paddr=0xfffff000),
+             "more-bytes": with_segment(toy, memsz=1)}[what]
     module = tmp_path / f"bad-{what}"
     module.write_bytes(image)
     m = boot([str(module)], panics=True)
-    m.expect(rf"bad-{what} is no kernel [^\n]*: {reason}")
+    m.expect(rf"first module, bad-{what}, is no kernel [^\n]*: {reason}")
 
 
 def test_no_module(boot):
