@@ -327,6 +327,8 @@ static void audit_domain(struct domain *d)
         differ(INVALID_MFN, "heap_pages is not the number of heap pages shared");
     if (d->teardown_table != INVALID_MFN)
         holds(d->teardown_table, 1, 1);
+    if (d->teardown_cursor)
+        holds(d->teardown_cursor, 1, 0);
     for_each_vcpu(d, v) audit_vcpu(v);
     audit_grants(d);
     if (d->evtchn.pirq_eoi_mfn)

@@ -62,8 +62,34 @@ static int release_type(struct domain *d, struct frame *f)
 }
 
 /*
- * No frame leaves the list in this phase (each still has its allocation reference), so the cursor
- * stays good.
+ * The frame behind f in the domain's list (f NULL: the first), with a reference. NULL: none left.
+ */
+static struct frame *get_next_frame(struct domain *d, const struct frame *f)
+{
+    struct frame *next = NULL;
+    mfn_t mfn;
+
+    spin_lock(&d->page_lock);
+    for (mfn = f ? f->next : d->page_list; mfn && !next; mfn = mfn_frame(mfn)->next) {
+        if (get_frame(mfn_frame(mfn), d))
+            next = mfn_frame(mfn);
+    }
+    spin_unlock(&d->page_lock);
+    return next;
+}
+
+static void advance_cursor(struct domain *d, struct frame *f)
+{
+    struct frame *next = get_next_frame(d, f);
+
+    d->teardown_cursor = next ? frame_mfn(next) : 0;
+    if (f)
+        put_frame(f);
+}
+
+/*
+ * Any frame may leave the list in this phase: one given back while it was in use has its last
+ * reference in a pin or in a table. The one at the cursor cannot, for the cursor holds a reference.
  */
 static int release_types(struct domain *d)
 {
@@ -82,7 +108,7 @@ static int release_types(struct domain *d)
         rc = release_type(d, f);
         if (rc)
             return rc;
-        d->teardown_cursor = f->next;
+        advance_cursor(d, f);
         if (++n % 64 == 0 && preempt_needed())
             return -ERESTART;
     }
@@ -127,7 +153,7 @@ int relinquish_memory(struct domain *d)
         rc = grant_table_release_mappings(d);
         if (rc)
             return rc;
-        d->teardown_cursor = d->page_list;
+        advance_cursor(d, NULL);
         d->teardown_phase = PHASE_TYPES;
         /* fall through */
     case PHASE_TYPES:

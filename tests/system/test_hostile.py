@@ -59,3 +59,17 @@ def test_hostile_neighbour(boot, record_property):
     record_property("tap_skipped", len(results.skipped))
     m.sendline("shutdown")
     m.wait_end()
+
+
+def test_untidy_deaths(boot):
+    """Domains that die with frames given back in use: all their memory is free for the next one."""
+    m = boot([guest("dom0"), ramdisk("hostile-teardown", guest("hostile-teardown"),
+                                     "untidy.cfg:kernel=hostile-teardown.elf;memory=24")], mem=128)
+    m.expect(DOM0)
+    for _ in range(12):
+        m.sendline("create untidy")
+        m.expect(r"untidy: domain \d+ powered off")
+        m.sendline()
+        m.expect(DOM0)
+    m.sendline("shutdown")
+    m.wait_end()
