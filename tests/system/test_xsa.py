@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""The guests that retell security advisories (tests/guests/xsa-*), as ordinary domains.
+
+test_guests.py runs each as the initial domain. Here each is a domain beside a ticker, one after the
+other under one hypervisor: what one of them leaves behind would meet the next.
+"""
+import pytest
+
+import tap
+from machine import TOP, guest, ramdisk
+from test_containment import DOM0, ticks
+
+GUESTS = sorted(p.parent.name for p in (TOP / "tests/guests").glob("xsa-*/main.c")) + [
+    "hostile-view"]
+DEADLY = ["cs0", "cs-null", "cs-null3", "cs-beyond", "cs-data", "ss0", "ss-null", "ss-ring1", "vm",
+          "eip", "esp", "esp-end"]
+# These look at segment limits, or at frames and flags as a processor treats them.
+BOCHS = ["xsa-7", "xsa-204", "xsa-213", "xsa-339"]
+HALF = len(GUESTS) // 2  # the control domain takes 16 configurations
+
+
+def start(boot, name, guests, configs, emulator):
+    """A control domain with a ticker, and these guests to create."""
+    disk = ramdisk(f"xsa-{name}-{emulator}", *(guest(g) for g in ["ticker", *guests]),
+                   "ticker.cfg:kernel=ticker.elf;memory=8;autostart=yes", *configs)
+    m = boot([guest("dom0"), disk], emulator=emulator)
+    m.expect(r"ticker: domain \d+")
+    m.expect(DOM0)
+    return m
+
+
+def run_one(m, name, results):
+    """Creates a guest, waits for its end, reads what it printed."""
+    m.sendline(f"create {name}")
+    m.expect(rf"{name}: domain \d+ powered off")
+    m.sendline(f"console {name}")
+    m.expect(r"Ctrl-\] leaves")
+    m.expect(r"no longer runs")
+    one = tap.Results()
+    for line in m.before.splitlines():
+        one.add(line)
+    assert one.problem() is None, f"{name}: {one.problem()}"
+    results.passed += one.passed
+    results.skipped += one.skipped
+    m.expect(DOM0)
+
+
+@pytest.mark.parametrize("name,guests,emulator", [
+    ("first", GUESTS[:HALF], "qemu"), ("rest", GUESTS[HALF:], "qemu"), ("few", BOCHS, "bochs")])
+def test_attacks_by_a_domain(boot, record_property, name, guests, emulator):
+    """Each attack fails, whoever makes it, and the ticker goes on."""
+    m = start(boot, name, guests, [f"{g}.cfg:kernel={g}.elf;memory=16" for g in guests], emulator)
+    results = tap.Results()
+    before = ticks(m)
+    for each in guests:
+        run_one(m, each, results)
+    assert ticks(m) > before, "the ticker stood still"
+    record_property("tap_passed", len(results.passed))
+    record_property("tap_failed", 0)
+    record_property("tap_skipped", len(results.skipped))
+    m.sendline("shutdown")
+    m.wait_end()
+
+
+@pytest.mark.parametrize("emulator", ["qemu", "bochs"])
+def test_deadly_frames(boot, emulator):
+    """A frame a guest may die of, returned to: it dies alone, or the frame was put right."""
+    m = start(boot, "deadly", ["xsa-7"],
+              [f"{word}.cfg:kernel=xsa-7.elf;memory=8;cmdline={word}" for word in DEADLY], emulator)
+    before = ticks(m)
+    for word in DEADLY:
+        m.sendline(f"create {word}")
+        m.expect(rf"{word}: domain \d+ (crashed|powered off)")
+        m.sendline()
+        m.expect(DOM0)
+    assert ticks(m) > before, "the ticker stood still"
+    m.sendline("shutdown")
+    m.wait_end()
+
+
+def test_death_in_the_middle(boot):
+    """A domain that ends while its page tables are half checked is torn down, again and again."""
+    m = start(boot, "middle", ["xsa-299"],
+              ["die.cfg:kernel=xsa-299.elf;memory=16;cmdline=die"], "qemu")
+    before = ticks(m)
+    for _ in range(20):
+        m.sendline("create die")
+        m.expect(r"die: domain \d+ powered off")
+        m.sendline()
+        m.expect(DOM0)
+    assert ticks(m) > before, "the ticker stood still"
+    m.sendline("shutdown")
+    m.wait_end()
