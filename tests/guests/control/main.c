@@ -77,6 +77,45 @@ static void version(void)
     tap_is(hv_xen_version(NO_COMMAND, NULL), -XEN_ENOSYS, "version: no such command");
 }
 
+/* Whether the field that starts here holds a string that ends in it. */
+static bool ends(const char *field, size_t room)
+{
+    return memchr(field, 0, room) != NULL;
+}
+
+/* What the hypervisor was built from and started with, and who asks. */
+static void version_texts(void)
+{
+    static struct xen_compile_info info;
+    static xen_changeset_info_t changeset;
+    static xen_commandline_t line;
+    static struct xen_build_id id;
+    xen_domain_handle_t handle;
+
+    memset(&info, '?', sizeof(info));
+    tap_is(hv_xen_version(XENVER_compile_info, &info), 0, "compile info");
+    tap_ok(ends(info.compiler, sizeof(info.compiler)) &&
+               ends(info.compile_by, sizeof(info.compile_by)) &&
+               ends(info.compile_domain, sizeof(info.compile_domain)) &&
+               ends(info.compile_date, sizeof(info.compile_date)),
+           "its strings end");
+    tap_ok(strstr(info.compiler, "gcc") != NULL, "compiled by gcc: %s", info.compiler);
+    memset(changeset, '?', sizeof(changeset));
+    tap_is(hv_xen_version(XENVER_changeset, changeset), 0, "changeset");
+    tap_ok(ends(changeset, sizeof(changeset)), "it ends");
+    memset(handle, '?', sizeof(handle));
+    tap_is(hv_xen_version(XENVER_guest_handle, handle), 0, "handle");
+    tap_ok(handle[0] == 0 && memcmp(handle, handle + 1, sizeof(handle) - 1) == 0,
+           "the initial domain's is all zero");
+    memset(line, '?', sizeof(line));
+    tap_is(hv_xen_version(XENVER_commandline, line), 0, "command line");
+    tap_ok(ends(line, sizeof(line)) && strstr(line, "console=com1"), "it is the hypervisor's");
+    tap_is(hv_xen_version(XENVER_build_id, &id), -XEN_EINVAL, "build id, no room for it");
+    for (int command = XENVER_compile_info; command <= XENVER_commandline; command++)
+        if (command != XENVER_pagesize)
+            tap_is(hv_xen_version(command, NOWHERE), -XEN_EFAULT, "version %d, nowhere", command);
+}
+
 static void console(void)
 {
     static char buffer[16];
@@ -563,6 +602,7 @@ static void many_domains(void)
 int main(void)
 {
     version();
+    version_texts();
     console();
     ports();
     platform();
