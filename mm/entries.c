@@ -22,6 +22,7 @@
  */
 #define FREE_BITS FREE_L1_BITS
 #define CACHE_BITS (PTE_PWT | PTE_PCD | PTE_PAT)
+#define MAX_OWN_DEVICES 16
 
 static inline bool has_hardware(const struct domain *d)
 {
@@ -41,6 +42,27 @@ static inline bool frame_is_memory(uint64_t mfn)
     return mfn < max_frame && frame_table[mfn].owner != OWNER_IO;
 }
 
+/*
+ * Frames of device registers that are the hypervisor's own: who writes to an interrupt controller
+ * has the machine. Written at boot only.
+ */
+static mfn_t own_devices[MAX_OWN_DEVICES];
+static unsigned nr_own_devices;
+
+void keep_device(mfn_t mfn)
+{
+    ASSERT(nr_own_devices < MAX_OWN_DEVICES);
+    own_devices[nr_own_devices++] = mfn;
+}
+
+static bool is_own_device(uint64_t mfn)
+{
+    for (unsigned i = 0; i < nr_own_devices; i++)
+        if (own_devices[i] == mfn)
+            return true;
+    return false;
+}
+
 /* Check the entry and take its references. See mm.h. */
 int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *owner)
 {
@@ -52,7 +74,8 @@ int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *owner)
     if (unlikely(e & ~l1_allowed(pt_owner)))
         return -EINVAL;
     if (unlikely(!frame_is_memory(mfn))) {
-        if (!has_hardware(pt_owner) || (e & PTE_ADDR & ~cpu_features.address_mask))
+        if (!has_hardware(pt_owner) || (e & PTE_ADDR & ~cpu_features.address_mask) ||
+            is_own_device(mfn))
             return -EINVAL;
         return 0;
     }

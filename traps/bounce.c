@@ -46,6 +46,17 @@ static noinline bool stack_fault(struct vcpu *v, const struct cpu_user_regs *reg
 }
 
 /*
+ * The IOPL that a frame shows: the real one is always 0, and so it is shown, but to a guest that
+ * asked for the architecture's meaning of it.
+ */
+static inline uint32_t shown_iopl(const struct vcpu *v)
+{
+    if (likely(!(v->domain->vm_assist & (1u << VMASST_TYPE_architectural_iopl))))
+        return 0;
+    return v->iopl << 12;
+}
+
+/*
  * walk 11: The bounce frame: same ring and across rings
  *
  * Claim: An exception enters ring 0 first, though it may be the guest's own affair. Then the
@@ -73,7 +84,8 @@ static inline __attribute__((always_inline)) bool enter_guest(struct vcpu *v,
     uint32_t mask = v->info->evtchn_upcall_mask, eflags = regs->eflags;
     bool inner = regs_ring(regs) != 1;
     uint32_t *sp = (uint32_t *)(inner ? v->kernel_sp : regs->esp);
-    uint32_t frame[3] = {regs->eip, mask << 16 | regs->cs, mask ? eflags & ~EFLAGS_IF : eflags};
+    uint32_t frame[3] = {regs->eip, mask << 16 | regs->cs,
+                         (mask ? eflags & ~EFLAGS_IF : eflags) | shown_iopl(v)};
 
     if (unlikely(!guest_range_ok(sp - MAX_FRAME_WORDS, MAX_FRAME_WORDS * sizeof(*sp))))
         return stack_fault(v, regs, sp);

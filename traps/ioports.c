@@ -96,13 +96,13 @@ static bool hypervisor_port(unsigned port)
 /*
  * The PICs are the hypervisor's, but kernels look for them by writing to a mask register what they
  * then read back, and without PICs Linux has no ISA interrupts unless ACPI tells of them. So a
- * domain that has these ports has mask registers, and nothing behind them.
+ * domain that has these ports has mask registers, all masked, and nothing behind them.
  */
-static uint8_t *pic_mask(struct domain *d, unsigned port)
+static uint8_t *pic_open_lines(struct domain *d, unsigned port)
 {
     if (port != PIC1_MASK && port != PIC2_MASK)
         return NULL;
-    return &d->pic_masks[port == PIC2_MASK];
+    return &d->pic_open_lines[port == PIC2_MASK];
 }
 
 /* Ports a guest may use in part. */
@@ -116,7 +116,7 @@ static uint8_t read_byte(struct domain *d, unsigned port)
     if (!domain_has_port(d, port))
         return 0xff;
     if (hypervisor_port(port))
-        return pic_mask(d, port) ? *pic_mask(d, port) : 0xff;
+        return pic_open_lines(d, port) ? ~*pic_open_lines(d, port) : 0xff;
     return inb(port);
 }
 
@@ -129,8 +129,8 @@ static void write_byte(struct domain *d, unsigned port, uint8_t value)
     if (!domain_has_port(d, port))
         return;
     if (hypervisor_port(port)) {
-        if (pic_mask(d, port))
-            *pic_mask(d, port) = value;
+        if (pic_open_lines(d, port))
+            *pic_open_lines(d, port) = ~value;
         return;
     }
     if (port == PIT_CONTROL && value >> 6 != 2 && (value & 0xce) != 0xc8)

@@ -9,7 +9,8 @@
  *      esp -> eax   eip   cs   eflags   [esp   ss]      the last two only for a return to ring 3
  *
  * EFLAGS.IF becomes the inverse of the upcall mask; what the high half of the cs slot says is not
- * looked at (4.2 do_iret).
+ * looked at (4.2 do_iret). EFLAGS.IOPL counts for guests with the architecture's meaning of it
+ * alone (VMASST_TYPE_architectural_iopl): the frames of all others show the real one, which is 0.
  */
 #include <ringlet/arch.h>
 #include <ringlet/domain.h>
@@ -55,7 +56,8 @@ asmlinkage long do_iret(void)
     regs->eip = w[1];
     regs->cs = w[2];
     regs->eflags = sanitise_eflags(w[3]);
-    v->iopl = w[3] >> 12 & 3;
+    if (v->domain->vm_assist & (1u << VMASST_TYPE_architectural_iopl))
+        v->iopl = w[3] >> 12 & 3;
     v->nmi_masked = false;
     nmi_recheck(v);
     v->info->evtchn_upcall_mask = !(w[3] & EFLAGS_IF);

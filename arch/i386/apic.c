@@ -12,6 +12,7 @@
 #include <ringlet/apic.h>
 #include <ringlet/arch.h>
 #include <ringlet/desc.h>
+#include <ringlet/mm.h>
 #include <ringlet/percpu.h>
 
 #define APIC_BASE_ENABLE 0x800u
@@ -31,6 +32,7 @@ bool apic_init(void)
         return false; /* off in the firmware's setup */
     paging_map_fixed(FIXMAP_START, base & cpu_features.address_mask,
                      PTE_HYPERVISOR | PTE_PCD | nx_bit);
+    keep_device((base & cpu_features.address_mask) >> PAGE_SHIFT);
     apic_init_cpu();
     return true;
 }

@@ -23,6 +23,7 @@
 #include <ringlet/arch.h>
 #include <ringlet/hypercall.h>
 #include <ringlet/irq.h>
+#include <ringlet/mm.h>
 #include <ringlet/percpu.h>
 
 #define MAX_IOAPICS 8
@@ -115,6 +116,7 @@ static bool add_ioapic(uint32_t address, uint8_t id, uint32_t first_line)
     *a = (struct ioapic){.address = address, .id = id, .first_line = first_line};
     paging_map_fixed(FIXMAP_START + (1 + nr_ioapics) * PAGE_SIZE, address & ~(PAGE_SIZE - 1),
                      PTE_PCD);
+    keep_device(address >> PAGE_SHIFT);
     a->pins = (read_register(nr_ioapics, IOAPIC_VERSION) >> 16 & 0xff) + 1;
     a->pins = MIN(a->pins, NR_LINES - first_line);
     ioapic_controller.lines = MAX(ioapic_controller.lines, first_line + a->pins);
@@ -305,15 +307,6 @@ struct irq_controller ioapic_controller = {
 };
 
 /* ---- As the initial domain sees it ----------------------------------------------------------- */
-
-/* Does this page of physical memory hold an IO-APIC's registers? */
-bool ioapic_owns(maddr_t page)
-{
-    for (unsigned i = 0; i < nr_ioapics; i++)
-        if ((ioapics[i].address & ~(PAGE_SIZE - 1)) == page)
-            return true;
-    return false;
-}
 
 static int find_ioapic(uint32_t address)
 {

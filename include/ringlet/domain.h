@@ -164,11 +164,12 @@ struct domain {
     char line[160]; /* what an unprivileged guest wrote by console_io since its last newline */
     unsigned line_length;
 
-    int64_t time_offset;  /* seconds added to the wall clock */
-    uint8_t *ioports;     /* bitmap of 65536 ports this domain may use, or NULL: none */
-    uint8_t pic_masks[2]; /* the PICs' mask registers as it wrote them; traps/ioports.c */
-    bool iomem_all;       /* may map any frame that is not memory */
-    uint64_t cpu_time;    /* ns, of vcpus that are gone */
+    int64_t time_offset; /* seconds added to the wall clock */
+    uint8_t *ioports;    /* bitmap of 65536 ports this domain may use, or NULL: none */
+    /* the PICs' mask registers as it wrote them, ones and zeros exchanged; traps/ioports.c */
+    uint8_t pic_open_lines[2];
+    bool iomem_all;    /* may map any frame that is not memory */
+    uint64_t cpu_time; /* ns, of vcpus that are gone */
 
     struct timer watchdog[2];
     bool watchdog_used[2];

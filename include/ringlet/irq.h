@@ -42,7 +42,6 @@ struct irq_controller {
 extern const struct irq_controller pic_controller;
 extern struct irq_controller ioapic_controller;
 bool ioapic_init(void); /* false: none found, or none that can be used */
-bool ioapic_owns(maddr_t page);
 int ioapic_read(uint32_t address, uint32_t reg, uint32_t *value);
 int ioapic_line(uint32_t address, uint32_t pin);
 

@@ -16,6 +16,7 @@
  * maps). 0 or -Exxx; on an error nothing has changed.
  */
 int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *frame_owner);
+void keep_device(mfn_t mfn); /* registers no guest may map; boot only */
 void put_l1_entry(pte_t e, struct domain *pt_owner);
 int get_l2_entry(pte_t e, struct frame *table);
 void put_l2_entry(pte_t e, struct frame *table);
