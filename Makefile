@@ -175,6 +175,11 @@ walk: ## Ring compression told stop by stop, with the code, in Markdown (also bu
 	@tools/walk >$B/walk.md
 	@cat $B/walk.md
 
+trace: ## What crosses between the rings: build/trace.html, trace.json (GUEST=toy WORDS='fault halt')
+	@tools/install-deps run
+	@$(MAKE) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
+	$Qtools/trace --guest $(GUEST) $(if $(WORDS),--words '$(WORDS)')
+
 # --- tests and checks ----------------------------------------------------------------------------
 
 test: ## Install what is missing and run every test; ends with "N passed, N failed"
@@ -220,4 +225,4 @@ help: ## This list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
 	  awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
-.PHONY: all hypervisor guests iso run bochs bochs-debug gdb walk test bench lint check-headers format clean help
+.PHONY: all hypervisor guests iso run bochs bochs-debug gdb walk trace test bench lint check-headers format clean help
