@@ -9,7 +9,7 @@
  * loop by longjmp, as the real one comes back at the bottom of an empty stack.
  *
  * units: xen/sched.c xen/sched_op.c xen/timer.c
- * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1
+ * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1 -fno-pie -no-pie
  */
 #include <setjmp.h>
 #include <stdarg.h>
