@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The hypervisor's console: keys, who gets what is typed, words of the command line, the panic."""
-import pexpect
+import pathlib
 
+import pexpect
+import pytest
+
+from debuggers import gdb, has, log_name  # noqa: F401 (gdb is a fixture)
 from machine import guest
 
 # Ctrl-A three times. The terminals of QEMU and run-bochs send one for two typed.
@@ -70,6 +74,31 @@ def test_panic(boot):
     m.expect(r"\[[0-9a-f]{8}\] start_hypervisor\+0x")
     m.expect(r"noreboot")
     assert m.process.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=2) == 1
+
+
+# What gdb does to the hypervisor at its first xen_version, and what the panic then shows.
+FAULTS = {
+    "set $eip = 0x10": [
+        r"Panic: unexpected fault", r"CPU 0, running vcpu 0 of domain 0",
+        r"eip e008:00000010  eflags \w{8}  ring 0  vector 14  error 0000",
+        r"eax \w{8}  ebx \w{8}  ecx \w{8}  edx \w{8}",
+        r"esi \w{8}  edi \w{8}  ebp \w{8}  esp f\w{7}",
+        r"cr0 \w{8}  cr2 00000010  cr3 \w{8}  cr4 \w{8}",
+        r"Code:(?: --){16} <--> --", r"Stack from f\w{7}:", r"    \[\w{8}\] hypercall\w*\+0x"],
+    "set {short}$eip = 0x0b0f": [
+        r"Panic: ", r"eip e008:f\w{7} .* vector 6 ", r"Code:(?: \w\w){16} <0f> 0b \w\w",
+        r"    \[\w{8}\] do_xen_version\+0x0", r"    \[\w{8}\] hypercall\w*\+0x"],
+    "set $esp = 0x10": [
+        r"Panic: double fault on CPU 0: eip f\w{7} esp 00000010", r"    \[\w{8}\] do_xen_version\+0x0"],
+}
+
+
+@pytest.mark.parametrize("deed", FAULTS)
+def test_fault_in_the_hypervisor(gdb, request, deed):
+    """A page fault, an undefined instruction, a lost stack: registers, code at EIP, calls by name."""
+    gdb(["hbreak do_xen_version", "continue", deed, "continue"], [guest("toy")])
+    serial = pathlib.Path(f"{log_name(request)}.serial").read_text(errors="replace")
+    has(serial, *(rf"^\(XEN\) {line}" for line in FAULTS[deed]))
 
 
 def test_panic_reboots(boot):
