@@ -142,6 +142,7 @@ static noinline int any_update(const uint32_t w[4], struct table_map *t, struct 
     switch (w[0] & 3) {
     case MMU_NORMAL_PT_UPDATE:
     case MMU_PT_UPDATE_PRESERVE_AD:
+    case MMU_PT_UPDATE_NO_TRANSLATE: /* no guest here has frame numbers to translate */
         rc = finish_old_table(current);
         if (!rc)
             rc = table_map(t, w[0], w[1], pt_owner);
@@ -233,19 +234,18 @@ static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *d
 
 /*
  * Tell the guest how many requests were done, those of earlier parts of a continued call included.
+ * Where that cannot be written it is not told: what was done is done.
  */
-int report_done(uint32_t *guest_done, uint32_t done, bool continued)
+void report_done(uint32_t *guest_done, uint32_t done, bool continued)
 {
     uint32_t before = 0;
 
-    if (!guest_done)
-        return 0;
-    if (!guest_range_ok(guest_done, sizeof(done)))
-        return -EFAULT;
+    if (!guest_done || !guest_range_ok(guest_done, sizeof(done)))
+        return;
     if (continued && !get_guest_words(&before, guest_done, 1))
-        return -EFAULT;
+        return;
     done += before;
-    return put_guest_words(guest_done, &done, 1) ? 0 : -EFAULT;
+    put_guest_words(guest_done, &done, 1);
 }
 
 asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_done,
@@ -271,8 +271,7 @@ asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_
         put_domain(owner);
         put_domain(pt_owner);
     }
-    if (report_done(guest_done, done, continued))
-        return -EFAULT;
+    report_done(guest_done, done, continued);
     if (rc == -ERESTART)
         return hypercall_continue(__HYPERVISOR_mmu_update, 4, &reqs[done],
                                   (count - done) | CONTINUED, guest_done, foreigndom);

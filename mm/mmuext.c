@@ -95,10 +95,9 @@ static int copy_page(uint32_t dst, uint32_t src, struct domain *owner)
 static int flush_multi(const struct mmuext_op *op, struct domain *d)
 {
     uint32_t mask;
-    int rc = vcpu_bitmap_to_cpus(d, op->arg2.vcpumask.p, &mask);
 
-    if (rc)
-        return rc;
+    if (vcpu_bitmap_to_cpus(d, op->arg2.vcpumask.p, &mask))
+        return -EINVAL;
     if (op->cmd == MMUEXT_TLB_FLUSH_MULTI)
         tlb_flush_mask(mask);
     else
@@ -226,8 +225,7 @@ asmlinkage long do_mmuext_op(void *guest_ops, uint32_t count, uint32_t *guest_do
     if (!own)
         put_domain(owner);
 
-    if (report_done(guest_done, done, continued))
-        return -EFAULT;
+    report_done(guest_done, done, continued);
     if (rc == -ERESTART)
         return hypercall_continue(__HYPERVISOR_mmuext_op, 4, &ops[done], (count - done) | CONTINUED,
                                   guest_done, foreigndom);

@@ -107,7 +107,7 @@ void put_l1_table(pte_t *table, unsigned n, struct domain *d);
 
 /* mm/mmu_update.c */
 int get_foreign_domain(domid_t id, struct domain **out);
-int report_done(uint32_t *guest_done, uint32_t done, bool continued);
+void report_done(uint32_t *guest_done, uint32_t done, bool continued);
 
 /* mm/va_mapping.c */
 int vcpu_bitmap_to_cpus(const struct domain *d, const void *bitmap, uint32_t *cpus_out);
