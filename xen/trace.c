@@ -144,7 +144,7 @@ static void write_record(struct trace_cpu *t, uint32_t event, uint64_t tsc, cons
 {
     uint32_t used, lost[LOST_WORDS];
 
-    if (!wanted(event))
+    if (!trace_on || !wanted(event))
         return;
     used = bytes_used(t);
     if (unlikely(used > data_size)) {

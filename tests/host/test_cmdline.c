@@ -61,7 +61,7 @@ static void usual(void **state)
 {
     (void)state;
     parse("console=com1 com1=38400 loglvl=all guest_loglvl=all noreboot sync_console dom0_mem=128M "
-          "dom0_max_vcpus=2");
+          "dom0_max_vcpus=2 tbuf_size=256 tevt_mask=0xffff000");
     assert_string_equal(said, "");
     assert_true(options.console_serial && !options.console_vga);
     assert_int_equal(options.com1_baud, 38400);
@@ -72,6 +72,8 @@ static void usual(void **state)
     assert_true(options.noreboot && options.sync_console);
     assert_true(options.dom0_mem == 128 << 20);
     assert_int_equal(options.dom0_max_vcpus, 2);
+    assert_int_equal(options.tbuf_size, 256);
+    assert_int_equal(options.tevt_mask, 0xffff000);
 }
 
 static void consoles(void **state)
@@ -160,11 +162,13 @@ static void dom0_mem(void **state)
 static void unknown_words(void **state)
 {
     (void)state;
-    parse("ucode=scan noreboot=1 nonsense dom0_max_vcpus=0");
+    parse("ucode=scan noreboot=1 nonsense dom0_max_vcpus=0 tbuf_size=2000 tevt_mask=x");
     assert_non_null(strstr(said, "\"ucode=scan\""));
     assert_non_null(strstr(said, "\"noreboot=1\""));
     assert_non_null(strstr(said, "\"nonsense\""));
     assert_non_null(strstr(said, "\"dom0_max_vcpus=0\""));
+    assert_non_null(strstr(said, "\"tbuf_size=2000\""));
+    assert_non_null(strstr(said, "\"tevt_mask=x\""));
     assert_false(options.noreboot);
 }
 

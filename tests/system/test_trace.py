@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The ring trace: tools/trace runs the toy with it on; what it writes is read, and looked at.
 
-One run serves all tests of this file.
+One run serves most tests of this file. tests/guests/trace reads the buffer from inside.
 """
 import collections
 import json
@@ -12,7 +12,7 @@ import tempfile
 
 import pytest
 
-from machine import BUILD, LOGS, SCALE, TOP
+from machine import BUILD, LOGS, SCALE, TOP, guest
 
 # QUIC and the rest of what a browser does unasked would only wait for a network.
 CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -130,3 +130,16 @@ def test_page(out):
     assert shot.exists() and shot.read_bytes()[:4] == b"\x89PNG", result.stderr
     # A page that stayed empty compresses to far less.
     assert shot.stat().st_size > 50000, shot.stat().st_size
+
+
+def test_key(boot):
+    """The console's key T starts the trace, and stops it and prints its newest records."""
+    m = boot([guest("toy")])
+    m.expect("toy> ")
+    m.send("\x01" * 6)
+    m.expect("goes to the hypervisor")
+    m.send("T")
+    m.expect("trace on: 64 pages a CPU")
+    m.send("T")
+    m.expect(r"trace off: CPU 0 has [1-9]\d* bytes, lost 0 records")
+    m.expect(r"\d+ (?:enter|leave|switch) d\d+v0 ring \d, \w+, \w{4}:\w{8}")
