@@ -26,7 +26,7 @@
 
 #include "build.h"
 
-enum { MAX_GUESTS = 16 };
+enum { MAX_GUESTS = 64 };
 
 static const void *archive;
 static size_t archive_size;

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The hypervisor's console: keys, who gets what is typed, words of the command line, the panic."""
 import pathlib
+import re
 
 import pexpect
 import pytest
 
 from debuggers import gdb, has, log_name  # noqa: F401 (gdb is a fixture)
-from machine import guest
+from machine import TOP, guest
 
 # Ctrl-A three times. The terminals of QEMU and run-bochs send one for two typed.
 SWITCH = "\x01" * 6
@@ -57,6 +58,32 @@ def test_words_nobody_knows(boot):
     m.expect(r'unknown word "ucode=scan"')
     m.expect(r"initial domain: [^\n]*16 MiB")
     m.expect("toy> ")
+
+
+def test_second_serial_line(boot, tmp_path, monkeypatch):
+    """com1= with another port: output goes there, and input comes from there."""
+    monkeypatch.setenv("QEMU_SERIAL", f"file:{tmp_path / 'first'}")
+    m = boot([guest("toy")], cmdline="console=com1 com1=57600,8n1,0x2f8,3",
+             extra=["-serial", "stdio"])
+    m.expect("toy> ")
+    assert "rings" in m.command("help", "toy> ")
+    assert not (tmp_path / "first").read_bytes()
+
+
+def test_documented_words():
+    """docs/command-line.md names each word that the hypervisor knows."""
+    words = re.findall(r'^    {"(\w+=?)", parse_', (TOP / "xen/cmdline.c").read_text(), re.MULTILINE)
+    text = (TOP / "docs/command-line.md").read_text()
+    assert len(words) > 7 and not [word for word in words if f"`{word}" not in text]
+
+
+def test_initial_domain_crashes_and_stays(boot):
+    """noreboot keeps the last words on the screen after a crash of the initial domain, too."""
+    m = boot([guest("toy")], cmdline="console=com1 sync_console noreboot")
+    m.expect("toy> ")
+    m.sendline("crash")
+    m.expect(r"initial domain ended \(reason 3\): halting the machine")
+    assert m.process.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=2) == 1
 
 
 def test_log_level(boot):

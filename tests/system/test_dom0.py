@@ -110,6 +110,27 @@ def test_commands(boot):
     m.wait_end()
 
 
+def test_thirty_guests(boot):
+    """As many as a small machine holds, each with a console of its own; all can be built again."""
+    names = [f"toy{i}" for i in range(30)]
+    disk = ramdisk("thirty", guest("toy"),
+                   *(f"{name}.cfg:kernel=toy.elf;memory=4;autostart=yes" for name in names))
+    m = boot([guest("dom0"), disk])
+    m.expect(DOM0)
+    for _ in range(2):
+        for name in (names[0], names[17], names[-1]):
+            attach(m, name, TOY)
+            assert "tick 5" in m.command("tick", TOY)
+            leave(m)
+        for name in names:
+            assert "destroyed" in m.command(f"destroy {name}", DOM0)
+        assert not re.search(r"blocked|ready|dying", m.command("list", DOM0))
+        for name in names:
+            assert re.search(rf"{name}: domain \d+", m.command(f"create {name}", DOM0))
+    m.sendline("shutdown")
+    m.wait_end()
+
+
 @pytest.mark.parametrize("emulator", ["qemu", "bochs"])
 def test_crash_is_contained(boot, emulator):
     """A guest that crashes dies alone, with its state printed, and can be built again."""
