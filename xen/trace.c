@@ -287,6 +287,7 @@ asmlinkage void do_trap_traced(struct cpu_user_regs *regs)
 {
     unsigned vector = regs->entry_vector, error = regs->error_code;
     bool from_guest = regs_from_guest(regs);
+    uint32_t eip = regs->eip;
     struct trace_cpu *t = begin_record();
 
     if (t) {
@@ -303,7 +304,8 @@ asmlinkage void do_trap_traced(struct cpu_user_regs *regs)
     if (from_guest)
         remember(t, regs, trap_outcome(t, regs, vector, error));
     else
-        write_crossing(t, TRC_RINGS_LEAVE, regs, TRACE_AGAIN, regs->eax);
+        write_crossing(t, TRC_RINGS_LEAVE, regs, regs->eip == eip ? TRACE_AGAIN : TRACE_FIXUP,
+                       regs->eax);
     t->writing = false;
 }
 

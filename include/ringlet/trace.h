@@ -39,6 +39,7 @@
 #define TRACE_UPCALL 0x800    /* to the event callback, last of all */
 #define TRACE_FAILSAFE 0x1000 /* to the failsafe callback */
 #define TRACE_IRET 0x2000     /* where the iret hypercall's frame said */
+#define TRACE_FIXUP 0x4000    /* in ring 0: where the exception table says (traps/extable.c) */
 
 #ifndef __ASSEMBLY__
 #include <ringlet/lib.h>

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The ring trace: tools/trace runs the toy with it on; what it writes is read, and looked at.
 
-One run serves most tests of this file. tests/guests/trace reads the buffer from inside.
+One run serves most tests of this file (one for each worker that has some of them). tests/guests/trace reads the buffer from inside.
 """
 import collections
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--
 @pytest.fixture(scope="module")
 def out():
     """The directory with trace.json and trace.html of a run of the toy."""
-    where = LOGS / "trace"
+    where = LOGS / ("trace-" + os.environ.get("PYTEST_XDIST_WORKER", "alone"))
     result = subprocess.run(["tools/trace", "--guest", "toy", "--words", "fault user cli event tick halt",
                              "--build", str(BUILD), "--out", str(where)], cwd=TOP, text=True,
                             capture_output=True, timeout=120 * SCALE, check=False)
@@ -130,6 +131,51 @@ def test_page(out):
     assert shot.exists() and shot.read_bytes()[:4] == b"\x89PNG", result.stderr
     # A page that stayed empty compresses to far less.
     assert shot.stat().st_size > 50000, shot.stat().st_size
+
+
+HANDS = """<script>
+const out = document.body.dataset, lanes = $("lanes"), box = lanes.getBoundingClientRect();
+const press = key => document.dispatchEvent(new KeyboardEvent("keydown", { key }));
+const point = (type, x, y) => lanes.dispatchEvent(new PointerEvent(type, { pointerId: 1, clientX: x, clientY: y }));
+lanes.setPointerCapture = () => {};
+const was = selected, width = to - from;
+press("ArrowRight");
+out.step = selected - was;
+lanes.dispatchEvent(new WheelEvent("wheel", { deltaY: -100, clientX: box.left + 600, cancelable: true }));
+out.zoomed = to - from < width;
+const left = from;
+point("pointerdown", box.left + 600, box.top + 60);
+point("pointermove", box.left + 400, box.top + 60);
+point("pointerup", box.left + 400, box.top + 60);
+out.dragged = from > left && selected === was + 1;
+press("e");
+out.scale = even ? "crossings" : "time";
+press("e");
+select(0);
+const first = crossings.findIndex((c, i) => i > 3 && c[KIND] === ENTER);
+const s = spans.find(s => s[1] === first), r = rows[s[0]];
+showAround(first, 8);
+draw();
+const at0 = box.left + (x(at(s[1])) + x(at(s[2]))) / 2;
+point("pointerdown", at0, box.top + r.top + LANE / 2);
+point("pointerup", at0, box.top + r.top + LANE / 2);
+out.clicked = selected === first;
+found = "#gp: cli";
+search(1);
+out.found = name(crossings[selected]);
+press("f");
+out.fitted = from <= 0 && to >= count - 1;
+</script>"""
+
+
+def test_hands(out):
+    """Keys step and zoom, the wheel zooms, dragging moves, a click selects, the search finds."""
+    page = out / "hands.html"
+    page.write_text((out / "trace.html").read_text().replace("</body>", HANDS + "</body>"))
+    body = re.search(r"<body[^>]*>", chromium("--dump-dom", f"file://{page}").stdout)[0]
+    for sign in ('step="1"', 'zoomed="true"', 'dragged="true"', 'scale="time"', 'clicked="true"',
+                 'found="#GP: cli"', 'fitted="true"'):
+        assert f"data-{sign}" in body, body
 
 
 def test_key(boot):
