@@ -13,7 +13,8 @@ from test_containment import DOM0, ticks
 # xsa-45 measures time, which only means something where it is counted and nobody else runs.
 GUESTS = sorted(p.parent.name for p in (TOP / "tests/guests").glob("xsa-*/main.c")
                 if p.parent.name != "xsa-45") + ["hostile-view"]
-DEADLY = ["cs0", "cs-null", "cs-null3", "cs-beyond", "cs-data", "ss0", "ss-null", "ss-ring1", "vm",
+# Short: a command with its Enter fits the serial port's FIFO, which Bochs fills at once.
+DEADLY = ["cs0", "cs-null", "cs-null3", "cs-far", "cs-data", "ss0", "ss-null", "ss-ring1", "vm",
           "eip", "esp", "esp-end"]
 # These look at segment limits, or at frames and flags as a processor treats them.
 BOCHS = ["xsa-7", "xsa-204", "xsa-213", "xsa-339"]

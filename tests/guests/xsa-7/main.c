@@ -91,7 +91,7 @@ static void deadly(const char *word)
         frame.cs = 0;
     else if (strcmp(word, "cs-null3") == 0)
         frame.cs = 3;
-    else if (strcmp(word, "cs-beyond") == 0)
+    else if (strcmp(word, "cs-far") == 0)
         frame.cs = 0xfffb;
     else if (strcmp(word, "cs-data") == 0)
         frame.cs = FLAT_USER_DS;
