@@ -110,7 +110,7 @@ hypercall_entry:
         cld
         cmpb $0, trace_on
         jne hypercall_traced
-hypercall:
+.Lhypercall:
         cmpl $NR_HYPERCALLS, %eax
         jae 1f
         call *hypercall_table(, %eax, 4)
@@ -242,7 +242,7 @@ hypercall_traced:
         pushl %eax
         call trace_hypercall
         popl %eax
-        jmp hypercall
+        jmp .Lhypercall
 trap_traced:
         call do_trap_traced
         addl $4, %esp
