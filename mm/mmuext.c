@@ -20,13 +20,14 @@
 
 #define CONTINUED 0x80000000u
 
+/* A dying domain's pins have been looked for already: another one would never be undone. */
 static int pin_table(uint32_t mfn, uint32_t type, struct domain *owner)
 {
     struct frame *f;
     uint32_t x;
     int rc;
 
-    if (mfn >= max_frame)
+    if (mfn >= max_frame || owner->state != DOMAIN_ALIVE)
         return -EINVAL;
     f = mfn_frame(mfn);
     rc = get_frame_and_type_preemptible(f, owner, type);
