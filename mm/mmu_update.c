@@ -190,7 +190,8 @@ static int get_update_domains(uint32_t foreigndom, struct domain **pt_owner, str
     if (rc)
         return rc;
     /* A table left half checked in a dying domain would stay so: nobody looks for those any more. */
-    rc = (*pt_owner)->state == DOMAIN_ALIVE ? get_foreign_domain(foreigndom & 0xffff, owner) : -ESRCH;
+    rc = (*pt_owner)->state == DOMAIN_ALIVE ? get_foreign_domain(foreigndom & 0xffff, owner)
+                                            : -ESRCH;
     if (rc)
         put_domain(*pt_owner);
     return rc;

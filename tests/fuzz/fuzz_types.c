@@ -2,8 +2,8 @@
 /*
  * fuzz_types.c: up to four domains do anything to memory, and every count is right after each step.
  *
- * The input is a list of operations: one byte what (low five bits) and when preempt_needed() first
- * says yes (high three bits, 0 to 3: never), one byte who (low two bits: the domain), then operands.
+ * The input is a list of operations: one byte what (low five bits) and when preempt_needed() begins
+ * to say yes (high three bits, 0 to 3: never), one byte who (low two bits: the domain), then operands.
  * A byte that names a frame is an index into the frames some domain was given, so that most numbers
  * mean something; a few mean frames that nobody may have. Interrupted hypercalls are continued by
  * an operation of their own, if ever: whatever comes between is what an upcall handler could do.
@@ -201,7 +201,7 @@ static void update_entry(unsigned how)
     enum verdict v = NO;
     long rc;
 
-    if (pt_owner && owner && may_reach(table, pt_owner))
+    if (pt_owner && owner && pt_owner->state == DOMAIN_ALIVE && may_reach(table, pt_owner))
         v = may_write_entry(table, index, e, pt_owner, owner);
     if (pt_owner && owner && pt_owner != owner && me()->privileged)
         model_trust(pt_owner);
@@ -313,7 +313,7 @@ static void pin(void)
     enum verdict v = NO;
     long rc;
 
-    if (owner && !model_is_pinned(mfn))
+    if (owner && owner->state == DOMAIN_ALIVE && !model_is_pinned(mfn))
         v = may_get(mfn, owner, FT_L1 + (b % 3) * (FT_L2 - FT_L1));
     memset(a->ext, 0, sizeof(a->ext));
     a->ext[0].cmd = cmd;
@@ -819,6 +819,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     frames_init_add(1, MODEL_IO_START);
     frames_init_io(MODEL_IO_START, MODEL_FRAMES);
     machine_cpu_init();
+    preempt_stays = true;
     model_reset();
     all_free = free_frame_count();
     memset(domains, 0, sizeof(domains));

@@ -27,6 +27,7 @@ struct cpu *host_cpu = &cpus[0];
 struct vcpu *host_vcpu;
 struct machine_seen seen;
 unsigned preempt_after;
+bool preempt_stays;
 uint64_t nx_bit = PTE_NX;
 uint32_t tlb_clock = 1;
 struct cpu_features cpu_features = {.nx = true, .address_bits = 36, .address_mask = 0xFFFFFF000};
@@ -93,6 +94,7 @@ void machine_init(uint32_t frames)
     host_vcpu = NULL;
     domain_list = NULL;
     preempt_after = 0;
+    preempt_stays = false;
     seed = 1;
     frames_init();
     frames_init_add(0, frames);
@@ -248,6 +250,8 @@ __attribute__((weak)) void fifo_visit_frames(const struct domain *d, void (*visi
 
 bool preempt_needed(void)
 {
+    if (preempt_after == 1 && preempt_stays)
+        return true;
     return preempt_after && --preempt_after == 0;
 }
 

@@ -22,8 +22,12 @@ struct machine_seen {
 };
 extern struct machine_seen seen;
 
-/* preempt_needed() says yes once after this many calls; 0: never. */
+/*
+ * preempt_needed() says yes once, at this many calls from now; 0: never. With preempt_stays it goes
+ * on saying so, as it does until somebody has dealt with what is pending.
+ */
 extern unsigned preempt_after;
+extern bool preempt_stays;
 
 /* A machine with `frames` frames of memory (frame 0 never usable), all free. */
 void machine_init(uint32_t frames);
