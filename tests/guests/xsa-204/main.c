@@ -36,11 +36,11 @@ static bool skip_ud2(struct trap_frame *frame)
 }
 
 /* TF is set by the POPF; the first #DB comes after the instruction behind it. */
-#define STEPPED(code)                                                                              \
-    "pushfl; orl $0x100, (%%esp); popfl\n"                                                         \
-    "nop\n" code "\n"                                                                              \
-    "1: nop\n"                                                                                     \
-    "pushfl; andl $~0x100, (%%esp); popfl\n"                                                       \
+#define STEPPED(code)                        \
+    "pushfl; orl $0x100, (%%esp); popfl\n"   \
+    "nop\n" code "\n"                        \
+    "1: nop\n"                               \
+    "pushfl; andl $~0x100, (%%esp); popfl\n" \
     "movl $1b, %0\n"
 
 static bool stepped_on(uint32_t eip)
