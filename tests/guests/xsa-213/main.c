@@ -101,12 +101,12 @@ static void iret_to_user(void)
                      "movl %1, %%esp\n"
                      "pushl %8; pushl $%c9; pushl $0x202; pushl %8\n"
                      "addl $16, %%esp\n"
-                     "pushl %8\n"              /* SS */
-                     "pushl %5\n"              /* ESP */
-                     "pushl $0x202\n"          /* EFLAGS */
-                     "pushl $%c10\n"           /* CS */
-                     "pushl %4\n"              /* EIP */
-                     "pushl $0x4321\n"         /* EAX */
+                     "pushl %8\n"      /* SS */
+                     "pushl %5\n"      /* ESP */
+                     "pushl $0x202\n"  /* EFLAGS */
+                     "pushl $%c10\n"   /* CS */
+                     "pushl %4\n"      /* EIP */
+                     "pushl $0x4321\n" /* EAX */
                      "movl %3, %%ebx\n"
                      "movl $4, %%ecx\n"
                      "movl %11, %%eax\n"
@@ -116,8 +116,8 @@ static void iret_to_user(void)
                      "cld\n"
                      : "=m"(arrived), "=m"(resume_esp), "=m"(resume_eip)
                      : "i"(calls), "i"(USER_BASE), "i"(USER_BASE + 4096), "i"(FLAT_KERNEL_SS),
-                       "i"(__HYPERVISOR_stack_switch), "i"(FLAT_USER_DS), "i"(0),
-                       "i"(FLAT_USER_CS), "i"(__HYPERVISOR_multicall)
+                       "i"(__HYPERVISOR_stack_switch), "i"(FLAT_USER_DS), "i"(0), "i"(FLAT_USER_CS),
+                       "i"(__HYPERVISOR_multicall)
                      : "memory", "cc");
     __asm__ volatile("movw %w0, %%fs; movw %w0, %%gs; movw %w0, %%ds; movw %w0, %%es"
                      :

@@ -32,12 +32,11 @@ static bool skip_two(struct trap_frame *frame)
 }
 
 /* Code with these flags set; they are gone behind it. */
-#define WITH_FLAGS(flags, code, ...)                                                               \
-    __asm__ volatile("pushfl; orl %[set], (%%esp); popfl\n" code                                   \
-                     "\n"                                                                          \
-                     "pushl $0x202; popfl\n"                                                       \
-                     : __VA_ARGS__                                                                 \
-                     : [set] "r"(flags), "b"(0)                                                    \
+#define WITH_FLAGS(flags, code, ...)                                  \
+    __asm__ volatile("pushfl; orl %[set], (%%esp); popfl\n" code "\n" \
+                     "pushl $0x202; popfl\n"                          \
+                     : __VA_ARGS__                                    \
+                     : [set] "r"(flags), "b"(0)                       \
                      : "memory", "cc")
 
 static void in_ring1(uint32_t flags)
