@@ -26,6 +26,7 @@
  */
 #define OUTPUT_RING 16384u
 #define INPUT_RING 256u
+#define GUEST_INPUT_RING 4096u /* a page of text pasted at once */
 
 /* Guards everything below, and the devices. Taken with nothing else to be locked inside. */
 static spinlock_t console_lock = SPINLOCK_INIT(RANK_CONSOLE);
@@ -38,7 +39,7 @@ static bool devices_ready;
 
 static char typed[INPUT_RING]; /* from the UART, not yet looked at */
 static uint32_t typed_start, typed_end;
-static char guest_input[INPUT_RING]; /* for the initial domain's CONSOLEIO_read */
+static char guest_input[GUEST_INPUT_RING]; /* for the initial domain's CONSOLEIO_read */
 static uint32_t guest_input_start, guest_input_end;
 static bool input_to_hypervisor;
 static unsigned switch_keys; /* how many of the last characters were SWITCH_KEY */
@@ -177,8 +178,8 @@ static void input_char(char c)
         return;
     }
     lock_console();
-    if (guest_input_end - guest_input_start < INPUT_RING)
-        guest_input[guest_input_end++ % INPUT_RING] = c;
+    if (guest_input_end - guest_input_start < GUEST_INPUT_RING)
+        guest_input[guest_input_end++ % GUEST_INPUT_RING] = c;
     unlock_console();
     send_initial_domain_virq(VIRQ_CONSOLE);
 }
@@ -216,7 +217,7 @@ size_t console_input_read(char *buf, size_t n)
 
     lock_console();
     while (got < n && guest_input_start != guest_input_end)
-        buf[got++] = guest_input[guest_input_start++ % INPUT_RING];
+        buf[got++] = guest_input[guest_input_start++ % GUEST_INPUT_RING];
     unlock_console();
     return got;
 }

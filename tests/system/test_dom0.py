@@ -110,6 +110,19 @@ def test_commands(boot):
     m.wait_end()
 
 
+def test_pasted_text(boot):
+    """What is pasted at the prompt, faster than anybody types, arrives whole."""
+    m = boot(dom0_modules())
+    m.expect(r"toy: domain \d+")
+    m.expect(DOM0)
+    m.send("".join(f"pause guest{i:03}\r" for i in range(150)))
+    for i in range(150):
+        m.expect(rf"no guest guest{i:03};")
+    m.expect(DOM0)
+    m.sendline("shutdown")
+    m.wait_end()
+
+
 def test_thirty_guests(boot):
     """As many as a small machine holds, each with a console of its own; all can be built again."""
     names = [f"toy{i}" for i in range(30)]
