@@ -154,6 +154,22 @@ run: ## Install what is missing, build, and boot QEMU into the control domain (G
 	@echo 'Ctrl-A x ends QEMU.'
 	$Qtools/run-qemu $(QEMU_BOOT)
 
+# A person's own kernel as the initial domain (docs/linux.md). A comma in ARGS separates words, not
+# modules, so QEMU wants it doubled.
+comma := ,
+linux: XENARGS = console=com1
+linux: LINUX_MODULES = $B/linux/vmlinux console=hvc0 $(subst $(comma),$(comma)$(comma),$(ARGS))
+linux: ## Boot a Linux kernel: KERNEL=vmlinux or bzImage, INITRD=file, ARGS='words', DISK=raw image
+	@[ -r '$(KERNEL)' ] || { echo 'make linux KERNEL=vmlinux|bzImage [INITRD=] [ARGS=] [DISK=]'; exit 2; }
+	@tools/install-deps run
+	@$(MAKE) --no-print-directory hypervisor
+	@mkdir -p $B/linux
+	$Qtools/linux-payload '$(KERNEL)' $B/linux/vmlinux
+	@echo 'Ctrl-A x ends QEMU.'
+	$Qtools/run-qemu -kernel $B/ringlet.elf -append '$(XENARGS)' \
+	  -initrd '$(LINUX_MODULES)$(if $(INITRD),$(comma)$(INITRD))' \
+	  $(if $(DISK),-drive 'file=$(DISK)$(comma)format=raw$(comma)if=ide')
+
 bochs: ## Boot the ISO in Bochs, which checks segment limits; Ctrl-A x ends it
 	@tools/install-deps bochs
 	@$(MAKE) --no-print-directory iso
@@ -225,4 +241,4 @@ help: ## This list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
 	  awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
-.PHONY: all hypervisor guests iso run bochs bochs-debug gdb walk trace test bench lint check-headers format clean help
+.PHONY: all hypervisor guests iso run linux bochs bochs-debug gdb walk trace test bench lint check-headers format clean help
