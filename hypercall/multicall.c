@@ -15,7 +15,8 @@
 #include <ringlet/hypercall.h>
 #include <ringlet/sched.h>
 
-#define PREEMPT_EVERY 16
+/* Entries between two looks at what waits; after a memory_op, which may clear 4 MiB, at once. */
+#define PREEMPT_EVERY 8
 
 static int run_entry(struct multicall_entry *e, struct multicall_entry *guest)
 {
@@ -51,6 +52,11 @@ asmlinkage long do_multicall(void *guest_calls, uint32_t nr)
         rc = run_entry(&entry, &calls[i]);
         if (rc)
             break;
+        if (entry.op == __HYPERVISOR_memory_op && i + 1 < nr && preempt_needed()) {
+            rc = -ERESTART;
+            i++;
+            break;
+        }
         if (entry.op == __HYPERVISOR_iret) {
             c->multicall = NULL;
             return c->iret_eax;

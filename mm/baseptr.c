@@ -31,6 +31,29 @@ int finish_old_table_now(struct vcpu *v)
 }
 
 /*
+ * The end of mmu_update or mmuext_op: `result` (0 for -ERESTART), but not before the table that it
+ * let go or found bad is undone, for the guest may reuse the frames at once.
+ */
+long finish_table_call(unsigned op, long result)
+{
+    struct vcpu *v = current;
+    int rc = 0;
+
+    if (result == -ERESTART)
+        result = 0;
+    if (v->old_table != INVALID_MFN) {
+        struct domain *owner = frame_owner(mfn_frame(v->old_table));
+
+        get_domain(owner); /* the table's frame may be the last thing that keeps it */
+        spin_lock(&owner->mm_lock);
+        rc = finish_old_table_now(v);
+        spin_unlock(&owner->mm_lock);
+        put_domain(owner);
+    }
+    return rc ? hypercall_continue(op, 2, result, CONTINUED) : result;
+}
+
+/*
  * Make `mfn` the root of v's page tables (v is current). -EINVAL: no frame of the domain, or no
  * good L3. -ERESTART: call again. The caller holds the domain's mm_lock and has finished
  * v->old_table.
@@ -47,7 +70,7 @@ int new_guest_cr3(struct vcpu *v, mfn_t mfn)
     }
     if (mfn >= max_frame)
         return -EINVAL;
-    rc = get_frame_and_type_preemptible(mfn_frame(mfn), v->domain, FT_L3);
+    rc = undo_later(v, mfn, get_frame_and_type_preemptible(mfn_frame(mfn), v->domain, FT_L3));
     if (rc)
         return rc;
     v->l3_frame = mfn;

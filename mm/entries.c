@@ -175,23 +175,31 @@ int get_l2_entry(pte_t e, struct frame *table)
     return get_frame_and_type(f, frame_owner(table), FT_L1);
 }
 
-void put_l2_entry(pte_t e, struct frame *table)
+/*
+ * 0; with `preemptible`, -ERESTART where it takes long (a linear map's L2 that nothing else holds):
+ * the entry keeps its reference.
+ */
+int put_l2_entry(pte_t e, struct frame *table, bool preemptible)
 {
     struct frame *f;
 
     if (!(e & PTE_P))
-        return;
+        return 0;
     f = mfn_frame(pte_mfn(e));
     frame_owner(table)->tlb_stale = tlb_clock;
-    if (f != table)
-        put_frame_and_type(f);
+    if (f == table)
+        return 0;
+    if (preemptible)
+        return put_frame_and_type_preemptible(f);
+    put_frame_and_type(f);
+    return 0;
 }
 
 /*
  * Write an entry of a validated L2. -EPERM for the hypervisor's slots, -EINVAL, or -ERESTART:
  * nothing changed.
  */
-int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, bool preserve_ad)
+int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, struct vcpu *v, bool preserve_ad)
 {
     unsigned slot = ((uintptr_t)pl2 & (PAGE_SIZE - 1)) / sizeof(pte_t);
     pte_t old = *pl2;
@@ -209,7 +217,8 @@ int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, bool preserve_ad)
     if (rc)
         return rc;
     write_entry(pl2, old, e, preserve_ad && (e & PTE_P));
-    put_l2_entry(old, table);
+    if (put_l2_entry(old, table, true))
+        v->old_table = pte_mfn(old);
     return 0;
 }
 
@@ -272,7 +281,7 @@ int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v)
         pte_write(pl3, e);
         return 0;
     }
-    rc = get_l3_entry(e, table, slot, true);
+    rc = undo_later(v, pte_mfn(e), get_l3_entry(e, table, slot, true));
     if (rc)
         return rc;
     pte_write(pl3, e);

@@ -22,8 +22,6 @@
 #include <ringlet/l1.h>
 #include <ringlet/sched.h>
 
-/* In `count`: this call continues an earlier one, whose requests done so far are in *done. */
-#define CONTINUED 0x80000000u
 #define PREEMPT_EVERY 64
 
 /* The table that the last request wrote. `page` is its machine address; NO_PAGE: none. */
@@ -86,7 +84,7 @@ static int update_entry(struct table_map *t, uint64_t ptr, pte_t val, struct dom
     case FT_L1:
         return mod_l1_entry(p, val, pt_owner, owner, preserve_ad);
     case FT_L2:
-        return mod_l2_entry(p, val, t->frame, preserve_ad);
+        return mod_l2_entry(p, val, t->frame, current, preserve_ad);
     case FT_L3:
         return mod_l3_entry(p, val, t->frame, current);
     default:
@@ -197,6 +195,12 @@ static int get_update_domains(uint32_t foreigndom, struct domain **pt_owner, str
     return rc;
 }
 
+/* The last request may have let a full L1 go and taken another: a thousand checks in one. */
+static bool wrote_directory(const struct table_map *t)
+{
+    return t->page_high != NO_PAGE && frame_type(t->frame) != FT_L1;
+}
+
 /*
  * Do requests [0, count); *done counts them. -ERESTART: preempted before request *done. A table
  * that the last request let go is undone before the guest hears of success: it may reuse the frame
@@ -223,6 +227,10 @@ static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *d
         if (likely(same_owner && update_same_l1(w, &t, pt_owner, MMU_NORMAL_PT_UPDATE)))
             continue;
         rc = any_update(w, &t, pt_owner, owner);
+        if (!rc && i + 1 < count && wrote_directory(&t) && preempt_needed()) {
+            rc = -ERESTART;
+            i++;
+        }
         if (rc)
             break;
     }
@@ -259,6 +267,8 @@ asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_
     uint32_t done = 0;
     int rc;
 
+    if (unlikely(count == CONTINUED))
+        return finish_table_call(__HYPERVISOR_mmu_update, (long)guest_reqs);
     count &= ~CONTINUED;
     if (count > HYPERVISOR_START / sizeof(*reqs) || !guest_range_ok(reqs, count * sizeof(*reqs)))
         return -EFAULT;
@@ -274,8 +284,10 @@ asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_
         put_domain(pt_owner);
     }
     report_done(guest_done, done, continued);
-    if (rc == -ERESTART)
+    if (likely(!rc))
+        return 0;
+    if (rc == -ERESTART && done < count)
         return hypercall_continue(__HYPERVISOR_mmu_update, 4, &reqs[done],
                                   (count - done) | CONTINUED, guest_done, foreigndom);
-    return rc;
+    return finish_table_call(__HYPERVISOR_mmu_update, rc);
 }

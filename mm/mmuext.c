@@ -18,8 +18,6 @@
 #include <ringlet/mm.h>
 #include <ringlet/sched.h>
 
-#define CONTINUED 0x80000000u
-
 /* A dying domain's pins have been looked for already: another one would never be undone. */
 static int pin_table(uint32_t mfn, uint32_t type, struct domain *owner)
 {
@@ -30,7 +28,7 @@ static int pin_table(uint32_t mfn, uint32_t type, struct domain *owner)
     if (mfn >= max_frame || owner->state != DOMAIN_ALIVE)
         return -EINVAL;
     f = mfn_frame(mfn);
-    rc = get_frame_and_type_preemptible(f, owner, type);
+    rc = undo_later(current, mfn, get_frame_and_type_preemptible(f, owner, type));
     if (rc)
         return rc;
     x = __atomic_fetch_or(&f->type_info, FT_PINNED, __ATOMIC_SEQ_CST);
@@ -216,6 +214,8 @@ asmlinkage long do_mmuext_op(void *guest_ops, uint32_t count, uint32_t *guest_do
     uint32_t done = 0;
     int rc;
 
+    if (count == CONTINUED)
+        return finish_table_call(__HYPERVISOR_mmuext_op, (long)guest_ops);
     count &= ~CONTINUED;
     if (count > HYPERVISOR_START / sizeof(*ops) || !guest_range_ok(ops, count * sizeof(*ops)))
         return -EFAULT;
@@ -227,8 +227,8 @@ asmlinkage long do_mmuext_op(void *guest_ops, uint32_t count, uint32_t *guest_do
         put_domain(owner);
 
     report_done(guest_done, done, continued);
-    if (rc == -ERESTART)
+    if (rc == -ERESTART && done < count)
         return hypercall_continue(__HYPERVISOR_mmuext_op, 4, &ops[done], (count - done) | CONTINUED,
                                   guest_done, foreigndom);
-    return rc;
+    return rc ? finish_table_call(__HYPERVISOR_mmuext_op, rc) : 0;
 }

@@ -10,7 +10,7 @@
  * Long work gives way: validating or undoing an L2 or L3 returns -ERESTART between entries when
  * preempt_needed() says so. An interrupted validation waits in the frame (FT_PARTIAL) for whoever
  * asks for the type again; an interrupted undoing is owned by the caller, who keeps it in its
- * vcpu's old_table.
+ * vcpu's old_table. So is that of a table found bad after many good entries: -EAGAIN says so.
  *
  * Read next: entries.c (what one entry of each level needs).
  */
@@ -64,7 +64,7 @@ static unsigned table_entries(uint32_t type)
 }
 
 /*
- * Drop the references of entry i. Only an L3's entry can take long: -ERESTART then, with the
+ * Drop the references of entry i. An L2 that it names can take long: -ERESTART then, with the
  * entry's reference kept.
  */
 static int undo_entry(struct frame *f, uint32_t type, const pte_t *table, unsigned i,
@@ -72,8 +72,7 @@ static int undo_entry(struct frame *f, uint32_t type, const pte_t *table, unsign
 {
     if ((type & FT_TYPE) == FT_L3)
         return put_l3_entry(table[i], preemptible);
-    put_l2_entry(table[i], f);
-    return 0;
+    return put_l2_entry(table[i], f, preemptible);
 }
 
 static inline uint32_t low_half(const pte_t *table, unsigned i)
@@ -166,8 +165,24 @@ static int validate_l1(struct frame *f)
 }
 
 /*
- * Check entries of an L2 or L3 from nr_done up and take their references. 0: all good. -ERESTART: interrupted,
- * f->nr_done tells where. Another error: an entry is bad; all references are dropped again.
+ * An entry is bad: drop what the ones below it hold. `rc`, or -EAGAIN when that is not finished.
+ * The bad entry itself may be an L2 whose undoing is unfinished, which is then this table's to
+ * finish.
+ */
+static int undo_bad_table(struct frame *f, uint32_t type, int rc, bool preemptible)
+{
+    if (rc == -EAGAIN)
+        f->nr_done++;
+    else if (!undo_table(f, type, preemptible))
+        return rc;
+    ASSERT(preemptible);
+    return -EAGAIN;
+}
+
+/*
+ * Check entries of an L2 or L3 from nr_done up and take their references. 0: all good. -ERESTART:
+ * interrupted, f->nr_done tells where. Another error: an entry is bad; all references are dropped
+ * again, or, with -EAGAIN, those from nr_done on.
  */
 static int validate_table(struct frame *f, uint32_t type, bool preemptible)
 {
@@ -191,12 +206,7 @@ static int validate_table(struct frame *f, uint32_t type, bool preemptible)
     if (!rc && (type & FT_TOP))
         hypervisor_l2_fill(table);
     unmap_frame(table);
-    if (rc && rc != -ERESTART) {
-        int undone = undo_table(f, type, false);
-
-        ASSERT(!undone);
-    }
-    return rc;
+    return rc && rc != -ERESTART ? undo_bad_table(f, type, rc, preemptible) : rc;
 }
 
 /* --- Type references -------------------------------------------------------------------------- */
@@ -246,7 +256,7 @@ static int validate_frame(struct frame *f, uint32_t type, bool preemptible)
         change_type_flags(f, 0, FT_VALIDATED);
     } else if (rc == -ERESTART) {
         change_type_flags(f, 0, FT_PARTIAL);
-    } else {
+    } else if (rc != -EAGAIN) {
         /* Back to no type: nothing refers to this frame as one. */
         __atomic_store_n(&f->type_info, FT_NONE, __ATOMIC_SEQ_CST);
     }
@@ -295,7 +305,9 @@ static int get_type_common(struct frame *f, uint32_t type, bool preemptible)
 /*
  * Take a type reference to a frame on which the caller holds a general one. 0; -EINVAL: in use as
  * something else, or not good as that; -ERESTART: try again later. The preemptible form may return
- * -ERESTART with work half done, and then the frame keeps the caller's general reference (F6).
+ * -ERESTART with work half done, and then the frame keeps the caller's general reference (F6). Its
+ * -EAGAIN means that the table is bad and its undoing unfinished: the caller owns both references,
+ * as after put_type_preemptible()'s -ERESTART (see undo_later(), mm.h).
  */
 int get_type(struct frame *f, uint32_t type)
 {
@@ -382,7 +394,7 @@ int get_frame_and_type_preemptible(struct frame *f, struct domain *d, uint32_t t
     if (!get_frame(f, d))
         return -EINVAL;
     rc = get_type_preemptible(f, type);
-    if (rc && !(rc == -ERESTART && (f->type_info & FT_PARTIAL)))
+    if (rc && rc != -EAGAIN && !(rc == -ERESTART && (f->type_info & FT_PARTIAL)))
         put_frame(f);
     return rc;
 }

@@ -128,7 +128,9 @@ static int take_tables(struct vcpu *v, const struct vcpu_guest_context *c)
     if (!rc && l3 >= max_frame)
         rc = -EINVAL;
     if (!rc)
-        rc = get_frame_and_type_preemptible(mfn_frame(l3), v->domain, FT_L3);
+        rc = finish_old_table(v);
+    if (!rc)
+        rc = undo_later(v, l3, get_frame_and_type_preemptible(mfn_frame(l3), v->domain, FT_L3));
     if (rc) {
         destroy_gdt(v);
         set_ldt(v, 0, 0);

@@ -9,6 +9,7 @@
 
 #include <ringlet/domain.h>
 #include <ringlet/frame.h>
+#include <ringlet/hypercall.h>
 
 /*
  * mm/entries.c: one entry at a time. `e` is the new value as the guest wrote it, `pt_owner` the
@@ -19,12 +20,12 @@ int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *frame_owner);
 void keep_device(mfn_t mfn); /* registers no guest may map; boot only */
 void put_l1_entry(pte_t e, struct domain *pt_owner);
 int get_l2_entry(pte_t e, struct frame *table);
-void put_l2_entry(pte_t e, struct frame *table);
+int put_l2_entry(pte_t e, struct frame *table, bool preemptible);
 int get_l3_entry(pte_t e, struct frame *table, unsigned slot, bool preemptible);
 int put_l3_entry(pte_t e, bool preemptible);
 int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *frame_owner,
                  bool preserve_ad);
-int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, bool preserve_ad);
+int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, struct vcpu *v, bool preserve_ad);
 int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v);
 
 /*
@@ -125,6 +126,27 @@ int drop_guest_cr3(struct vcpu *v);
 void reload_l3(struct vcpu *v);
 void reload_l3_users(mfn_t l3);
 int finish_old_table_now(struct vcpu *v);
+long finish_table_call(unsigned op, long result);
+
+/*
+ * In the count of mmu_update and mmuext_op: this call continues an earlier one, whose requests done
+ * so far are in *done. Alone: only old_table is left to be undone, and the first argument is what
+ * the call returns then.
+ */
+#define CONTINUED 0x80000000u
+
+/*
+ * After get_type_preemptible() of table `mfn` said rc: where that found it bad and could not undo
+ * it in one go, v does so before its next change of page tables. v->old_table is free. The error
+ * for the guest, or 0.
+ */
+static inline int undo_later(struct vcpu *v, mfn_t mfn, int rc)
+{
+    if (likely(rc != -EAGAIN))
+        return rc;
+    v->old_table = mfn;
+    return -EINVAL;
+}
 
 /*
  * Finish what an earlier hypercall of v had to leave half undone. 0, or -ERESTART: still not done.
