@@ -26,7 +26,8 @@
 #include <pv/time.h>
 
 #define BOUND 1700000 /* docs/preemption.md */
-#define ARM_TIME 3000 /* what arming takes at most: a timer nearer than that might be late already */
+#define ARM_TIME \
+    3000 /* what arming takes at most: a timer nearer than that might be late already */
 
 unsigned int failures;
 
