@@ -6,6 +6,7 @@ import pytest
 
 import machine
 from machine import EMULATORS, dom0_modules, guest, ramdisk
+from test_toy import COMMANDS as TOY_COMMANDS
 
 DOM0 = "dom0> "
 TOY = "toy> "
@@ -106,6 +107,23 @@ def test_commands(boot):
     m.command("create nobody", DOM0)
     assert "no guest nobody" in m.before
     assert "no command frobnicate" in m.command("frobnicate", DOM0)
+    m.sendline("shutdown")
+    m.wait_end()
+
+
+def test_toy_without_privilege(boot):
+    """Each of the toy's commands shows an unprivileged domain what it shows the initial one."""
+    m = boot(dom0_modules())
+    m.expect(r"toy: domain \d+")
+    m.expect(DOM0)
+    attach(m, "toy", TOY)
+    shown = {}
+    for command, expected in TOY_COMMANDS:
+        if command not in shown:
+            shown[command] = m.command(command, TOY)
+        assert re.search(expected, shown[command]), f"{command}: no {expected}:\n{shown[command]}"
+    assert re.search(r"write 0xf5800000: fault", m.command("poke 0xf5800000", TOY))
+    leave(m)
     m.sendline("shutdown")
     m.wait_end()
 
