@@ -168,7 +168,7 @@ static void visit(mfn_t mfn)
         else
             l3_entry(mfn, i, table[i]);
         /* An interrupted undoing may have gone one level down. */
-        if (!(f->type_info & FT_VALIDATED) && i == n - 1 && (type & FT_TYPE) == FT_L3)
+        if (!(f->type_info & FT_VALIDATED) && i == n - 1 && (type & FT_TYPE) != FT_L1)
             model[pte_mfn(table[i])].interrupted = true;
     }
     if (!(type & FT_TOP) || !(f->type_info & FT_VALIDATED))

@@ -22,7 +22,7 @@ FUZZERS = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 # The words behind " * $(2):" in file $(1).
 host_words = $(shell sed -n 's/^ \* $(2): *//p' $(1))
 
-.PHONY: host-tests fuzz
+.PHONY: host-tests fuzz coverage
 
 # Every test runs, even behind one that failed; the status says whether any did.
 host-tests: $(HOST_TESTS)
@@ -37,6 +37,9 @@ fuzz: $(FUZZERS)
 	    $$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -verbosity=0 \
 	        -print_final_stats=1 -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/found/$$name $$seeds || bad=1; \
 	done; exit $$bad
+
+coverage: ## How much of mm/ the host tests reach, by gcov; docs/coverage.md explains the rest
+	@tools/coverage $(B)
 
 .SECONDEXPANSION:
 

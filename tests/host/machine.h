@@ -13,8 +13,8 @@
 #include <ringlet/frame.h>
 #include <ringlet/mm.h>
 
-/* Frames below this have contents; the frame table may be larger. */
-#define MACHINE_MEMORY_FRAMES 0x4000u
+/* Frames below this have contents, some of them above 4 GiB; the frame table may be larger. */
+#define MACHINE_MEMORY_FRAMES 0x100010u
 
 struct machine_seen {
     unsigned flushes, cleared, domains_freed, crashes, continuations, maps_held;
