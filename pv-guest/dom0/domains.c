@@ -26,7 +26,7 @@
 
 #include "build.h"
 
-enum { MAX_GUESTS = 64 };
+enum { MAX_GUESTS = 64, RUN_MS = 5 };
 
 static const void *archive;
 static size_t archive_size;
@@ -335,4 +335,24 @@ bool domains_serve(void)
 bool domains_pending(void)
 {
     return work;
+}
+
+const char *guest_churn(struct guest *g)
+{
+    const char *why = guest_create(g);
+    uint64_t end = time_now() + RUN_MS * NS_PER_MS;
+
+    if (why)
+        return why;
+    while (g->domid && time_now() < end) {
+        bool more = domains_serve();
+
+        events_off();
+        if (more || work)
+            events_on();
+        else
+            wait_until(end);
+    }
+    /* It may have ended by itself. */
+    return g->domid ? guest_destroy(g) : NULL;
 }

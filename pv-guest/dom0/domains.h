@@ -42,6 +42,8 @@ struct guest *guest_find(const char *name);
 /* Build its domain and let it run, or end it: NULL, or why not. */
 const char *guest_create(struct guest *g);
 const char *guest_destroy(struct guest *g);
+/* Build it, serve it for RUN_MS, and end it. NULL, or why it could not be built. */
+const char *guest_churn(struct guest *g);
 
 /* Build every guest that starts by itself. */
 void domains_autostart(void);

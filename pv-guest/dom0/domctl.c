@@ -15,6 +15,7 @@
 
 #include <pv/hypercall.h>
 #include <xen/domctl.h>
+#include <xen/sysctl.h>
 
 #include "domctl.h"
 
@@ -180,4 +181,14 @@ int domctl_info(uint16_t domid, struct domain_info *info)
     int error = domctl_next(domid, info);
 
     return !error && info->domid != domid ? -XEN_ESRCH : error;
+}
+
+uint32_t host_free_pages(void)
+{
+    struct xen_sysctl op;
+
+    memset(&op, 0, sizeof op);
+    op.cmd = XEN_SYSCTL_physinfo;
+    op.interface_version = XEN_SYSCTL_INTERFACE_VERSION;
+    return hv_sysctl(&op) ? 0 : op.u.physinfo.free_pages;
 }

@@ -48,4 +48,7 @@ int domctl_next(uint16_t domid, struct domain_info *info);
 /* Exactly this domain. */
 int domctl_info(uint16_t domid, struct domain_info *info);
 
+/* Frames of the machine that are nobody's, by sysctl; 0 when it does not say. */
+uint32_t host_free_pages(void);
+
 #endif

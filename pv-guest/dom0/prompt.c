@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <pv/console.h>
@@ -30,6 +31,7 @@ static char line[LINE];
 static size_t length;
 static struct guest *attached; /* whose console has the keyboard, or NULL */
 static bool prompting;         /* the prompt is on the screen */
+static uint32_t rounds;        /* of churn, its second word */
 
 /* ---- The screen ------------------------------------------------------------------------------ */
 
@@ -94,6 +96,21 @@ static void cmd_create(struct guest *g)
 static void cmd_destroy(struct guest *g)
 {
     say(g, guest_destroy(g), "destroyed");
+}
+
+/*
+ * What a domain had must come back when it ends: build and destroy it `rounds` times. The first
+ * time is not counted, for the hypervisor keeps some of what it allocates on first use.
+ */
+static void cmd_churn(struct guest *g)
+{
+    const char *why = guest_churn(g);
+    uint32_t before = host_free_pages(), done;
+
+    for (done = 0; done < rounds && !why; done++)
+        why = guest_churn(g);
+    printf("%s: %" PRIu32 " rounds%s%s; free before: %" PRIu32 ", after: %" PRIu32 " pages\n",
+           g->config.name, done, why ? ", then " : "", why ? why : "", before, host_free_pages());
 }
 
 /* A guest that has ended still has its last words to show. */
@@ -210,7 +227,7 @@ static void cmd_help(struct guest *unused);
 static const struct command {
     const char *name, *argument, *help;
     void (*run)(struct guest *g);
-    enum { NO_GUEST, NEEDS_GUEST, MAY_HAVE_GUEST } wants;
+    enum { NO_GUEST, NEEDS_GUEST, MAY_HAVE_GUEST, NEEDS_GUEST_AND_NUMBER } wants;
 } commands[] = {
     {"list", "", "the domains there are, and the guests that could run", cmd_list, NO_GUEST},
     {"create", "NAME", "build a guest's domain and run it", cmd_create, NEEDS_GUEST},
@@ -219,6 +236,8 @@ static const struct command {
     {"pause", "NAME", "stop running it", cmd_pause, NEEDS_GUEST},
     {"unpause", "NAME", "go on running it", cmd_unpause, NEEDS_GUEST},
     {"destroy", "NAME", "end it at once", cmd_destroy, NEEDS_GUEST},
+    {"churn", "NAME N", "build and destroy it N times, and see that its memory comes back",
+     cmd_churn, NEEDS_GUEST_AND_NUMBER},
     {"shutdown", "[NAME]", "ask it to power off; alone: power off this machine", cmd_shutdown,
      MAY_HAVE_GUEST},
     {"reboot", "[NAME]", "ask it to reboot; alone: reboot this machine", cmd_reboot,
@@ -251,9 +270,11 @@ static int split(char *text, char **words)
 static void run(const struct command *c, int argc, char **argv)
 {
     struct guest *g = argc > 1 ? guest_find(argv[1]) : NULL;
-    int most = c->wants == NO_GUEST ? 1 : 2;
+    int most = c->wants == NO_GUEST ? 1 : c->wants == NEEDS_GUEST_AND_NUMBER ? 3 : 2;
+    int least = c->wants == NEEDS_GUEST ? 2 : c->wants == NEEDS_GUEST_AND_NUMBER ? 3 : 1;
 
-    if (argc > most || (argc < 2 && c->wants == NEEDS_GUEST))
+    rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
+    if (argc > most || argc < least)
         printf("usage: %s %s\n", c->name, c->argument);
     else if (argc > 1 && !g)
         printf("no guest %s; list names them\n", argv[1]);
