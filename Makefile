@@ -39,6 +39,9 @@ HV_LDFLAGS := -m32 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page
               -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 
 
+# What the targets for people build, they build on all processors, unless make was told how many.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 # make V=1 prints whole commands; otherwise one short line a step.
 Q := $(if $(V),,@)
 
@@ -150,7 +153,7 @@ QEMU_BOOT = -kernel $B/ringlet.elf -append '$(XENARGS)' -initrd '$(MODULES)'
 # The packages come first: the makefiles included above may need them to be read at all.
 run: ## Install what is missing, build, and boot QEMU into the control domain (GUEST=toy: the toy)
 	@tools/install-deps run
-	@$(MAKE) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
+	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
 	@echo 'Ctrl-A x ends QEMU.'
 	$Qtools/run-qemu $(QEMU_BOOT)
 
@@ -162,7 +165,7 @@ linux: LINUX_MODULES = $B/linux/vmlinux console=hvc0 $(subst $(comma),$(comma)$(
 linux: ## Boot a Linux kernel: KERNEL=vmlinux or bzImage, INITRD=file, ARGS='words', DISK=raw image
 	@[ -r '$(KERNEL)' ] || { echo 'make linux KERNEL=vmlinux|bzImage [INITRD=] [ARGS=] [DISK=]'; exit 2; }
 	@tools/install-deps run
-	@$(MAKE) --no-print-directory hypervisor
+	@$(MAKE) $(JOBS) --no-print-directory hypervisor
 	@mkdir -p $B/linux
 	$Qtools/linux-payload '$(KERNEL)' $B/linux/vmlinux
 	@echo 'Ctrl-A x ends QEMU.'
@@ -172,17 +175,17 @@ linux: ## Boot a Linux kernel: KERNEL=vmlinux or bzImage, INITRD=file, ARGS='wor
 
 bochs: ## Boot the ISO in Bochs, which checks segment limits; Ctrl-A x ends it
 	@tools/install-deps bochs
-	@$(MAKE) --no-print-directory iso
+	@$(MAKE) $(JOBS) --no-print-directory iso
 	$Qtools/run-bochs --log $B/bochs.log $B/ringlet.iso
 
 bochs-debug: ## Bochs's debugger, stopped at the first change of ring (GUEST=toy; SCRIPT=cli)
 	@tools/install-deps bochs
-	@$(MAKE) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
+	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
 	$Qtools/bochs/rings --guest $(GUEST) --words '$(WORDS)' $(if $(SCRIPT),--script $(SCRIPT))
 
 gdb: ## Boot QEMU stopped, with gdb attached and symbols loaded (GUEST=toy: its symbols too)
 	@tools/install-deps gdb
-	@$(MAKE) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
+	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
 	$Qgdb -q -x tools/gdb/ringlet.gdb $B/ringlet.elf -ex 'guest-symbols $(GUEST)' \
 	  -ex "target remote | QEMU_SERIAL=file:$B/serial.txt tools/run-qemu -gdb stdio -S $(QEMU_BOOT)"
 
@@ -193,19 +196,19 @@ walk: ## Ring compression told stop by stop, with the code, in Markdown (also bu
 
 trace: ## What crosses between the rings: build/trace.html, trace.json (GUEST=toy WORDS='fault halt')
 	@tools/install-deps run
-	@$(MAKE) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
+	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
 	$Qtools/trace --guest $(GUEST) $(if $(WORDS),--words '$(WORDS)')
 
 # --- tests and checks ----------------------------------------------------------------------------
 
 test: ## Install what is missing and run every test; ends with "N passed, N failed"
 	@tools/install-deps test
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) $(JOBS) --no-print-directory all
 	@tests/run
 
 bench: ## Count instructions of each operation, beside those of real Xen
 	@tools/install-deps run
-	@$(MAKE) --no-print-directory hypervisor $B/guests/bench.elf
+	@$(MAKE) $(JOBS) --no-print-directory hypervisor $B/guests/bench.elf
 	@tools/bench
 
 SOURCES = $(shell find $(HV_DIRS) include pv-guest tests -name '*.[ch]' | sort)
