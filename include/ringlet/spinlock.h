@@ -20,7 +20,7 @@ enum lock_rank {
     RANK_EVTCHN,     /* domain.evtchn_lock: ports of one domain (two domains: lower domid first) */
     RANK_PAGES,      /* domain.page_lock: the list of a domain's frames, tot_pages, max_pages */
     RANK_HEAP,       /* heap_lock: free frames */
-    RANK_VIRQ,       /* vcpu.virq_lock: the ports of one vcpu's VIRQs */
+    RANK_VIRQ,       /* vcpu.virq_lock, irq_lock of irq.c: the ports that VIRQs and PIRQs go to */
     RANK_FIFO,       /* domain.fifo_lock: event queues of one domain */
     RANK_TIMER,      /* cpu.timer_lock: the heap of timers of one CPU */
     RANK_RUNQ,       /* cpu.runq_lock: run queue and vcpu run states of one CPU */
