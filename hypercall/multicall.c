@@ -45,24 +45,23 @@ asmlinkage long do_multicall(void *guest_calls, uint32_t nr)
         return -EFAULT;
     c->multicall = &entry;
     for (i = 0; i < nr && !rc; i++) {
-        if (i % PREEMPT_EVERY == PREEMPT_EVERY - 1 && preempt_needed()) {
+        if (unlikely(i % PREEMPT_EVERY == PREEMPT_EVERY - 1) && preempt_needed()) {
             rc = -ERESTART;
             break;
         }
         rc = run_entry(&entry, &calls[i]);
         if (rc)
             break;
-        if (entry.op == __HYPERVISOR_memory_op && i + 1 < nr && preempt_needed()) {
-            rc = -ERESTART;
-            i++;
+        if (unlikely(current->domain->crashed))
             break;
-        }
+        if (likely(entry.op != __HYPERVISOR_iret && entry.op != __HYPERVISOR_memory_op))
+            continue;
         if (entry.op == __HYPERVISOR_iret) {
             c->multicall = NULL;
             return c->iret_eax;
         }
-        if (current->domain->crashed)
-            break;
+        if (preempt_needed())
+            rc = -ERESTART;
     }
     c->multicall = NULL;
     if (rc == -ERESTART)

@@ -130,6 +130,8 @@ static bool update_own_l1(const uint32_t req[4], const struct table_map *t, stru
     return update_same_l1(req, t, pt_owner, MMU_NORMAL_PT_UPDATE);
 }
 
+#define DONE_AND_GIVE_WAY 1
+
 /* Requests of every kind. What was usual but for its table is done as such once that is mapped. */
 static noinline int any_update(const uint32_t w[4], struct table_map *t, struct domain *pt_owner,
                                struct domain *owner)
@@ -146,7 +148,11 @@ static noinline int any_update(const uint32_t w[4], struct table_map *t, struct 
             rc = table_map(t, w[0], w[1], pt_owner);
         if (rc || (owner == pt_owner && update_own_l1(w, t, pt_owner)))
             return rc;
-        return update_entry(t, ptr, val, pt_owner, owner);
+        rc = update_entry(t, ptr, val, pt_owner, owner);
+        /* An L2's may have let a full L1 go and taken another: a thousand checks in one. */
+        if (!rc && frame_type(t->frame) != FT_L1 && preempt_needed())
+            rc = DONE_AND_GIVE_WAY;
+        return rc;
     case MMU_MACHPHYS_UPDATE:
         return update_machphys(ptr, val, owner);
     default:
@@ -195,12 +201,6 @@ static int get_update_domains(uint32_t foreigndom, struct domain **pt_owner, str
     return rc;
 }
 
-/* The last request may have let a full L1 go and taken another: a thousand checks in one. */
-static bool wrote_directory(const struct table_map *t)
-{
-    return t->page_high != NO_PAGE && frame_type(t->frame) != FT_L1;
-}
-
 /*
  * Do requests [0, count); *done counts them. -ERESTART: preempted before request *done. A table
  * that the last request let go is undone before the guest hears of success: it may reuse the frame
@@ -227,12 +227,12 @@ static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *d
         if (likely(same_owner && update_same_l1(w, &t, pt_owner, MMU_NORMAL_PT_UPDATE)))
             continue;
         rc = any_update(w, &t, pt_owner, owner);
-        if (!rc && i + 1 < count && wrote_directory(&t) && preempt_needed()) {
-            rc = -ERESTART;
-            i++;
-        }
         if (rc)
             break;
+    }
+    if (rc == DONE_AND_GIVE_WAY) {
+        rc = -ERESTART;
+        i++;
     }
     *done = i;
     table_unmap(&t);
