@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """tools/bochs/rings: Bochs's debugger as `make bochs-debug` starts it, and its scripts."""
 import re
+import signal
 import time
 
 import pexpect
@@ -74,12 +75,18 @@ def test_make_bochs_debug():
         r"\(do_domctl\+0\)", r"cs  e008", r"^crossing \d+: ring 1 -> ring 0")
 
 
+def heed_interrupts():
+    """A shell's background jobs ignore Ctrl-C, and what they start does too unless told otherwise."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupt():
     """Ctrl-C stops a machine that runs, here the toy waiting at its prompt, and it goes on."""
     LOGS.mkdir(parents=True, exist_ok=True)
     child = pexpect.spawn("tools/bochs/rings", ["--serial", f"{LOGS}/test_interrupt.serial",
                                                 "--log", f"{LOGS}/test_interrupt.bochs"],
-                          cwd=str(TOP), timeout=60 * SCALE, encoding="latin-1")
+                          cwd=str(TOP), timeout=60 * SCALE, encoding="latin-1",
+                          preexec_fn=heed_interrupts)
     try:
         for _ in range(2):
             child.expect_exact("ringlet> ")
