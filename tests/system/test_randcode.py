@@ -32,6 +32,7 @@ def test_random_code(boot, record_property, emulator, seed):
         results.add(line)
     record_property("tap_passed", len(results.passed))
     record_property("tap_failed", len(results.failed))
+    record_property("tap_skipped", len(results.skipped))
     assert results.problem() is None, results.problem()
     m.expect(DOM0)
     after = ticks(m)
