@@ -35,7 +35,7 @@ typedef uint64_t maddr_t;
 #define noreturn __attribute__((noreturn))
 #define __printf(a, b) __attribute__((format(printf, a, b)))
 
-/* Boot-only code and data: the pages go to the allocator once the initial domain is built. */
+/* Boot-only code and data, kept together at the end of its section. */
 #define __init __attribute__((section(".init.text")))
 #define __initdata __attribute__((section(".init.data")))
 
