@@ -146,6 +146,34 @@ static bool step_over(struct trap_frame *frame)
     return true;
 }
 
+/* EFLAGS and the upcall mask that the latest frame brought. */
+static uint32_t frame_eflags;
+static uint8_t frame_mask;
+
+static bool note_flags(struct trap_frame *frame)
+{
+    frame_eflags = frame->eflags;
+    frame_mask = frame->saved_upcall_mask;
+    return step_over(frame);
+}
+
+/* A frame shows the guest's virtual IF twice: the mask itself, and EFLAGS.IF as its inverse. */
+static void test_frame_flags(void)
+{
+    uint32_t eax;
+    bool were;
+
+    trap_hook(VECTOR_UD, note_flags);
+    were = events_off();
+    __asm__ volatile("ud2" : "=a"(eax));
+    tap_ok(frame_mask == 1 && !(frame_eflags & 0x200), "events off: mask 1 and IF 0 in the frame");
+    events_on();
+    __asm__ volatile("ud2" : "=a"(eax));
+    tap_ok(frame_mask == 0 && (frame_eflags & 0x200), "events on: mask 0 and IF 1 in the frame");
+    events_restore(were);
+    trap_hook(VECTOR_UD, NULL);
+}
+
 static void nest(void *argument)
 {
     *(bool *)argument = catch_fault(undefined_opcode, NULL, NULL);
@@ -171,6 +199,7 @@ static void test_exceptions(void)
     __asm__ volatile("ud2" : "=a"(eax));
     trap_hook(VECTOR_UD, NULL);
     tap_is(eax, 0x600d, "a hook changes the frame and returns into it");
+    test_frame_flags();
     window_free(nowhere, 1);
 }
 
