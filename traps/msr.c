@@ -17,6 +17,7 @@
 #define MSR_TSC 0x10
 #define MSR_UCODE_REV 0x8b
 #define MSR_MISC_ENABLE 0x1a0
+#define MSR_DEBUGCTL 0x1d9
 #define MSR_PAT 0x277
 #define MSR_AMD_HWCR 0xc0010015
 #define MSR_AMD_INT_PENDING 0xc0010055
@@ -85,6 +86,7 @@ bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
     case MSR_AMD_INT_PENDING:
     case MSR_AMD_DE_CFG:
         return read_amd(msr, value);
+    case MSR_DEBUGCTL: /* no branch records or traps for guests: nothing is on */
     case MSR_XEN_HYPERCALL_PAGE:
         *value = 0;
         return true;
@@ -130,6 +132,7 @@ bool guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
     case MSR_MISC_ENABLE:
     case MSR_PAT:
     case MSR_EFER:
+    case MSR_DEBUGCTL:
     case MSR_AMD_DE_CFG:
         return guest_rdmsr(v, msr, &now) && value == now;
     case MSR_XEN_HYPERCALL_PAGE:

@@ -274,7 +274,11 @@ static void set_entry(struct build *b, uint32_t table_va, unsigned index, mfn_t 
     write_guest(b, table_va + index * sizeof(e), &e, sizeof(e));
 }
 
-/* Table pages in order: the L3, the four L2s, the L1s. What holds them is mapped read-only. */
+/*
+ * Table pages in order: the L3, the four L2s, the L1s. What holds them is mapped read-only. The L2
+ * entries let ring 3 in: the processor wants the U bit at every level, so a guest makes one page of
+ * its start-of-day map a user page by changing the L1 entry alone, and some do.
+ */
 static void write_page_tables(struct build *b)
 {
     uint32_t l2_va = b->tables_va + PAGE_SIZE, l1_va = l2_va + L3_ENTRIES * PAGE_SIZE;
@@ -285,7 +289,7 @@ static void write_page_tables(struct build *b)
         set_entry(b, b->tables_va, i, va_to_mfn(b, l2_va + i * PAGE_SIZE), PTE_P);
     for (unsigned i = 0; i < b->nr_tables - 1 - L3_ENTRIES; i++)
         set_entry(b, l2_va, first + i, va_to_mfn(b, l1_va + i * PAGE_SIZE),
-                  PTE_P | PTE_RW | PTE_A | PTE_D);
+                  PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D);
     for (va = b->base; va != b->end_va; va += PAGE_SIZE) {
         bool table = va >= b->tables_va && va < b->stack_va;
 

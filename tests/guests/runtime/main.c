@@ -62,6 +62,22 @@ static void test_pages(void)
     tap_is(pages_free(), before, "both pages are free again");
 }
 
+/*
+ * A guest may open one page of the builder's map to ring 3 by its L1 entry alone: then the
+ * directory above it must let ring 3 in, and the L1 entries must not.
+ */
+static void test_start_of_day_tables(void)
+{
+    const pte_t *l3 = (const pte_t *)start_info->pt_base;
+    pte_t top = l3[VIRT_BASE >> 30];
+    const pte_t *l2 = (const pte_t *)(VIRT_BASE + mfn_to_pfn(pte_mfn(top)) * PAGE_SIZE);
+    pte_t directory = l2[VIRT_BASE >> 21 & 511];
+    const pte_t *l1 = (const pte_t *)(VIRT_BASE + mfn_to_pfn(pte_mfn(directory)) * PAGE_SIZE);
+
+    tap_ok((directory & (PAGE_USER)) == PAGE_USER, "the directory at the start lets ring 3 in");
+    tap_ok((l1[16] & (PTE_P | PTE_US)) == PTE_P, "the pages at the start do not");
+}
+
 static void test_maps(void)
 {
     uint32_t *page = page_alloc(), *alias, word;
@@ -332,6 +348,7 @@ int main(void)
 
     snprintf(text, sizeof(text), "%lld %zu %p", 1ll << 40, sizeof(text), (void *)0x1000);
     tap_ok(strcmp(text, "1099511627776 32 0x1000") == 0, "printf: %s", text);
+    test_start_of_day_tables();
     test_pages();
     test_maps();
     test_heap();
