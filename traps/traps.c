@@ -30,6 +30,8 @@ static void interrupt(unsigned vector)
 {
     if (vector == TIMER_VECTOR)
         timer_interrupt();
+    else if (vector == IPI_VECTOR)
+        ipi_interrupt();
     else
         irq_interrupt(vector);
 }

@@ -231,6 +231,20 @@ void vcpu_pause(struct vcpu *v)
     vcpu_sleep(v);
 }
 
+void vcpu_sleep_sync(struct vcpu *v)
+{
+    ASSERT(v != current);
+    vcpu_sleep(v);
+    while (*(volatile bool *)&v->running)
+        cpu_relax();
+}
+
+void vcpu_pause_sync(struct vcpu *v)
+{
+    __atomic_fetch_add(&v->pause_count, 1, __ATOMIC_SEQ_CST);
+    vcpu_sleep_sync(v);
+}
+
 void vcpu_unpause(struct vcpu *v)
 {
     ASSERT(v->pause_count > 0);
@@ -350,9 +364,20 @@ static struct vcpu *pick_next(struct cpu *c, struct vcpu *prev, uint64_t now)
     vcpu_runstate_change(
         prev, prev->queued || prev == c->idle ? RUNSTATE_runnable : waiting_state(prev), now);
     vcpu_runstate_change(next, RUNSTATE_running, now);
-    prev->running = false;
     next->running = true;
     return next;
+}
+
+/* S1, S2: prev is nobody's until here. What happened meanwhile to a vcpu that was running is seen now. */
+void sched_context_saved(struct vcpu *prev)
+{
+    struct cpu *c = prev->processor;
+
+    spin_lock(&c->runq_lock);
+    prev->running = false;
+    spin_unlock(&c->runq_lock);
+    if (prev != c->idle)
+        vcpu_wake(prev);
 }
 
 /* The handler of SOFTIRQ_SCHEDULE. Does not return when another vcpu gets the CPU. */

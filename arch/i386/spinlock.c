@@ -10,6 +10,16 @@
 #include <ringlet/percpu.h>
 #include <ringlet/spinlock.h>
 
+/*
+ * Read, do not exchange, while it is held: readers share the cache line. And do not wait blindly:
+ * the holder may itself be waiting for this CPU to flush its TLB (see cpu_relax()).
+ */
+void spin_wait(const spinlock_t *l)
+{
+    while (l->held)
+        cpu_relax();
+}
+
 /* A lock that was never initialised has no bit and forbids nothing. */
 void spin_lock_check(spinlock_t *l)
 {

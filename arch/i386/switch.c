@@ -101,7 +101,18 @@ static bool load_guest_fs_gs(const struct cpu_user_regs *regs)
     return !bad;
 }
 
-static void load_guest_state(struct vcpu *v)
+/*
+ * This CPU is on `to`'s page tables and knows nothing of `from` any more. The CPU's bit goes only
+ * now: until CR3 was loaded the processor could walk from's tables at any moment.
+ */
+static void leave(struct vcpu *from, const struct vcpu *to)
+{
+    if (from->domain != to->domain)
+        __atomic_fetch_and(&from->domain->dirty_cpus, ~(1u << this_cpu->id), __ATOMIC_SEQ_CST);
+    sched_context_saved(from);
+}
+
+static void load_guest_state(struct vcpu *v, struct vcpu *from)
 {
     struct cpu *c = this_cpu;
     struct cpu_user_regs *regs = guest_regs();
@@ -114,8 +125,9 @@ static void load_guest_state(struct vcpu *v)
     set_int80_gate(v);
     load_debug_registers(v);
     load_guest_cr4(v);
-    v->domain->dirty_cpus |= 1u << c->id;
+    __atomic_fetch_or(&v->domain->dirty_cpus, 1u << c->id, __ATOMIC_SEQ_CST);
     reload_l3(v);
+    leave(from, v);
     vcpu_switched_in(v);
     nmi_recheck(v);
     if (!load_guest_fs_gs(regs)) {
@@ -128,20 +140,16 @@ static void load_guest_state(struct vcpu *v)
 
 static void save_guest_state(struct vcpu *v)
 {
-    struct cpu *c = this_cpu;
-
     sync_vcpu_regs(v);
     v->regs = *guest_regs();
     fpu_save_owner();
     unmap_ldt_window();
     unload_debug_registers(v);
-    v->domain->dirty_cpus &= ~(1u << c->id);
 }
 
 /*
  * Switch this CPU from `from`, which is current, to `to`. Called by the scheduler with no lock
- * held; does not return. When the domain changes, loading CR3 drops every translation of the old
- * one, so its CPU bit can be cleared.
+ * held; does not return.
  */
 noreturn void context_switch(struct vcpu *from, struct vcpu *to)
 {
@@ -154,9 +162,10 @@ noreturn void context_switch(struct vcpu *from, struct vcpu *to)
         __asm__ volatile("movl %0, %%fs\n\tmovl %0, %%gs" : : "r"(0));
         map_gdt_window(NULL, 0);
         install_idle_l3();
+        leave(from, to);
         reset_stack_and_call(idle_loop);
     }
-    load_guest_state(to);
+    load_guest_state(to, from);
     run_current_vcpu();
 }
 

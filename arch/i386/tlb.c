@@ -40,6 +40,13 @@ void tlb_flush_one_local(uint32_t va)
     invlpg(va);
 }
 
+/* Do what another CPU waits for. Takes no lock: it is called while waiting for one. */
+void tlb_serve_request(void)
+{
+    __atomic_store_n(&this_cpu->flush_requested, false, __ATOMIC_SEQ_CST);
+    tlb_flush_local();
+}
+
 /* Flush the CPUs in the mask (bit n: CPU n). */
 void tlb_flush_mask(uint32_t cpus)
 {

@@ -17,6 +17,8 @@
 #define APIC_TPR 0x080
 #define APIC_EOI 0x0b0
 #define APIC_SPURIOUS 0x0f0
+#define APIC_ICR_LOW 0x300
+#define APIC_ICR_HIGH 0x310
 #define APIC_LVT_TIMER 0x320
 #define APIC_LVT_LINT0 0x350
 #define APIC_LVT_LINT1 0x360
@@ -29,6 +31,10 @@
 #define APIC_LVT_MASKED 0x10000u
 #define APIC_LVT_NMI 0x400u
 #define APIC_LVT_EXTINT 0x700u
+
+/* The interrupt command register, low word: SDM vol. 3, figure 11-12. */
+#define APIC_ICR_FIXED 0x04000u /* delivery mode 0; level "assert", as for all but one */
+#define APIC_ICR_BUSY 0x01000u
 
 /* The page stands at FIXMAP_START, uncached; apic_init() puts it there. */
 static inline uint32_t apic_read(unsigned reg)

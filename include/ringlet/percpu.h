@@ -49,6 +49,7 @@ struct cpu {
     uint32_t window_start; /* its address, WINDOW_START(id) */
 
     uint32_t tlb_flushed; /* the TLB clock at this CPU's last full flush */
+    bool flush_requested; /* another CPU waits for one. Atomic; tlb.c */
     /*
      * The four L3 entries this CPU runs on: our copy, because the processor reserves bits that
      * guests may set.
@@ -141,14 +142,38 @@ static inline void unmap_frame(const void *va)
 }
 #endif
 
-static inline void raise_softirq_on(struct cpu *c, enum softirq nr)
-{
-    __atomic_fetch_or(&c->softirq_pending, 1u << nr, __ATOMIC_SEQ_CST);
-}
+/* arch/i386/ipi.c: interrupt another CPU, for nothing but to make it look around */
+void send_ipi(const struct cpu *c);
+void ipi_interrupt(void); /* IPI_VECTOR */
+
+void tlb_serve_request(void); /* arch/i386/tlb.c */
 
 static inline void raise_softirq(enum softirq nr)
 {
-    raise_softirq_on(this_cpu, nr);
+    __atomic_fetch_or(&this_cpu->softirq_pending, 1u << nr, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * The same for any CPU. Another one is interrupted, so that it leaves its guest, or HLT, and looks;
+ * where the bit was set already it has been, or is on its way out.
+ */
+static inline void raise_softirq_on(struct cpu *c, enum softirq nr)
+{
+    uint32_t was = __atomic_fetch_or(&c->softirq_pending, 1u << nr, __ATOMIC_SEQ_CST);
+
+    if (unlikely(c != this_cpu) && !(was >> nr & 1))
+        send_ipi(c);
+}
+
+/*
+ * One turn of a loop that waits for another CPU. What that one may be waiting for in its turn, a TLB
+ * flush of ours, is done meanwhile: interrupts are off, so this is the only way to hear of it.
+ */
+static inline void cpu_relax(void)
+{
+    if (unlikely(*(volatile bool *)&this_cpu->flush_requested))
+        tlb_serve_request();
+    __builtin_ia32_pause();
 }
 
 /*

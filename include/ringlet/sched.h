@@ -20,6 +20,14 @@ void vcpu_block(void);
 void vcpu_yield(void);
 void vcpu_runstate_change(struct vcpu *v, int state, uint64_t now);
 void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);
+/* The same, and wait until v's registers are in struct vcpu and no CPU uses its tables. Not current. */
+void vcpu_sleep_sync(struct vcpu *v);
+void vcpu_pause_sync(struct vcpu *v);
+/*
+ * context_switch() calls this once all of prev's state is in struct vcpu and this CPU has left its
+ * page tables. Only from now on may another CPU run prev, or prev be taken apart.
+ */
+void sched_context_saved(struct vcpu *prev);
 bool vcpu_runnable(const struct vcpu *v);
 /* context_switch() calls this once v's address space is loaded */
 void vcpu_switched_in(struct vcpu *v);

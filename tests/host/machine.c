@@ -268,6 +268,12 @@ long hypercall_continue(unsigned op, unsigned nr_args, ...)
     return -ERESTART;
 }
 
+void spin_wait(const spinlock_t *l)
+{
+    (void)l;
+    abort(); /* one CPU: nobody else will let go */
+}
+
 void spin_lock_check(spinlock_t *l)
 {
     /* Two domains' event locks may be held at once. */

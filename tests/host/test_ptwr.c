@@ -100,6 +100,12 @@ pte_t guest_l1_entry(const struct vcpu *v, uint32_t va)
     return guest_entry;
 }
 
+void spin_wait(const spinlock_t *l)
+{
+    (void)l;
+    abort();
+}
+
 void *map_frame(mfn_t mfn)
 {
     assert_int_equal(mfn, TABLE_MFN);

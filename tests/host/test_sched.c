@@ -50,6 +50,16 @@ uint64_t now_ns(void)
     return clock_ns;
 }
 
+void send_ipi(const struct cpu *c)
+{
+    fail_msg("one CPU here: an interrupt to CPU %u", c->id);
+}
+
+void tlb_serve_request(void)
+{
+    fail();
+}
+
 void softirq_register(enum softirq nr, void (*handler)(void))
 {
     handlers[nr] = handler;
@@ -67,10 +77,12 @@ void context_switch(struct vcpu *from, struct vcpu *to)
 {
     assert_ptr_equal(from, host_vcpu);
     assert_int_equal(locks, 0);
-    assert_false(from->running);
+    assert_true(from->running);
     assert_true(to->running);
     switches++;
     host_vcpu = to;
+    sched_context_saved(from);
+    assert_false(from->running);
     vcpu_switched_in(to);
     longjmp(back_to_cpu, 1);
 }
@@ -118,6 +130,12 @@ void domain_shutdown(struct domain *d, unsigned reason)
     last_reason = reason;
     d->pause_count++;
     for_each_vcpu(d, v) vcpu_sleep(v);
+}
+
+void spin_wait(const spinlock_t *l)
+{
+    (void)l;
+    abort(); /* one CPU: nobody else will let go */
 }
 
 void spin_lock_check(spinlock_t *l)

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ipi.c: interrupts from one CPU to another. SDM vol. 3, 11.6 (the interrupt command register).
+ *
+ * There is one vector and it carries no message: what is wanted stands in the other CPU's struct cpu
+ * (softirq_pending, flush_requested) or in a vcpu_info, written before the interrupt is sent. The
+ * interrupt only makes a CPU that runs a guest, or sleeps in HLT, come by the places where these are
+ * looked at. So none is lost when several become one, and a late one does no harm.
+ *
+ * Read next: tlb.c, xen/softirq.c.
+ */
+#include <ringlet/apic.h>
+#include <ringlet/desc.h>
+#include <ringlet/percpu.h>
+
+/*
+ * The write of the low word sends; a local APIC takes one command at a time. Interrupts are off, so
+ * nothing comes between the two words.
+ */
+static void send(const struct cpu *c, uint32_t command)
+{
+    while (apic_read(APIC_ICR_LOW) & APIC_ICR_BUSY)
+        __builtin_ia32_pause();
+    apic_write(APIC_ICR_HIGH, c->apic_id << 24);
+    apic_write(APIC_ICR_LOW, command);
+}
+
+void send_ipi(const struct cpu *c)
+{
+    send(c, APIC_ICR_FIXED | IPI_VECTOR);
+}
+
+/* Softirqs and events are looked at on the way out. */
+void ipi_interrupt(void)
+{
+    apic_eoi();
+    if (this_cpu->flush_requested)
+        tlb_serve_request();
+}
