@@ -50,6 +50,8 @@ enum {
     MACHINE_X86_64 = 62,
     PT_LOAD = 1,
     PT_NOTE = 4,
+    SHT_SYMTAB = 2,
+    SHT_STRTAB = 3,
     SHT_NOTE = 7,
     SHT_NOBITS = 8,
     MAX_PROGRAM_HEADERS = 64,
@@ -661,6 +663,87 @@ static const char *check_addresses(const struct elf_kernel *k)
     return NULL;
 }
 
+/* ---- Symbols --------------------------------------------------------------------------------- */
+
+/*
+ * What a kernel with XEN_ELFNOTE_BSD_SYMTAB finds on the word boundary behind its image: the length
+ * of what follows, then a small ELF file of nothing but its symbol table (section 1) and that
+ * one's strings (section 2). Its debugger shows names then.
+ */
+struct symbol_file {
+    uint32_t size;
+    struct elf_header eh;
+    struct section_header section[3];
+};
+
+_Static_assert(sizeof(struct symbol_file) == sizeof(((struct elf_kernel *)0)->symbol_header),
+               "elfload.h leaves room for it");
+
+static uint32_t word_up(uint32_t n)
+{
+    return (n + 3) & ~3u;
+}
+
+/* Find the symbol table and its strings. A kernel that was stripped has none. */
+static bool find_symbols(const struct elf_kernel *k, const struct elf_header *eh,
+                         struct section_header *symbols, struct section_header *strings)
+{
+    if (check_sections(k, eh))
+        return false;
+    for (unsigned i = 0; i < eh->shnum; i++) {
+        *symbols = read_section(k, eh, i);
+        if (symbols->type != SHT_SYMTAB)
+            continue;
+        if (symbols->link >= eh->shnum)
+            return false;
+        *strings = read_section(k, eh, symbols->link);
+        return strings->type == SHT_STRTAB && symbols->size && strings->size &&
+               image_holds(k, symbols->offset, symbols->size) &&
+               image_holds(k, strings->offset, strings->size);
+    }
+    return false;
+}
+
+static void add_segment(struct elf_kernel *k, uint32_t va, const uint8_t *data, uint32_t size)
+{
+    k->segment[k->segments++] = (struct elf_segment){va, size, size, data};
+    k->kernel_end = va + size;
+}
+
+/* Put the symbols behind the kernel, where it asks for them and they fit: they are a convenience. */
+static void add_symbols(struct elf_kernel *k, const struct elf_header *eh)
+{
+    struct section_header symbols, strings;
+    struct symbol_file file = {.eh = *eh};
+    uint32_t base = word_up(k->kernel_end), symbols_at, strings_at;
+    uint64_t end;
+
+    if (!k->bsd_symtab || k->segments + 3 > ELF_MAX_SEGMENTS ||
+        !find_symbols(k, eh, &symbols, &strings))
+        return;
+    end = (uint64_t)base + sizeof file + symbols.size + 3 + strings.size;
+    if (end > ELF_HV_START || (k->p2m_base >= k->kernel_end && k->p2m_base < end))
+        return;
+    symbols_at = base + sizeof file;
+    strings_at = word_up(symbols_at + symbols.size);
+
+    file.size = strings_at + strings.size - base - sizeof file.size;
+    file.eh.phoff = file.eh.phentsize = file.eh.phnum = file.eh.shstrndx = 0;
+    file.eh.ehsize = sizeof file.eh;
+    file.eh.shoff = sizeof file.eh;
+    file.eh.shentsize = sizeof file.section[0];
+    file.eh.shnum = 3;
+    add_segment(k, base, k->symbol_header, sizeof file);
+    add_segment(k, symbols_at, k->image + symbols.offset, symbols.size);
+    add_segment(k, strings_at, k->image + strings.offset, strings.size);
+    file.section[1] = symbols;
+    file.section[1].offset = symbols_at - base - sizeof file.size;
+    file.section[1].link = 2;
+    file.section[2] = strings;
+    file.section[2].offset = strings_at - base - sizeof file.size;
+    memcpy(k->symbol_header, &file, sizeof file);
+}
+
 /* ---- The interface -------------------------------------------------------------------------- */
 
 const char *elf_kernel_parse(const void *image, size_t size, struct elf_kernel *k)
@@ -688,6 +771,8 @@ const char *elf_kernel_parse(const void *image, size_t size, struct elf_kernel *
         why = take_segments(k, ph, eh.phnum);
     if (!why)
         why = check_addresses(k);
+    if (!why)
+        add_symbols(k, &eh);
     return why;
 }
 

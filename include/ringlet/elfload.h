@@ -52,7 +52,7 @@ struct elf_segment {
  * Promises for an accepted kernel, all addresses being guest virtual:
  *  1. virt_base is page aligned; virt_base <= kernel_start < kernel_end <= ELF_HV_START.
  *  2. Every segment lies inside [kernel_start, kernel_end), has 0 < memsz and filesz <= memsz, has
- *     its bytes inside the image, and overlaps no other.
+ *     its bytes inside the image or in symbol_header, and overlaps no other.
  *  3. kernel_start <= entry < kernel_end.
  *  4. hypercall_page is page aligned and its page touches [kernel_start, kernel_end), or it is
  *     ELF_NO_HYPERCALL_PAGE.
@@ -67,14 +67,14 @@ struct elf_kernel {
     uint32_t virt_base;
     uint32_t paddr_offset;
     uint32_t hypercall_page; /* or ELF_NO_HYPERCALL_PAGE */
-    uint32_t kernel_start;   /* lowest and one past the highest byte of the LOAD segments */
+    uint32_t kernel_start;   /* lowest and one past the highest byte of the segments */
     uint32_t kernel_end;
     uint32_t p2m_base;     /* XEN_ELFNOTE_INIT_P2M, or ELF_NO_P2M_BASE */
     uint32_t hv_start_low; /* XEN_ELFNOTE_HV_START_LOW, 0 where absent; never above ELF_HV_START */
     enum elf_pae pae;
     bool mod_start_pfn;  /* takes a ramdisk outside its first mapping */
     bool suspend_cancel; /* understands a cancelled suspend */
-    bool bsd_symtab;     /* would like its symbol table behind its image */
+    bool bsd_symtab;     /* would like its symbol table behind its image: three segments more */
     bool l1_mfn_valid;   /* said how to recognise non-present entries that hold frames: */
     uint64_t l1_mfn_mask, l1_mfn_value;
     uint32_t features_supported, features_required; /* bit XENFEAT_x, submap 0 */
@@ -86,6 +86,7 @@ struct elf_kernel {
     uint32_t seen; /* bit n: XEN_ELFNOTE n, or its word in the old string, was given */
     unsigned segments;
     struct elf_segment segment[ELF_MAX_SEGMENTS];
+    uint8_t symbol_header[176]; /* what add_symbols() puts between the kernel and its symbols */
     char reason[80];
 };
 
@@ -94,12 +95,12 @@ struct elf_kernel {
 /*
  * Read the kernel in image[0..size). Returns NULL and fills *k, or says in words why Ringlet cannot
  * run it ("x86-64 kernel", "not PAE", ...); the words may live in *k, whose other fields then mean
- * nothing. The image must stay in place for as long as *k is used: segments point into it.
+ * nothing. The image and *k must stay in place for as long as *k is used: segments point into them.
  */
 const char *elf_kernel_parse(const void *image, size_t size, struct elf_kernel *k);
 
 /*
- * The number of LOAD segments that occupy memory, at least 1, and one of them, i below that number.
+ * The number of segments that occupy memory, at least 1, and one of them, i below that number.
  */
 unsigned elf_kernel_segments(const struct elf_kernel *k);
 void elf_kernel_segment(const struct elf_kernel *k, unsigned i, struct elf_segment *seg);

@@ -22,7 +22,16 @@
 
 /* ---- The drawing board ---------------------------------------------------------------------- */
 
-enum { EHDR = 52, PHDR = 32, SHDR = 40, LOAD = 1, NOTE = 4, SECTION_NOTE = 7, BODY = 0x400 };
+enum {
+    EHDR = 52,
+    PHDR = 32,
+    SHDR = 40,
+    LOAD = 1,
+    NOTE = 4,
+    SYMTAB = 2,
+    SECTION_NOTE = 7,
+    BODY = 0x400
+};
 
 static uint8_t img[32768];
 static size_t size;
@@ -333,6 +342,90 @@ static void old_string(void **state)
     assert_string_equal(k.guest_os, "Mini-OS");
 }
 
+/* A kernel that ends at 0x3ffe, wants its symbols, and has a table of 0x22 bytes. */
+static size_t kernel_with_symbols(void)
+{
+    begin(0x1000, 0x1000, 0x100, 0x2ffe);
+    note_text(XEN_ELFNOTE_BSD_SYMTAB, "yes");
+    end();
+    one_section(".symtab", SYMTAB, BODY, 0x22);
+    size_t table = size - 3 * SHDR;
+    put(table + SHDR + 24, 2, 4); /* its strings are section 2 */
+    return table;
+}
+
+static uint32_t word_at(const uint8_t *p)
+{
+    uint32_t word;
+
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+static void symbols(void **state)
+{
+    struct elf_segment header, table, strings;
+
+    (void)state;
+    kernel_with_symbols();
+    assert_null(parse());
+    assert_int_equal(elf_kernel_segments(&k), 4);
+    elf_kernel_segment(&k, 1, &header);
+    elf_kernel_segment(&k, 2, &table);
+    elf_kernel_segment(&k, 3, &strings);
+    assert_int_equal(header.va, 0x4000); /* the word boundary behind the kernel */
+    assert_int_equal(header.memsz, 4 + EHDR + 3 * SHDR);
+    assert_int_equal(table.va, header.va + header.memsz);
+    assert_int_equal(table.filesz, 0x22);
+    assert_ptr_equal(table.data, copy + 1 + BODY);
+    assert_int_equal(strings.va, table.va + 0x24);
+    assert_int_equal(k.kernel_end, strings.va + strings.memsz);
+
+    /* The file in memory, from 0x4004 on, says where both are in it. */
+    assert_int_equal(word_at(header.data), k.kernel_end - 0x4004);
+    assert_memory_equal(header.data + 4, "\177ELF", 4);
+    assert_int_equal(word_at(header.data + 4 + 32), EHDR);
+    assert_int_equal(word_at(header.data + 4 + 48) & 0xffff, 3);
+    const uint8_t *section = header.data + 4 + EHDR;
+    for (int i = 0; i < SHDR; i++)
+        assert_int_equal(section[i], 0);
+    assert_int_equal(word_at(section + SHDR + 16), table.va - 0x4004);
+    assert_int_equal(word_at(section + SHDR + 24), 2);
+    assert_int_equal(word_at(section + 2 * SHDR + 16), strings.va - 0x4004);
+}
+
+/* Symbols that cannot be had are left out; the kernel runs without. */
+static void no_symbols(void **state)
+{
+    static const struct {
+        size_t field;
+        uint32_t value;
+    } spoiled[] = {
+        {SHDR + 4, 1},               /* there is no symbol table */
+        {SHDR + 24, 3},              /* strings in a section that is none */
+        {SHDR + 24, 0},              /* in one that holds something else */
+        {SHDR + 16, 0x7fffffff},     /* the table is beyond the file */
+        {SHDR + 20, 0xffffffff},     /* or ends there */
+        {SHDR + 20, 0},              /* or is empty */
+        {2 * SHDR + 20, sizeof img}, /* the same for the strings */
+        {2 * SHDR + 16, 0xfffffff0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof spoiled / sizeof spoiled[0]; i++) {
+        size_t table = kernel_with_symbols();
+        put(table + spoiled[i].field, spoiled[i].value, 4);
+        assert_null(parse());
+        assert_int_equal(elf_kernel_segments(&k), 1);
+        assert_int_equal(k.kernel_end, 0x3ffe);
+    }
+    kernel_with_symbols(); /* no room below the hypervisor */
+    put(EHDR + 12, ELF_HV_START - 0x3000, 4);
+    put(24, ELF_HV_START - 0x3000, 4);
+    assert_null(parse());
+    assert_int_equal(elf_kernel_segments(&k), 1);
+}
+
 static void pae_words(void **state)
 {
     static const struct {
@@ -621,6 +714,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(notes_of_another_owner),
         cmocka_unit_test(notes_in_a_section),
         cmocka_unit_test(old_string),
+        cmocka_unit_test(symbols),
+        cmocka_unit_test(no_symbols),
         cmocka_unit_test(pae_words),
         cmocka_unit_test(strings_are_cut_and_cleaned),
         cmocka_unit_test(wrong_files),
