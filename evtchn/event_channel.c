@@ -178,7 +178,8 @@ static int bind_ipi(struct evtchn_bind_ipi *op)
 
 /*
  * EVTCHNOP_bind_pirq. Interrupts may come from the moment the line is bound: the port is made first.
- * BIND_PIRQ__WILL_SHARE changes nothing: the initial domain shares a line with nobody.
+ * BIND_PIRQ__WILL_SHARE changes nothing: no line is shared between domains. -EINVAL: not a PIRQ's
+ * number; else as pirq_bind() has it.
  */
 static int bind_pirq(struct evtchn_bind_pirq *op)
 {
@@ -188,15 +189,13 @@ static int bind_pirq(struct evtchn_bind_pirq *op)
 
     if (op->pirq >= NR_PIRQS)
         return -EINVAL;
-    if (!d->initial)
-        return -EPERM;
     spin_lock(&d->evtchn_lock);
     rc = port = evtchn_alloc_port(d);
     if (port >= 0) {
         e = evtchn_at(d, port);
         e->state = EVTCHN_PIRQ;
         e->u.pirq = op->pirq;
-        rc = pirq_bind(op->pirq, port);
+        rc = pirq_bind(d, op->pirq, port);
         if (rc)
             e->state = EVTCHN_FREE;
         else
@@ -224,7 +223,7 @@ static void close_locked(struct domain *d, struct evtchn *e, evtchn_port_t port,
         virq_unbind(d, e, port);
         break;
     case EVTCHN_PIRQ:
-        pirq_unbind(e->u.pirq, port);
+        pirq_unbind(d, e->u.pirq, port);
         break;
     }
     evtchn_free_port(d, port);

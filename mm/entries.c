@@ -24,14 +24,9 @@
 #define CACHE_BITS (PTE_PWT | PTE_PCD | PTE_PAT)
 #define MAX_OWN_DEVICES 16
 
-static inline bool has_hardware(const struct domain *d)
-{
-    return d->iomem_all;
-}
-
 static inline uint64_t l1_allowed(const struct domain *d)
 {
-    return FREE_BITS | nx_bit | PTE_ADDR | (has_hardware(d) ? CACHE_BITS : 0);
+    return FREE_BITS | nx_bit | PTE_ADDR | (d->iomem.n ? CACHE_BITS : 0);
 }
 
 /*
@@ -63,7 +58,12 @@ static bool is_own_device(uint64_t mfn)
     return false;
 }
 
-/* Check the entry and take its references. See mm.h. */
+/*
+ * Check the entry and take its references. See mm.h.
+ *  1. -EINVAL: bits it may not have.
+ *  2. -EPERM: no memory, and not a device's frame that pt_owner may map.
+ *  3. -EBUSY: not owner's, or to be written and a table of some kind.
+ */
 int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *owner)
 {
     uint64_t mfn = pte_frame64(e);
@@ -73,18 +73,14 @@ int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *owner)
         return 0;
     if (unlikely(e & ~l1_allowed(pt_owner)))
         return -EINVAL;
-    if (unlikely(!frame_is_memory(mfn))) {
-        if (!has_hardware(pt_owner) || (e & PTE_ADDR & ~cpu_features.address_mask) ||
-            is_own_device(mfn))
-            return -EINVAL;
-        return 0;
-    }
+    if (unlikely(!frame_is_memory(mfn)))
+        return ranges_hold(&pt_owner->iomem, mfn, mfn) && !is_own_device(mfn) ? 0 : -EPERM;
     f = &frame_table[mfn];
     if (!(e & PTE_RW))
-        return get_frame(f, owner) ? 0 : -EINVAL;
+        return get_frame(f, owner) ? 0 : -EBUSY;
     if (likely(get_writable_fast(f, owner)))
         return 0;
-    return get_frame_and_type(f, owner, FT_WRITABLE);
+    return get_frame_and_type(f, owner, FT_WRITABLE) ? -EBUSY : 0;
 }
 
 /*

@@ -19,11 +19,13 @@ static inline pte_t *skip_empty(pte_t *p, const pte_t *end)
 }
 
 /*
- * Check the 512 entries of a table of d's and take their references. 0; or -EINVAL with none taken.
+ * Check the 512 entries of a table of d's and take their references. 0; or the error of the
+ * first bad one, with none taken.
  */
 int get_l1_table(pte_t *table, struct domain *d)
 {
     pte_t *end = table + L1_ENTRIES;
+    int rc;
 
     for (pte_t *p = skip_empty(table, end); p < end; p++) {
         uint32_t low = halves(p)[0];
@@ -34,9 +36,10 @@ int get_l1_table(pte_t *table, struct domain *d)
         }
         if (likely(!halves(p)[1]) && likely(get_l1_fast(low, d)))
             continue;
-        if (get_l1_entry(*p, d, d)) {
+        rc = get_l1_entry(*p, d, d);
+        if (rc) {
             put_l1_table(table, p - table, d);
-            return -EINVAL;
+            return rc;
         }
     }
     return 0;
@@ -77,17 +80,19 @@ static void replace_entry(pte_t *p, pte_t e, bool preserve_ad)
 
 /*
  * Write `e` into an entry of a validated L1 of pt_owner's, mapping a frame of owner's. pt_owner's
- * mm_lock is held. 0, or -EINVAL with nothing changed.
+ * mm_lock is held. 0, or get_l1_entry()'s error with nothing changed.
  */
 int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *owner,
                  bool preserve_ad)
 {
     pte_t old = *pl1;
+    int rc;
 
     if (owner == pt_owner && !preserve_ad && mod_l1_fast(pl1, e, e >> 32, pt_owner, false))
         return 0;
-    if (get_l1_entry(e, pt_owner, owner))
-        return -EINVAL;
+    rc = get_l1_entry(e, pt_owner, owner);
+    if (rc)
+        return rc;
     replace_entry(pl1, e, preserve_ad && (e & PTE_P));
     put_l1_entry(old, pt_owner);
     return 0;

@@ -174,7 +174,7 @@ int get_foreign_domain(domid_t id, struct domain **out)
     if (id == current->domain->id)
         return -ESRCH;
     if (id == DOMID_IO) {
-        if (!current->domain->iomem_all)
+        if (!current->domain->iomem.n)
             return -EPERM;
         *out = &io_domain;
         get_domain(*out);

@@ -123,7 +123,7 @@ static int pin_op(const struct mmuext_op *op, struct domain *owner)
  */
 static int flush_cache(struct domain *d)
 {
-    if (!d->iomem_all)
+    if (!d->iomem.n && !d->ioports)
         return -EACCES;
     write_back_caches();
     return 0;

@@ -19,9 +19,11 @@
  *
  * Read next: elfload.c (the kernel file), mm/types.c (validation).
  */
+#include <ringlet/arch.h>
 #include <ringlet/console.h>
 #include <ringlet/elfload.h>
 #include <ringlet/hypercall.h>
+#include <ringlet/irq.h>
 #include <ringlet/mm.h>
 #include <ringlet/sched.h>
 
@@ -339,11 +341,11 @@ static struct domain *create(const struct elf_kernel *k)
             panic("initial domain: out of memory for vcpu %u", i);
     }
     d->initial = true;
-    d->iomem_all = true;
     d->l3_above_4g = k->pae == ELF_PAE_EXTENDED || k->pae == ELF_PAE_BIMODAL;
     d->ioports = xzalloc_bytes(65536 / 8);
-    if (!d->ioports)
-        panic("initial domain: out of memory for its port permissions");
+    if (!d->ioports || ranges_change(&d->iomem, 0, cpu_features.address_mask >> PAGE_SHIFT, true) ||
+        irq_give_machine(d))
+        panic("initial domain: out of memory for its permissions");
     memset(d->ioports, 0xff, 65536 / 8);
     initial_domain = d;
     return d;

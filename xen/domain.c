@@ -19,6 +19,7 @@
 #include <ringlet/console.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
+#include <ringlet/irq.h>
 #include <ringlet/mm.h>
 #include <ringlet/sched.h>
 #include <xen/sched.h>
@@ -386,8 +387,10 @@ int domain_kill(struct domain *d)
         /* fall through */
     case DOMAIN_DYING:
         rc = evtchn_close_all(d);
-        if (!rc)
-            rc = relinquish_memory(d);
+        if (rc)
+            return rc;
+        pirq_drop_eoi_map(d);
+        rc = relinquish_memory(d);
         if (rc)
             return rc;
         finish_kill(d);
@@ -406,6 +409,8 @@ static void domain_free(struct domain *d)
     for (unsigned i = 0; i < d->max_vcpus; i++)
         xfree(d->vcpus[i]);
     xfree(d->ioports);
+    ranges_clear(&d->iomem);
+    xfree(d->pirqs);
     xfree(d->memory_map);
     /* not before: entries that others had mapped are pinned until they let go */
     grant_table_destroy(d);

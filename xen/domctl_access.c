@@ -3,11 +3,14 @@
  * domctl_access.c: control operations on a domain's frames, and on what of the machine it may touch
  * (xen/domctl.h).
  *
- * Read next: hypercall/table.c (write_hypercall_page), traps/ioports.c (who asks the port bitmap).
+ * Read next: hypercall/table.c (write_hypercall_page), traps/ioports.c (who asks the port bitmap),
+ * mm/entries.c (device memory), irq.c.
  */
+#include <ringlet/arch.h>
 #include <ringlet/domctl.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
+#include <ringlet/irq.h>
 
 #define NR_PORTS 65536u
 
@@ -91,17 +94,29 @@ int domctl_getpageframeinfo3(struct domain *d, struct xen_domctl *op)
 }
 
 /*
- * iomem_permission: a domain may map all of the machine's memory-mapped devices (the initial
- * domain) or none: single ranges are not kept. Taking away what is not there succeeds; anything
- * else is -ENOSYS.
+ * iomem_permission: which frames that are not memory the domain may map. Maps it has stay.
+ *  1. The frames exist: -EINVAL.
+ *  2. A caller gives and takes only what it has itself: -EPERM.
  */
 int domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
 {
     const struct xen_domctl_iomem_permission *p = &op->u.iomem_permission;
+    uint64_t first = p->first_mfn, last = first + p->nr_mfns - 1;
+    struct domain *caller = current->domain;
+    bool own;
+    int rc;
 
-    if (p->first_mfn + p->nr_mfns - 1 < p->first_mfn)
+    if (last < first || last & ~(cpu_features.address_mask >> PAGE_SHIFT))
         return -EINVAL;
-    return !!p->allow_access == d->iomem_all ? 0 : -ENOSYS;
+    spin_lock(&caller->mm_lock);
+    own = ranges_hold(&caller->iomem, first, last);
+    spin_unlock(&caller->mm_lock);
+    if (!own)
+        return -EPERM;
+    spin_lock(&d->mm_lock);
+    rc = ranges_change(&d->iomem, first, last, p->allow_access);
+    spin_unlock(&d->mm_lock);
+    return rc;
 }
 
 /* Does the bitmap (NULL: empty) hold all of these ports? */
@@ -140,12 +155,9 @@ int domctl_ioport_permission(struct domain *d, struct xen_domctl *op)
     return 0;
 }
 
-/*
- * irq_permission: physical interrupts are the initial domain's alone. Taking away succeeds, for
- * there is nothing.
- */
+/* irq_permission: whether the domain may bind one of the caller's PIRQs. See pirq_permit(). */
 int domctl_irq_permission(struct domain *d, struct xen_domctl *op)
 {
-    (void)d;
-    return op->u.irq_permission.allow_access ? -ENOSYS : 0;
+    return pirq_permit(current->domain, op->u.irq_permission.pirq, d,
+                       op->u.irq_permission.allow_access);
 }

@@ -2,10 +2,11 @@
 /*
  * irq.c: who gets the interrupts of the machine's lines.
  *
- * A line is the hypervisor's own (irq_register: the console's UART), or the initial domain's, whose
- * drivers do the rest: it maps the line to a PIRQ number, binds the PIRQ to an event channel, and
- * each interrupt makes that port pending. Other domains have no lines: what they know of a device
- * comes from the initial domain's drivers.
+ * A line is the hypervisor's own (irq_register: the console's UART), or one domain's, whose drivers
+ * do the rest. A domain knows lines by numbers of its own, PIRQs, which the initial domain chooses
+ * for itself and for the domains it gives devices to (PHYSDEVOP_map_pirq); it may use those that it
+ * has been permitted (XEN_DOMCTL_irq_permission; the initial domain: all). It binds a PIRQ to an
+ * event channel, and each interrupt makes that port pending.
  *
  * A level-triggered line asks until the device is satisfied, and only the guest's driver can satisfy
  * it. So the line is masked when its interrupt is sent on, and unmasked when the guest says that it
@@ -15,10 +16,13 @@
  * while the event is pending is told by the same event.
  *
  * Invariants, under irq_lock:
- *  I1  lines[l].pirq == p (not 0) exactly when pirqs[p].line == l: both directions agree.
- *  I2  a line is open (not masked) exactly when it has a handler, or has a PIRQ with a port and is
- *      not `waiting`. It has never both: a PIRQ of a line with a handler has no port.
- *  I3  a `waiting` line is level-triggered and bound: its guest owes an EOI.
+ *  I1  no two PIRQs of a domain have the same line.
+ *  I2  lines[l].guest is the domain, lines[l].port the port that hear of it: exactly then that
+ *      domain's PIRQ for l has this port. No PIRQ of another domain, nor of a line with a handler,
+ *      has one.
+ *  I3  a line is open (not masked) exactly when it has a handler, or has a guest and is not
+ *      `waiting`.
+ *  I4  a `waiting` line is level-triggered and has a guest, who owes an EOI.
  *
  * Read next: xen/physdev.c (the hypercall), evtchn/event_channel.c (EVTCHNOP_bind_pirq),
  * arch/i386/ioapic.c and pic.c (the controllers).
@@ -29,25 +33,25 @@
 #include <ringlet/mm.h>
 #include <ringlet/ports.h>
 
-#define NO_LINE (-1)
-
 /*
- * irq_lock: all of this file's data, and the controller's registers. Of the rank of VIRQs' locks:
- * like them it guards the port an event goes to, and is never held together with one.
+ * irq_lock: all of this file's data, domains' PIRQs, and the controller's registers. Of the rank of
+ * VIRQs' locks: like them it guards the port an event goes to, and is never held together with one.
  */
 static spinlock_t irq_lock = SPINLOCK_INIT(RANK_VIRQ);
 static const struct irq_controller *controller; /* boot constant */
 
 static struct line {
     void (*handler)(void); /* the hypervisor's own line */
-    unsigned pirq;         /* 0: none */
+    struct domain *guest;  /* who hears of its interrupts; NULL: nobody */
+    evtchn_port_t port;    /* ... through this port */
     bool waiting;          /* masked until PHYSDEVOP_eoi */
 } lines[NR_LINES];
 
-static struct pirq {
-    int line; /* NO_LINE: this number is free */
-    evtchn_port_t port;
-} pirqs[NR_PIRQS];
+/* A PIRQ of one domain. */
+struct pirq {
+    unsigned line;      /* 0: the number is free; line 0 is the timer's, never a guest's */
+    evtchn_port_t port; /* 0: not bound */
+};
 
 /* Does this line exist, with devices wired to it? */
 static bool line_exists(int line)
@@ -57,26 +61,54 @@ static bool line_exists(int line)
     return line >= 32 || !(controller->reserved >> line & 1);
 }
 
-static void connect_pirq(int line, int pirq)
+/* The number under which d knows this line; 0: none. irq_lock is held. */
+static unsigned pirq_of_line(const struct domain *d, unsigned line)
 {
-    lines[line].pirq = (unsigned)pirq;
-    pirqs[pirq].line = line;
+    unsigned pirq = NR_PIRQS - 1;
+
+    while (pirq && d->pirqs[pirq].line != line)
+        pirq--;
+    return pirq;
 }
 
-/*
- * Take this controller; its lines are masked. The ISA bus's lines have the PIRQs of their own
- * numbers from the start: kernels bind those unasked. Boot only.
- */
+/* The PIRQ with this number, a guest's; NULL: there is none. irq_lock is held. */
+static struct pirq *find_pirq(const struct domain *d, unsigned pirq)
+{
+    return pirq < NR_PIRQS && d->pirqs && d->pirqs[pirq].line ? &d->pirqs[pirq] : NULL;
+}
+
+/* Take this controller; its lines are masked. Boot only. */
 void irq_init(const struct irq_controller *c)
 {
     controller = c;
     memset(lines, 0, sizeof(lines));
-    for (int pirq = 0; pirq < NR_PIRQS; pirq++)
-        pirqs[pirq] = (struct pirq){.line = NO_LINE};
+    log_message(LOG_INFO, "Interrupts: %s, %u lines\n", c->name, c->lines);
+}
+
+/* A table of PIRQs for d, if it has none. -ENOMEM. */
+static int make_pirqs(struct domain *d)
+{
+    struct pirq *none = NULL, *pirqs = d->pirqs ? NULL : xzalloc_array(struct pirq, NR_PIRQS);
+
+    if (pirqs && !__atomic_compare_exchange_n(&d->pirqs, &none, pirqs, false, __ATOMIC_SEQ_CST,
+                                              __ATOMIC_SEQ_CST))
+        xfree(pirqs);
+    return d->pirqs ? 0 : -ENOMEM;
+}
+
+/*
+ * All lines are the initial domain's. The ISA bus's have the PIRQs of their own numbers from the
+ * start: kernels bind those unasked. Boot only; -ENOMEM.
+ */
+int irq_give_machine(struct domain *d)
+{
+    if (make_pirqs(d))
+        return -ENOMEM;
+    memset(d->irqs, 0xff, sizeof(d->irqs));
     for (int line = 1; line < NR_ISA_IRQS; line++)
         if (line_exists(line))
-            connect_pirq(line, line);
-    log_message(LOG_INFO, "Interrupts: %s, %u lines\n", c->name, c->lines);
+            d->pirqs[line].line = (unsigned)line;
+    return 0;
 }
 
 /*
@@ -94,14 +126,12 @@ void irq_register(unsigned isa_irq, void (*handler)(void))
     spin_unlock(&irq_lock);
 }
 
-/* Send a line's interrupt to the initial domain. A line nobody listens to is closed. */
+/* Send a line's interrupt to its guest. A line nobody listens to is closed. irq_lock is held. */
 static void send_to_guest(unsigned line)
 {
     struct line *l = &lines[line];
-    const struct pirq *p = &pirqs[l->pirq];
-    struct domain *d = initial_domain;
 
-    if (!l->pirq || !p->port) {
+    if (!l->guest) {
         controller->mask(line);
         return;
     }
@@ -109,7 +139,7 @@ static void send_to_guest(unsigned line)
         controller->mask(line);
         l->waiting = true;
     }
-    evtchn_set_pending(d, evtchn_at(d, p->port), p->port);
+    evtchn_set_pending(l->guest, evtchn_at(l->guest, l->port), l->port);
 }
 
 /*
@@ -135,48 +165,55 @@ void irq_interrupt(unsigned vector)
 
 /* ---- PIRQs ----------------------------------------------------------------------------------- */
 
-/* A free number, from the highest down: the low ones are lines' own. -ENOSPC. */
-int pirq_free_number(void)
+/* A number that is free in d, from the highest down: the low ones are lines' own. -ENOSPC. */
+int pirq_free_number(const struct domain *d)
 {
     int pirq;
 
     spin_lock(&irq_lock);
-    for (pirq = NR_PIRQS - 1; pirq > 0 && pirqs[pirq].line != NO_LINE; pirq--)
+    for (pirq = NR_PIRQS - 1; pirq > 0 && find_pirq(d, (unsigned)pirq); pirq--)
         ;
     spin_unlock(&irq_lock);
     return pirq ? pirq : -ENOSPC;
 }
 
 /*
- * Let `pirq` be `line`; negative: whatever number fits. Returns the number.
+ * Let d's `pirq` be `line`; negative: whatever number fits. Returns the number.
  *  1. -EINVAL: no such line, or no such number. 0 is no PIRQ.
  *  2. -EEXIST: the line or the number is already mapped otherwise. The same again succeeds.
- * The hypervisor's own lines can be mapped: it is binding that is refused.
+ *  3. -ENOMEM.
+ * Lines that d is not permitted, and the hypervisor's own, can be mapped: it is binding that is
+ * refused.
  */
-int pirq_map(int line, int pirq)
+int pirq_map(struct domain *d, int line, int pirq)
 {
-    int rc;
+    unsigned known;
 
     if (!line_exists(line) || line == 0 || pirq == 0 || pirq >= NR_PIRQS)
         return -EINVAL;
+    if (make_pirqs(d))
+        return -ENOMEM;
     spin_lock(&irq_lock);
+    known = pirq_of_line(d, (unsigned)line);
     if (pirq < 0)
-        pirq = lines[line].pirq ? (int)lines[line].pirq : line;
-    rc = pirq;
-    if (lines[line].pirq ? lines[line].pirq != (unsigned)pirq : pirqs[pirq].line != NO_LINE)
-        rc = -EEXIST;
+        pirq = known ? (int)known : line;
+    if (known ? known != (unsigned)pirq : d->pirqs[pirq].line)
+        pirq = -EEXIST;
     else
-        connect_pirq(line, pirq);
+        d->pirqs[pirq].line = (unsigned)line;
     spin_unlock(&irq_lock);
-    return rc;
+    return pirq;
 }
 
 /* No more interrupts for this PIRQ's guest. irq_lock is held. */
 static void silence(struct pirq *p)
 {
+    struct line *l = &lines[p->line];
+
     if (p->port) {
-        controller->mask((unsigned)p->line);
-        lines[p->line].waiting = false;
+        controller->mask(p->line);
+        l->waiting = false;
+        l->guest = NULL;
         p->port = 0;
     }
 }
@@ -184,100 +221,123 @@ static void silence(struct pirq *p)
 /*
  * The number is free again. A port still bound to it stays, and stays silent. -EINVAL: not mapped.
  */
-long pirq_unmap(int pirq)
+long pirq_unmap(struct domain *d, int pirq)
 {
-    long rc = -EINVAL;
+    struct pirq *p;
 
-    if (pirq <= 0 || pirq >= NR_PIRQS)
-        return rc;
     spin_lock(&irq_lock);
-    if (pirqs[pirq].line != NO_LINE) {
-        silence(&pirqs[pirq]);
-        lines[pirqs[pirq].line].pirq = 0;
-        pirqs[pirq].line = NO_LINE;
-        rc = 0;
+    p = find_pirq(d, (unsigned)pirq);
+    if (p) {
+        silence(p);
+        p->line = 0;
     }
     spin_unlock(&irq_lock);
-    return rc;
+    return p ? 0 : -EINVAL;
 }
 
 /* Tell the guest by its page whether the PIRQ needs PHYSDEVOP_eoi. irq_lock is held. */
-static void note_eoi_needed(unsigned pirq)
+static void note_eoi_needed(struct domain *d, unsigned pirq)
 {
-    uint32_t *map = initial_domain->evtchn.pirq_eoi_map;
+    uint32_t *map = d->evtchn.pirq_eoi_map;
 
     if (!map)
         return;
-    if (controller->is_level((unsigned)pirqs[pirq].line))
+    if (controller->is_level(d->pirqs[pirq].line))
         test_and_set_bit(pirq, map);
     else
         test_and_clear_bit(pirq, map);
 }
 
 /*
- * Send the PIRQ's interrupts to this port of the initial domain's, from now on. evtchn_lock is held.
- * -EINVAL: not mapped; -EEXIST: it has a port; -EBUSY: the line is the hypervisor's.
+ * XEN_DOMCTL_irq_permission: may d bind the line that the caller knows as `pirq`? What is bound
+ * stays so. -EINVAL: not a number; -EPERM: the caller has no such PIRQ, or may not bind it itself.
  */
-int pirq_bind(unsigned pirq, evtchn_port_t port)
+int pirq_permit(const struct domain *caller, unsigned pirq, struct domain *d, bool allow)
 {
-    struct pirq *p = &pirqs[pirq];
-    int rc = 0;
+    struct pirq *p;
+    int rc = -EPERM;
+
+    if (pirq >= NR_PIRQS)
+        return -EINVAL;
+    spin_lock(&irq_lock);
+    p = find_pirq(caller, pirq);
+    if (p && test_bit(p->line, caller->irqs)) {
+        if (allow)
+            test_and_set_bit(p->line, d->irqs);
+        else
+            test_and_clear_bit(p->line, d->irqs);
+        rc = 0;
+    }
+    spin_unlock(&irq_lock);
+    return rc;
+}
+
+/* Why a PIRQ cannot be bound: the list at pirq_bind(). irq_lock is held. */
+static int refusal(const struct domain *d, const struct pirq *p)
+{
+    if (!p || !test_bit(p->line, d->irqs))
+        return -EPERM;
+    if (p->port)
+        return -EEXIST;
+    return lines[p->line].handler || lines[p->line].guest ? -EBUSY : 0;
+}
+
+/*
+ * Send the PIRQ's interrupts to this port of d's, from now on. evtchn_lock is held.
+ *  1. -EPERM: not mapped, or d is not permitted the line.
+ *  2. -EEXIST: it has a port. -EBUSY: the line is the hypervisor's, or bound by another domain.
+ */
+int pirq_bind(struct domain *d, unsigned pirq, evtchn_port_t port)
+{
+    struct pirq *p;
+    int rc;
 
     spin_lock(&irq_lock);
-    if (p->line == NO_LINE) {
-        rc = -EINVAL;
-    } else if (p->port) {
-        rc = -EEXIST;
-    } else if (lines[p->line].handler) {
-        rc = -EBUSY;
-    } else {
+    p = find_pirq(d, pirq);
+    rc = refusal(d, p);
+    if (!rc) {
         p->port = port;
-        note_eoi_needed(pirq);
-        controller->unmask((unsigned)p->line);
+        lines[p->line].guest = d;
+        lines[p->line].port = port;
+        note_eoi_needed(d, pirq);
+        controller->unmask(p->line);
     }
     spin_unlock(&irq_lock);
     return rc;
 }
 
 /* The port is being closed. The PIRQ may have been unmapped, and mapped and bound anew. */
-void pirq_unbind(unsigned pirq, evtchn_port_t port)
+void pirq_unbind(struct domain *d, unsigned pirq, evtchn_port_t port)
 {
-    struct pirq *p = &pirqs[pirq];
-
     spin_lock(&irq_lock);
-    if (p->port == port)
-        silence(p);
+    if (d->pirqs[pirq].port == port)
+        silence(&d->pirqs[pirq]);
     spin_unlock(&irq_lock);
 }
 
-/* The guest has dealt with the interrupt. irq_lock is held. */
-static void end_interrupt(struct line *l, unsigned line)
+/*
+ * PHYSDEVOP_eoi: d has dealt with the interrupt. -EINVAL: no such PIRQ. Not due, or not d's to end:
+ * nothing happens.
+ */
+long pirq_eoi(struct domain *d, unsigned pirq)
 {
-    if (l->waiting) {
-        l->waiting = false;
-        controller->unmask(line);
-    }
-}
+    struct pirq *p;
+    struct line *l;
 
-/* PHYSDEVOP_eoi, from the initial domain. -EINVAL: no such PIRQ. Not due: nothing happens. */
-long pirq_eoi(unsigned pirq)
-{
-    struct domain *d = initial_domain;
-    long rc = -EINVAL;
-
-    if (pirq >= NR_PIRQS)
-        return rc;
     spin_lock(&d->evtchn_lock);
     spin_lock(&irq_lock);
-    if (pirqs[pirq].line != NO_LINE) {
-        if (d->evtchn.pirq_auto_unmask && pirqs[pirq].port)
-            evtchn_unmask(d, pirqs[pirq].port);
-        end_interrupt(&lines[pirqs[pirq].line], (unsigned)pirqs[pirq].line);
-        rc = 0;
+    p = find_pirq(d, pirq);
+    if (p && p->port) {
+        if (d->evtchn.pirq_auto_unmask)
+            evtchn_unmask(d, p->port);
+        l = &lines[p->line];
+        if (l->waiting)
+            controller->unmask(p->line);
+        l->waiting = false;
     }
     spin_unlock(&irq_lock);
     spin_unlock(&d->evtchn_lock);
-    return rc;
+    return p ? 0 : -EINVAL;
 }
 
 /*
@@ -289,10 +349,10 @@ long irq_set_mode(unsigned line, bool level, bool active_low)
 {
     long rc = 0;
 
-    if (line >= controller->lines || !line_exists((int)line))
+    if (line >= NR_LINES || !line_exists((int)line))
         return -EINVAL;
     spin_lock(&irq_lock);
-    if (lines[line].handler || (lines[line].pirq && pirqs[lines[line].pirq].port))
+    if (lines[line].handler || lines[line].guest)
         rc = -EEXIST;
     else
         controller->set_mode(line, level, active_low);
@@ -301,8 +361,8 @@ long irq_set_mode(unsigned line, bool level, bool active_low)
 }
 
 /*
- * The initial domain's page with a bit for each PIRQ; the reference to its frame, writable, becomes
- * ours. -EBUSY: there is one; -ENOMEM: it cannot be mapped.
+ * d's page with a bit for each PIRQ; the reference to its frame, writable, becomes ours. -EBUSY:
+ * there is one; -ENOMEM: it cannot be mapped.
  */
 long pirq_set_eoi_map(struct domain *d, mfn_t mfn, bool unmask)
 {
@@ -318,13 +378,24 @@ long pirq_set_eoi_map(struct domain *d, mfn_t mfn, bool unmask)
         d->evtchn.pirq_eoi_mfn = mfn;
         d->evtchn.pirq_auto_unmask = unmask;
         for (unsigned pirq = 0; pirq < NR_PIRQS; pirq++)
-            if (pirqs[pirq].line != NO_LINE)
-                note_eoi_needed(pirq);
+            if (find_pirq(d, pirq))
+                note_eoi_needed(d, pirq);
     }
     spin_unlock(&irq_lock);
     if (taken)
         unmap_global(map);
     return taken ? -EBUSY : 0;
+}
+
+/* d's ports are closed and its vcpus stopped: let go of its page, if it has named one. */
+void pirq_drop_eoi_map(struct domain *d)
+{
+    if (!d->evtchn.pirq_eoi_map)
+        return;
+    unmap_global(d->evtchn.pirq_eoi_map);
+    put_frame_and_type(mfn_frame(d->evtchn.pirq_eoi_mfn));
+    d->evtchn.pirq_eoi_map = NULL;
+    d->evtchn.pirq_eoi_mfn = 0;
 }
 
 /* The guest looks at an IO-APIC's register. -EINVAL: no such one. */

@@ -7,8 +7,8 @@
  * kernel lets that code at ports at all, and the domain's own bitmap whether the port may be
  * touched.
  *
- * The interrupt controllers are the hypervisor's; the initial domain, which has the drivers and the
- * interpreter for ACPI's tables, says here how lines are wired and which it wants (xen/irq.c). What
+ * The interrupt controllers are the hypervisor's; the initial domain, which has the interpreter for
+ * ACPI's tables, says here how lines are wired, and which it or another domain is to use (xen/irq.c). What
  * is known and absent (MSIs) says so with an error that is not -ENOSYS, which would make Linux try
  * the old number of this hypercall instead. docs/abi-coverage.md lists it.
  *
@@ -75,7 +75,7 @@ static long irq_status_query(void *guest_arg)
     return copy_to_guest(guest_arg, &op, sizeof(op)) ? -EFAULT : 0;
 }
 
-/* ---- Physical interrupts: the initial domain's alone ------------------------------------------ */
+/* ---- Physical interrupts ---------------------------------------------------------------------- */
 
 /* PHYSDEVOP_eoi: the interrupt has been dealt with. -EINVAL: no such PIRQ. */
 static long eoi(void *guest_arg)
@@ -84,7 +84,7 @@ static long eoi(void *guest_arg)
 
     if (copy_from_guest(&op, guest_arg, sizeof(op)))
         return -EFAULT;
-    return pirq_eoi(op.irq);
+    return pirq_eoi(current->domain, op.irq);
 }
 
 /*
@@ -113,57 +113,56 @@ static long pirq_eoi_gmfn(void *guest_arg, bool unmask)
     return rc;
 }
 
+/* ---- Lines: the initial domain's alone -------------------------------------------------------- */
+
 /*
- * PHYSDEVOP_map_pirq: gives a line ("GSI") a PIRQ number, the caller's or, where that is negative,
- * one of ours.
- *  1. -ESRCH: no such domain; -EPERM: another than the initial domain gets no lines.
- *  2. MSIs are -EPERM, as in a Xen told not to use them: drivers go back to lines. Other kinds:
+ * PHYSDEVOP_map_pirq for d: gives a line ("GSI") a PIRQ number, the caller's or, where that is
+ * negative, one of ours.
+ *  1. MSIs are -EPERM, as in a Xen told not to use them: drivers go back to lines. Other kinds:
  *     -EINVAL.
- *  3. Else as pirq_map() has it.
+ *  2. Else as pirq_map() has it.
  */
-static long map_pirq(void *guest_arg)
+static long map_pirq(struct domain *d, struct physdev_map_pirq *op)
 {
-    struct physdev_map_pirq op;
-    struct domain *d;
-    bool own;
     int pirq;
 
-    if (copy_from_guest(&op, guest_arg, sizeof(op)))
-        return -EFAULT;
-    d = find_domain_or_self(op.domid);
-    if (!d)
-        return -ESRCH;
-    own = d->initial;
-    put_domain(d);
-    if (!own)
+    if (op->type == MAP_PIRQ_TYPE_MSI || op->type == MAP_PIRQ_TYPE_MSI_SEG ||
+        op->type == MAP_PIRQ_TYPE_MULTI_MSI)
         return -EPERM;
-    if (op.type != MAP_PIRQ_TYPE_GSI)
-        return op.type == MAP_PIRQ_TYPE_MSI || op.type == MAP_PIRQ_TYPE_MSI_SEG ||
-                       op.type == MAP_PIRQ_TYPE_MULTI_MSI
-                   ? -EPERM
-                   : -EINVAL;
-    pirq = pirq_map(op.index, op.pirq);
-    if (pirq < 0)
-        return pirq;
-    op.pirq = pirq;
-    return copy_to_guest(guest_arg, &op, sizeof(op)) ? -EFAULT : 0;
+    if (op->type != MAP_PIRQ_TYPE_GSI)
+        return -EINVAL;
+    pirq = pirq_map(d, op->index, op->pirq);
+    op->pirq = pirq;
+    return MIN(pirq, 0);
 }
 
-/* PHYSDEVOP_unmap_pirq: -ESRCH, -EPERM as above; -EINVAL: not mapped. */
-static long unmap_pirq(void *guest_arg)
+/*
+ * PHYSDEVOP_map_pirq and PHYSDEVOP_unmap_pirq: for the caller, or for a domain that is to drive a
+ * device. -ESRCH: no such domain. unmap_pirq gives -EINVAL where nothing is mapped.
+ */
+static long map_or_unmap_pirq(int cmd, void *guest_arg)
 {
-    struct physdev_unmap_pirq op;
+    union {
+        struct physdev_map_pirq map;
+        struct physdev_unmap_pirq unmap;
+    } op;
+    unsigned size = cmd == PHYSDEVOP_map_pirq ? sizeof(op.map) : sizeof(op.unmap);
     struct domain *d;
-    bool own;
+    long rc;
 
-    if (copy_from_guest(&op, guest_arg, sizeof(op)))
+    _Static_assert(offsetof(struct physdev_map_pirq, domid) == 0 &&
+                       offsetof(struct physdev_unmap_pirq, domid) == 0,
+                   "both name the domain first");
+    if (copy_from_guest(&op, guest_arg, size))
         return -EFAULT;
-    d = find_domain_or_self(op.domid);
+    d = find_domain_or_self(op.map.domid);
     if (!d)
         return -ESRCH;
-    own = d->initial;
+    rc = cmd == PHYSDEVOP_map_pirq ? map_pirq(d, &op.map) : pirq_unmap(d, op.unmap.pirq);
     put_domain(d);
-    return own ? pirq_unmap(op.pirq) : -EPERM;
+    if (!rc && cmd == PHYSDEVOP_map_pirq && copy_to_guest(guest_arg, &op, size))
+        return -EFAULT;
+    return rc;
 }
 
 /* PHYSDEVOP_get_free_pirq: a number that is not mapped: -ENOSPC. It is not set aside. */
@@ -174,7 +173,7 @@ static long get_free_pirq(void *guest_arg)
 
     if (copy_from_guest(&op, guest_arg, sizeof(op)))
         return -EFAULT;
-    pirq = pirq_free_number();
+    pirq = pirq_free_number(current->domain);
     if (pirq < 0)
         return pirq;
     op.pirq = (uint32_t)pirq;
@@ -204,7 +203,7 @@ static long alloc_irq_vector(void *guest_arg)
 
     if (copy_from_guest(&op, guest_arg, sizeof(op)))
         return -EFAULT;
-    pirq = op.irq < NR_LINES ? pirq_map((int)op.irq, (int)op.irq) : -EINVAL;
+    pirq = op.irq < NR_LINES ? pirq_map(current->domain, (int)op.irq, (int)op.irq) : -EINVAL;
     if (pirq < 0)
         return pirq;
     op.vector = op.irq;
@@ -258,7 +257,7 @@ static long apic_write(void *guest_arg)
         return line;
     if (irq_set_mode((unsigned)line, ENTRY_LEVEL(op.value), ENTRY_LOW(op.value)))
         return 0;
-    pirq = pirq_map(line, ENTRY_VECTOR(op.value));
+    pirq = pirq_map(current->domain, line, ENTRY_VECTOR(op.value));
     return MIN(pirq, 0);
 }
 
@@ -278,9 +277,8 @@ static long machine_op(int cmd, void *guest_arg)
         return -EPERM;
     switch (cmd) {
     case PHYSDEVOP_map_pirq:
-        return map_pirq(guest_arg);
     case PHYSDEVOP_unmap_pirq:
-        return unmap_pirq(guest_arg);
+        return map_or_unmap_pirq(cmd, guest_arg);
     case PHYSDEVOP_get_free_pirq:
         return get_free_pirq(guest_arg);
     case PHYSDEVOP_setup_gsi:
@@ -298,8 +296,6 @@ static long machine_op(int cmd, void *guest_arg)
 
 asmlinkage long do_physdev_op(int cmd, void *guest_arg)
 {
-    bool initial = current->domain->initial;
-
     switch (cmd) {
     case PHYSDEVOP_set_iopl:
         return set_iopl(guest_arg);
@@ -307,12 +303,11 @@ asmlinkage long do_physdev_op(int cmd, void *guest_arg)
         return set_iobitmap(guest_arg);
     case PHYSDEVOP_irq_status_query:
         return irq_status_query(guest_arg);
-    /* Other domains have no PIRQ that these could be about. */
     case PHYSDEVOP_eoi:
-        return initial ? eoi(guest_arg) : -EINVAL;
+        return eoi(guest_arg);
     case PHYSDEVOP_pirq_eoi_gmfn_v1:
     case PHYSDEVOP_pirq_eoi_gmfn_v2:
-        return initial ? pirq_eoi_gmfn(guest_arg, cmd == PHYSDEVOP_pirq_eoi_gmfn_v1) : -EINVAL;
+        return pirq_eoi_gmfn(guest_arg, cmd == PHYSDEVOP_pirq_eoi_gmfn_v1);
     case PHYSDEVOP_map_pirq:
     case PHYSDEVOP_unmap_pirq:
     case PHYSDEVOP_get_free_pirq:

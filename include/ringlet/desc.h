@@ -58,6 +58,7 @@
 #define SPURIOUS_VECTOR 0xff
 #define LINE_VECTOR_BASE 0x90 /* lines of IO-APICs, up to PIC_VECTOR_BASE */
 #define PIC_VECTOR_BASE 0xe0  /* IRQ 0-15 at 0xe0-0xef */
+#define NR_LINES (PIC_VECTOR_BASE - LINE_VECTOR_BASE)
 
 #define EFLAGS_CF 0x00000001
 #define EFLAGS_TF 0x00000100

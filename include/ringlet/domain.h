@@ -18,6 +18,7 @@
 #include <ringlet/frame.h>
 #include <ringlet/grant.h>
 #include <ringlet/percpu.h>
+#include <ringlet/ranges.h>
 #include <ringlet/spinlock.h>
 #include <ringlet/time.h>
 #include <xen/vcpu.h>
@@ -166,10 +167,12 @@ struct domain {
 
     int64_t time_offset; /* seconds added to the wall clock */
     uint8_t *ioports;    /* bitmap of 65536 ports this domain may use, or NULL: none */
+    struct pirq *pirqs;  /* NR_PIRQS, or NULL: none; irq_lock, see xen/irq.c */
+    uint32_t irqs[DIV_ROUND_UP(NR_LINES, 32)]; /* bitmap of the lines it may bind; irq_lock */
     /* the PICs' mask registers as it wrote them, ones and zeros exchanged; traps/ioports.c */
     uint8_t pic_open_lines[2];
-    bool iomem_all;    /* may map any frame that is not memory */
-    uint64_t cpu_time; /* ns, of vcpus that are gone */
+    struct ranges iomem; /* frames that are not memory and that it may map; mm_lock */
+    uint64_t cpu_time;   /* ns, of vcpus that are gone */
 
     struct timer watchdog[2];
     bool watchdog_used[2];

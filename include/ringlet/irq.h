@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * irq.h: interrupt lines of devices, and physical IRQs, the names under which the initial domain
- * knows them.
+ * irq.h: interrupt lines of devices, and physical IRQs, the names under which domains know them.
  *
  *   line   an input of the machine's interrupt controller: 0 to 15 of the two PICs, or the inputs
  *          of all IO-APICs, counted as ACPI counts them ("global system interrupts")
- *   PIRQ   a number the initial domain gave a line by PHYSDEVOP_map_pirq, most often the line's own
+ *   PIRQ   a number a line has in one domain, by PHYSDEVOP_map_pirq; most often the line's own
  *
  * Read next: xen/irq.c (who gets an interrupt), arch/i386/ioapic.c and pic.c (the controllers).
  */
@@ -16,8 +15,6 @@
 #include <ringlet/evtchn.h>
 #include <ringlet/page.h>
 
-/* As many as there are vectors for IO-APICs. */
-#define NR_LINES (PIC_VECTOR_BASE - LINE_VECTOR_BASE)
 #define NR_ISA_IRQS 16
 
 /*
@@ -50,15 +47,18 @@ void irq_init(const struct irq_controller *c);
 void irq_register(unsigned isa_irq, void (*handler)(void));
 void irq_interrupt(unsigned vector);
 
-/* xen/irq.c: the initial domain's. Numbers are a guest's; errors as the function says. */
-int pirq_map(int line, int pirq);
-long pirq_unmap(int pirq);
-int pirq_free_number(void);
-int pirq_bind(unsigned pirq, evtchn_port_t port);
-void pirq_unbind(unsigned pirq, evtchn_port_t port);
-long pirq_eoi(unsigned pirq);
+/* xen/irq.c: domains' PIRQs. Numbers are a guest's; errors as the function says. */
+int irq_give_machine(struct domain *d);
+int pirq_map(struct domain *d, int line, int pirq);
+long pirq_unmap(struct domain *d, int pirq);
+int pirq_free_number(const struct domain *d);
+int pirq_permit(const struct domain *caller, unsigned pirq, struct domain *d, bool allow);
+int pirq_bind(struct domain *d, unsigned pirq, evtchn_port_t port);
+void pirq_unbind(struct domain *d, unsigned pirq, evtchn_port_t port);
+long pirq_eoi(struct domain *d, unsigned pirq);
 long irq_set_mode(unsigned line, bool level, bool active_low);
 long pirq_set_eoi_map(struct domain *d, mfn_t mfn, bool auto_unmask);
+void pirq_drop_eoi_map(struct domain *d);
 long irq_read_ioapic(uint32_t address, uint32_t reg, uint32_t *value);
 
 #endif

@@ -14,7 +14,7 @@
  *
  * units: mm/grant_table.c mm/grant_map.c mm/grant_copy.c mm/grant_transfer.c mm/grant_setup.c
  * units: mm/memory_op.c mm/reservation.c mm/exchange.c mm/memory_map.c
- * units: mm/types.c mm/entries.c mm/l1_table.c mm/walk.c mm/baseptr.c mm/mmu_update.c
+ * units: xen/ranges.c mm/types.c mm/entries.c mm/l1_table.c mm/walk.c mm/baseptr.c mm/mmu_update.c
  * units: mm/va_mapping.c mm/mmuext.c mm/descriptor_tables.c mm/teardown.c mm/audit.c
  * units: mm/alloc.c mm/ownership.c mm/xzalloc.c traps/descriptor.c
  * units: tests/host/machine.c tests/host/machine_mm.c tests/host/machine_cpu.c
@@ -28,6 +28,7 @@
 
 #include "../host/machine.h"
 #include "model_types.h"
+#include <ringlet/arch.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
 #include <xen/memory.h>
@@ -156,7 +157,7 @@ static const struct domain *foreign(uint32_t id)
     if (id == DOMID_SELF)
         return me();
     if (id == DOMID_IO)
-        return me()->iomem_all ? &io_domain : NULL;
+        return me()->iomem.n ? &io_domain : NULL;
     if (!me()->privileged || id == me()->id || id >= DOMAINS)
         return NULL;
     return domain_slots[id];
@@ -636,7 +637,9 @@ static void create(unsigned i)
     if (domain_slots[i])
         return;
     d = machine_domain(i, MAX_PAGES);
-    d->privileged = d->iomem_all = i == 0;
+    d->privileged = i == 0;
+    if (d->privileged)
+        ranges_change(&d->iomem, 0, cpu_features.address_mask >> PAGE_SHIFT, true);
     d->max_pages = MAX_PAGES;
     grant_table_init(d);
     domains[i] = d;

@@ -96,7 +96,7 @@ static void interrupted(mfn_t mfn)
 
 static bool may_have_hardware(const struct domain *d)
 {
-    return d->iomem_all;
+    return d->iomem.n;
 }
 
 static void l1_entry(mfn_t mfn, pte_t e)

@@ -37,6 +37,7 @@ long machine_domain_kill(struct domain *d)
     if (rc)
         return rc;
     d->state = DOMAIN_DEAD;
+    ranges_clear(&d->iomem);
     put_domain(d);
     return 0;
 }

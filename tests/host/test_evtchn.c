@@ -235,6 +235,7 @@ static int setup(void **state)
     initial_domain = dom[0];
     memset(line_open, 0, sizeof(line_open));
     irq_init(&controller);
+    assert_int_equal(irq_give_machine(dom[0]), 0);
     run(0, 0);
     return 0;
 }
@@ -248,6 +249,7 @@ static int teardown(void **state)
         assert_int_equal(dom[i]->refs, 1);
         free(dom[i]->shared_info);
         free(dom[i]->vcpus[1]);
+        xfree(dom[i]->pirqs);
         machine_forget(dom[i]);
     }
     assert_int_equal(references, 0);
@@ -547,8 +549,8 @@ static void pirq_edges(void **state)
     port = bind_pirq_nr(EDGE_LINE);
     assert_true(port > 0);
     assert_int_equal(bind_pirq_nr(EDGE_LINE), -EEXIST);
-    assert_int_equal(bind_pirq_nr(0), -EINVAL);
-    assert_int_equal(bind_pirq_nr(16), -EINVAL);
+    assert_int_equal(bind_pirq_nr(0), -EPERM);
+    assert_int_equal(bind_pirq_nr(16), -EPERM);
     assert_int_equal(bind_pirq_nr(NR_PIRQS), -EINVAL);
     acks = 0;
     interrupt_on(EDGE_LINE);
@@ -556,7 +558,7 @@ static void pirq_edges(void **state)
     assert_int_equal(acks, 1);
     interrupt_on(EDGE_LINE);
     assert_true(consume(0, port));
-    assert_int_equal(pirq_eoi(EDGE_LINE), 0);
+    assert_int_equal(pirq_eoi(dom[0], EDGE_LINE), 0);
     assert_true(line_open[EDGE_LINE]);
     assert_int_equal(state_of(DOMID_SELF, port), EVTCHNSTAT_pirq);
     assert_int_equal(close_port(port), 0);
@@ -582,16 +584,16 @@ static void pirq_levels(void **state)
     interrupt_on(LEVEL_LINE);
     assert_false(line_open[LEVEL_LINE]);
     assert_true(consume(0, port));
-    assert_int_equal(pirq_eoi(LEVEL_LINE), 0);
+    assert_int_equal(pirq_eoi(dom[0], LEVEL_LINE), 0);
     interrupt_on(LEVEL_LINE);
     assert_int_equal(close_port(port), 0);
-    assert_int_equal(pirq_eoi(LEVEL_LINE), 0);
+    assert_int_equal(pirq_eoi(dom[0], LEVEL_LINE), 0);
     assert_false(line_open[LEVEL_LINE]);
     port = bind_pirq_nr(LEVEL_LINE);
     assert_true(line_open[LEVEL_LINE]);
-    assert_int_equal(pirq_unmap(LEVEL_LINE), 0);
+    assert_int_equal(pirq_unmap(dom[0], LEVEL_LINE), 0);
     assert_false(line_open[LEVEL_LINE]);
-    assert_int_equal(pirq_eoi(LEVEL_LINE), -EINVAL);
+    assert_int_equal(pirq_eoi(dom[0], LEVEL_LINE), -EINVAL);
     irq_interrupt(VECTORS + LEVEL_LINE);
     assert_false(pending(0, port));
     assert_int_equal(close_port(port), 0);
@@ -606,33 +608,68 @@ static void pirq_numbers(void **state)
 
     (void)state;
     run(0, 0);
-    assert_int_equal(pirq_map(17, 17), 17);
-    assert_int_equal(pirq_map(17, 17), 17);
-    assert_int_equal(pirq_map(17, -1), 17);
-    assert_int_equal(pirq_map(17, 18), -EEXIST);
-    assert_int_equal(pirq_map(18, 17), -EEXIST);
-    assert_int_equal(pirq_map(18, 200), 200);
-    assert_int_equal(pirq_map(LINES, 30), -EINVAL);
-    assert_int_equal(pirq_map(-1, 30), -EINVAL);
-    assert_int_equal(pirq_map(19, NR_PIRQS), -EINVAL);
-    assert_int_equal(pirq_map(0, 0), -EINVAL);
+    assert_int_equal(pirq_map(dom[0], 17, 17), 17);
+    assert_int_equal(pirq_map(dom[0], 17, 17), 17);
+    assert_int_equal(pirq_map(dom[0], 17, -1), 17);
+    assert_int_equal(pirq_map(dom[0], 17, 18), -EEXIST);
+    assert_int_equal(pirq_map(dom[0], 18, 17), -EEXIST);
+    assert_int_equal(pirq_map(dom[0], 18, 200), 200);
+    assert_int_equal(pirq_map(dom[0], LINES, 30), -EINVAL);
+    assert_int_equal(pirq_map(dom[0], -1, 30), -EINVAL);
+    assert_int_equal(pirq_map(dom[0], 19, NR_PIRQS), -EINVAL);
+    assert_int_equal(pirq_map(dom[0], 0, 0), -EINVAL);
     port = bind_pirq_nr(200);
     interrupt_on(18);
     assert_true(consume(0, port));
-    assert_true(pirq_free_number() > 0);
-    assert_int_equal(pirq_eoi(~0u), -EINVAL);
+    assert_true(pirq_free_number(dom[0]) > 0);
+    assert_int_equal(pirq_eoi(dom[0], ~0u), -EINVAL);
     assert_int_equal(irq_set_mode(LINES, true, true), -EINVAL);
 
     irq_register(OWN_LINE, own_interrupt);
     assert_int_equal(bind_pirq_nr(OWN_LINE), -EBUSY);
     interrupt_on(OWN_LINE);
     assert_int_equal(own_interrupts, 1);
-    assert_int_equal(pirq_unmap(OWN_LINE), 0);
+    assert_int_equal(pirq_unmap(dom[0], OWN_LINE), 0);
     assert_true(line_open[OWN_LINE]);
     acks = 0;
     irq_interrupt(VECTORS + 7);
     irq_interrupt(VECTORS + LINES);
     assert_int_equal(acks, 0);
+}
+
+/* A line the initial domain gives to another: refused before, nobody else's after, free at the end. */
+static void pirq_delegation(void **state)
+{
+    long port;
+
+    (void)state;
+    run(1, 0);
+    assert_int_equal(bind_pirq_nr(EDGE_LINE), -EPERM);
+    assert_int_equal(pirq_permit(dom[1], EDGE_LINE, dom[1], true), -EPERM);
+    assert_int_equal(pirq_eoi(dom[1], EDGE_LINE), -EINVAL);
+    assert_int_equal(pirq_permit(dom[0], NR_PIRQS, dom[1], true), -EINVAL);
+    assert_int_equal(pirq_permit(dom[0], 16, dom[1], true), -EPERM);
+    assert_int_equal(pirq_permit(dom[0], EDGE_LINE, dom[1], true), 0);
+    assert_int_equal(bind_pirq_nr(200), -EPERM);
+    assert_int_equal(pirq_map(dom[1], EDGE_LINE, 200), 200);
+    assert_int_equal(pirq_map(dom[1], LEVEL_LINE, LEVEL_LINE), LEVEL_LINE);
+    assert_int_equal(bind_pirq_nr(LEVEL_LINE), -EPERM);
+    port = bind_pirq_nr(200);
+    assert_true(port > 0);
+    interrupt_on(EDGE_LINE);
+    assert_true(consume(1, port));
+    run(0, 0);
+    assert_int_equal(bind_pirq_nr(EDGE_LINE), -EBUSY);
+    assert_int_equal(irq_set_mode(EDGE_LINE, true, true), -EEXIST);
+    run(1, 0);
+    assert_int_equal(close_port(port), 0);
+    assert_false(line_open[EDGE_LINE]);
+    run(0, 0);
+    assert_true(bind_pirq_nr(EDGE_LINE) > 0);
+    run(1, 0);
+    assert_int_equal(bind_pirq_nr(200), -EBUSY);
+    assert_int_equal(pirq_permit(dom[0], EDGE_LINE, dom[1], false), 0);
+    assert_int_equal(bind_pirq_nr(200), -EPERM);
 }
 
 static void ipis(void **state)
@@ -1136,6 +1173,7 @@ int main(void)
         TEST(pirq_edges),
         TEST(pirq_levels),
         TEST(pirq_numbers),
+        TEST(pirq_delegation),
         TEST(ipis),
         TEST(the_old_hypercall),
         TEST(pending_is_announced_once),

@@ -8,7 +8,7 @@
  *
  * units: mm/grant_table.c mm/grant_map.c mm/grant_copy.c mm/grant_transfer.c mm/grant_setup.c
  * units: mm/memory_op.c mm/reservation.c mm/exchange.c mm/memory_map.c
- * units: mm/types.c mm/entries.c mm/l1_table.c mm/walk.c mm/audit.c
+ * units: xen/ranges.c mm/types.c mm/entries.c mm/l1_table.c mm/walk.c mm/audit.c
  * units: mm/alloc.c mm/ownership.c mm/xzalloc.c
  * units: tests/host/machine.c tests/host/machine_mm.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1
@@ -312,7 +312,7 @@ static void test_hostile_mapper(void **state)
     p = map_frame(l1);
     assert_int_equal(mod_l1_entry(&p[VA >> 12], 0, mapper, mapper, false), 0);
     /* The foreign frame cannot be mapped that way, nor the entry copied. */
-    assert_int_equal(mod_l1_entry(&p[9], make_pte(mfn, PTE_P), mapper, mapper, false), -EINVAL);
+    assert_int_equal(mod_l1_entry(&p[9], make_pte(mfn, PTE_P), mapper, mapper, false), -EBUSY);
     unmap_frame(p);
     assert_int_equal(types_of(mfn), 1);
     check();

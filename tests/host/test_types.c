@@ -9,7 +9,7 @@
  *
  * units: mm/grant_table.c mm/grant_map.c mm/grant_copy.c mm/grant_transfer.c mm/grant_setup.c
  * units: mm/memory_op.c mm/reservation.c mm/exchange.c mm/memory_map.c
- * units: mm/types.c mm/entries.c mm/l1_table.c mm/walk.c mm/baseptr.c mm/mmu_update.c
+ * units: xen/ranges.c mm/types.c mm/entries.c mm/l1_table.c mm/walk.c mm/baseptr.c mm/mmu_update.c
  * units: mm/va_mapping.c mm/mmuext.c mm/descriptor_tables.c mm/teardown.c mm/audit.c
  * units: mm/alloc.c mm/ownership.c mm/xzalloc.c traps/descriptor.c
  * units: tests/host/machine.c tests/host/machine_mm.c tests/host/machine_cpu.c
@@ -24,6 +24,7 @@
 #include <cmocka.h>
 
 #include "machine.h"
+#include <ringlet/arch.h>
 #include <ringlet/hypercall.h>
 #include <xen/memory.h>
 
@@ -124,7 +125,9 @@ static int start(void **state)
     preempt_stays = true;
     before = free_frame_count();
     control = new_domain(0);
-    control->privileged = control->iomem_all = true;
+    control->privileged = true;
+    assert_int_equal(
+        ranges_change(&control->iomem, 0, cpu_features.address_mask >> PAGE_SHIFT, true), 0);
     d = new_domain(3);
     machine_switch(d);
     page = fresh();
@@ -188,13 +191,13 @@ static void test_one_type(void **state)
     assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, l1), 0);
     assert_int_equal(types(page), 1);
     assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, page), -EINVAL);
-    assert_int_equal(update(l1, 5, make_pte(l1, ROW)), -EINVAL);
+    assert_int_equal(update(l1, 5, make_pte(l1, ROW)), -EBUSY);
     assert_int_equal(ext(MMUEXT_CLEAR_PAGE, l1), -EINVAL);
     assert_int_equal(ext_as(MMUEXT_COPY_PAGE, l1, page, DOMID_SELF), -EINVAL);
     assert_int_equal(update(l1, 0, make_pte(page, PTE_P)), 0);
     assert_int_equal(types(page), 0);
     assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, page), 0);
-    assert_int_equal(update(l1, 0, make_pte(page, ROW)), -EINVAL);
+    assert_int_equal(update(l1, 0, make_pte(page, ROW)), -EBUSY);
     assert_int_equal(unpin(page), 0);
     assert_int_equal(update(l1, 0, make_pte(page, ROW)), 0);
     assert_int_equal(unpin(l1), 0);
@@ -228,15 +231,15 @@ static void test_bad_entry(void **state)
     (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
         assert_int_equal(update(l1, 511, make_pte(page, PTE_P | bad[i])), 0);
-        assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, l1), -EINVAL);
+        assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, l1), bad[i] & PTE_ADDR ? -EPERM : -EINVAL);
         assert_int_equal(types(page), 0);
         assert_int_equal(counts(page), 1);
         assert_int_equal(counts(l1), 1);
     }
     assert_int_equal(update(l1, 511, make_pte(IO, PTE_P)), 0);
-    assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, l1), -EINVAL);
+    assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, l1), -EPERM);
     assert_int_equal(update(l1, 511, make_pte(1, PTE_P)), 0); /* free memory */
-    assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, l2), -EINVAL);
+    assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, l2), -EBUSY);
     assert_int_equal(update(l1, 511, 0), 0);
     assert_int_equal(update(l2, 300, make_pte(page, ROW | PTE_PSE)), 0);
     assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, l2), -EINVAL);
@@ -301,7 +304,7 @@ static void test_taken_over_and_given_up(void **state)
     preempt_after = 2;
     assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, l2), -ERESTART);
     assert_int_equal(mfn_frame(l2)->nr_done, 16);
-    assert_int_equal(update(l1, 3, make_pte(l2, ROW)), -EINVAL);
+    assert_int_equal(update(l1, 3, make_pte(l2, ROW)), -EBUSY);
     assert_int_equal(update(l2, 3, 0), -EINVAL);
     preempt_after = 0;
     assert_int_equal(ext(MMUEXT_NEW_BASEPTR, l3), 0);
@@ -534,12 +537,12 @@ static void test_foreign(void **state)
     mine = alloc_domain_frames(control, 0, 0);
     assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, mine), 0);
     assert_int_equal(update_as(mine, 0, make_pte(page, ROW), 0, 3), 0);
-    assert_int_equal(update_as(mine, 1, make_pte(page, ROW), 0, own), -EINVAL);
+    assert_int_equal(update_as(mine, 1, make_pte(page, ROW), 0, own), -EBUSY);
     assert_int_equal(update_as(mine, 2, make_pte(IO, ROW | PTE_PCD), 0, DOMID_IO), 0);
     assert_int_equal(update_as(mine, 3, make_pte(IO + 100, ROW), 0, own), 0);
-    assert_int_equal(update_as(mine, 3, 1ull << 40 | ROW, 0, own), -EINVAL);
+    assert_int_equal(update_as(mine, 3, 1ull << 40 | ROW, 0, own), -EPERM);
     keep_device(IO + 9); /* an interrupt controller */
-    assert_int_equal(update_as(mine, 4, make_pte(IO + 9, ROW), 0, DOMID_IO), -EINVAL);
+    assert_int_equal(update_as(mine, 4, make_pte(IO + 9, ROW), 0, DOMID_IO), -EPERM);
     assert_int_equal(update_as(mine, 4, make_pte(IO + 8, ROW), 0, DOMID_IO), 0);
     assert_int_equal(ext_as(MMUEXT_PIN_L2_TABLE, l2, 0, 3), 0);
     assert_int_equal(ext_as(MMUEXT_UNPIN_TABLE, l2, 0, 3), 0);
@@ -568,7 +571,7 @@ static void test_va_mapping(void **state)
     assert_int_equal(do_update_va_mapping(0x5000, low, 0, 0), 0);
     assert_int_equal(types(page), 2);
     assert_int_equal(do_update_va_mapping(0x5000, low, 0x80000000, UVMF_INVLPG | UVMF_LOCAL), 0);
-    assert_int_equal(do_update_va_mapping(0x5000, l1 << 12 | 3, 0, 0), -EINVAL);
+    assert_int_equal(do_update_va_mapping(0x5000, l1 << 12 | 3, 0, 0), -EBUSY);
     assert_int_equal(do_update_va_mapping(0x200000, low, 0, 0), -EINVAL);
     assert_int_equal(do_update_va_mapping(0x40000000, low, 0, 0), -EINVAL);
     assert_int_equal(do_update_va_mapping(HYPERVISOR_START, low, 0, 0), -EINVAL);
@@ -609,9 +612,9 @@ static void test_ext_ops(void **state)
     assert_int_equal(ext_as(MMUEXT_INVLPG_MULTI, 0, (uintptr_t)&g->words[15], DOMID_SELF), 0);
     assert_int_equal(ext_as(MMUEXT_INVLPG_MULTI, 0, (uintptr_t)nowhere, DOMID_SELF), -EINVAL);
     assert_int_equal(ext(MMUEXT_FLUSH_CACHE, 0), -EACCES);
-    d->iomem_all = true;
+    assert_int_equal(ranges_change(&d->iomem, 0xb8, 0xb8, true), 0);
     assert_int_equal(ext(MMUEXT_FLUSH_CACHE_GLOBAL, 0), 0);
-    d->iomem_all = false;
+    ranges_clear(&d->iomem);
     assert_int_equal(ext(MMUEXT_MARK_SUPER, page), -EOPNOTSUPP);
     assert_int_equal(ext(MMUEXT_UNMARK_SUPER, page), -EOPNOTSUPP);
     assert_int_equal(ext(99, 0), -ENOSYS);
@@ -694,7 +697,7 @@ static void test_descriptor_tables(void **state)
     assert_int_equal(do_update_descriptor((uint64_t)page << 12, 0, 0, 0), 0);
     assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, l1), 0);
     assert_int_equal(do_update_descriptor((uint64_t)l1 << 12, 0, 0, 0), -EINVAL);
-    assert_int_equal(update(l1, 20, make_pte(gdt, ROW)), -EINVAL);
+    assert_int_equal(update(l1, 20, make_pte(gdt, ROW)), -EBUSY);
     assert_int_equal(update(l1, 20, make_pte(gdt, PTE_P)), 0);
     assert_int_equal(do_set_gdt(g->gdt, 0), 0);
     assert_int_equal(types(gdt), 0);
@@ -722,7 +725,7 @@ static void test_ldt(void **state)
     assert_false(fault_in_ldt_page(0x1010)); /* a writable page */
     assert_false(fault_in_ldt_page(0x2010)); /* nothing there */
     assert_false(fault_in_ldt_page(0x3010)); /* beyond */
-    assert_int_equal(update(l1, 30, make_pte(table, ROW)), -EINVAL);
+    assert_int_equal(update(l1, 30, make_pte(table, ROW)), -EBUSY);
     load_guest_ldt(current);
     assert_int_equal(ext_as(MMUEXT_SET_LDT, 0x6000, 1500, DOMID_SELF), 0); /* the same */
     assert_int_equal(types(table), 1);

@@ -319,7 +319,7 @@ static void test_levels(void)
     identify(drive.base);
     tap_is(drive_events(), 0, "it is silent");
     satisfy_drive();
-    tap_is(bind(drive.line, drive_event), -XEN_EINVAL, "what is not mapped cannot be bound");
+    tap_is(bind(drive.line, drive_event), -XEN_EPERM, "what is not mapped cannot be bound");
 }
 
 /* --- wrong and forbidden ---------------------------------------------------------------------- */
