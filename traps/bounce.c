@@ -161,6 +161,21 @@ void bounce_nmi(void)
 }
 
 /*
+ * SYSENTER. Its frame is as from ring 3, wherever it came from, on the kernel's stack: see
+ * entry.S. A guest without a callback gets #GP.
+ */
+void inject_sysenter(struct cpu_user_regs *regs)
+{
+    struct vcpu *v = current;
+    struct target to = {v->sysenter_cs, v->sysenter_eip};
+
+    if (!to.eip)
+        inject_exception(TRAP_gp_fault, 0);
+    else if (enter_guest(v, regs, to, NULL, 0) && v->sysenter_masks_events)
+        v->info->evtchn_upcall_mask = 1;
+}
+
+/*
  * Events are pending and not masked, and the vcpu is about to go back to the guest: enter its event
  * callback first, with events masked. Called from entry.S. A guest without a callback is left
  * alone.

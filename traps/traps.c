@@ -26,6 +26,9 @@
 #define ERROR_EXT 0x1
 #define ERROR_IDT 0x2
 
+/* arch/i386/entry.S */
+extern const uint8_t sysenter_entry[], sysenter_flags_saved[];
+
 static void interrupt(unsigned vector)
 {
     if (vector == TIMER_VECTOR)
@@ -54,6 +57,17 @@ static void hypervisor_fault(struct cpu_user_regs *regs)
 }
 
 /*
+ * A guest's SYSENTER brings its TF into ring 0 (entry.S). The flag is left alone until the stub has
+ * saved it. true: that was it.
+ */
+static bool stepped_into_sysenter(struct cpu_user_regs *regs)
+{
+    if (regs->eip == (uint32_t)sysenter_flags_saved)
+        regs->eflags &= ~EFLAGS_TF;
+    return regs->eip == (uint32_t)sysenter_flags_saved || regs->eip == (uint32_t)sysenter_entry;
+}
+
+/*
  * A guest's watchpoint can be hit by our own accesses to its memory. It is the guest's breakpoint,
  * but not its instruction: note it in DR6 and go on.
  */
@@ -62,7 +76,7 @@ static void debug_in_ring0(struct cpu_user_regs *regs)
     uint32_t dr6;
 
     __asm__ volatile("movl %%dr6, %0" : "=r"(dr6));
-    if (!(dr6 & 0xf))
+    if (!stepped_into_sysenter(regs) && !(dr6 & 0xf))
         fatal_trap(regs, "debug exception in the hypervisor");
     /* The processor sets bits in DR6 and never clears one: the next #DB must not show these. */
     __asm__ volatile("movl %0, %%dr6" : : "r"(0xffff0ff0));
@@ -200,6 +214,9 @@ static void guest_trap(struct cpu_user_regs *regs)
         break;
     case TRAP_machine_check:
         fatal_trap(regs, "machine check");
+    case TRAP_sysenter:
+        inject_sysenter(regs);
+        break;
     case TRAP_stack_error:
         if (!regs->error_code && emulate_4gb_segment(regs))
             break;
@@ -218,7 +235,7 @@ static void guest_trap(struct cpu_user_regs *regs)
 /* Every vector but the hypercall's. `regs` is the frame entry.S drew. Interrupts are off. */
 asmlinkage void do_trap(struct cpu_user_regs *regs)
 {
-    if (regs->entry_vector >= 32)
+    if (regs->entry_vector - 32u < 256 - 32)
         interrupt(regs->entry_vector);
     else if (regs_from_guest(regs))
         guest_trap(regs);

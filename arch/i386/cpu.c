@@ -63,10 +63,4 @@ void cpu_init(void)
     if (cpu_features.nx)
         wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
     write_cr0((read_cr0() | CR0_NE | CR0_MP | CR0_WP | CR0_TS) & ~(CR0_EM | CR0_AM));
-    /*
-     * SYSENTER with a null CS is a #GP in the guest's own ring: nothing of ours is entered by it
-     * (SDM vol. 2).
-     */
-    if (cpu_features.sep)
-        wrmsr(MSR_SYSENTER_CS, 0);
 }

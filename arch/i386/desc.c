@@ -9,6 +9,7 @@
  *
  * A selector, bit by bit, 0xe019:  1110000000011 0 01  = index 7171 (our page's fourth entry), TI 0 (GDT), RPL 1.
  */
+#include <ringlet/arch.h>
 #include <ringlet/domain.h>
 
 #define GATE_INTERRUPT 0x8e /* present, 32-bit interrupt gate: clears IF */
@@ -16,7 +17,7 @@
 #define GATE_DPL(n) ((n) << 5)
 
 extern const uint32_t trap_stubs[256];
-extern uint8_t hypercall_entry[], idle_l3[];
+extern uint8_t hypercall_entry[], sysenter_entry[], idle_l3[];
 
 static struct desc gdt_pages[MAX_CPUS][PAGE_SIZE / sizeof(struct desc)] __aligned(PAGE_SIZE);
 static struct gate idts[MAX_CPUS][256] __aligned(8);
@@ -160,6 +161,20 @@ static void init_tss(unsigned cpu)
 }
 
 /*
+ * Where SYSENTER leads, in every ring: to our stub, on this CPU's stack, below the two words that
+ * the stub fills in itself (entry.S). cs comes from the MSR, ss is the descriptor behind it.
+ */
+static void init_sysenter(void)
+{
+    _Static_assert(HYPERVISOR_DS == HYPERVISOR_CS + 8, "SDM vol. 2, SYSENTER");
+    if (!cpu_features.sep)
+        return;
+    wrmsr(MSR_SYSENTER_CS, HYPERVISOR_CS);
+    wrmsr(MSR_SYSENTER_ESP, (uintptr_t)&guest_regs()->esp);
+    wrmsr(MSR_SYSENTER_EIP, (uintptr_t)sysenter_entry);
+}
+
+/*
  * Build this CPU's tables and load them. The GDT register points at this CPU's window: 14 pages of
  * whatever guest runs, then our page, whose entries every guest sees at the same selectors. SDM
  * vol. 3, 2.4.
@@ -176,6 +191,7 @@ void desc_init_cpu(unsigned cpu)
     c->gdt = gdt;
     c->idt = idts[cpu];
     init_tss(cpu);
+    init_sysenter();
     gdt[reserved_index(HYPERVISOR_CS)] = flat_segment(0, true, 0xfffff);
     gdt[reserved_index(HYPERVISOR_DS)] = flat_segment(0, false, 0xfffff);
     gdt[reserved_index(FLAT_RING1_CS)] =

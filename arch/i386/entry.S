@@ -36,6 +36,7 @@
 #include <ringlet/asm-offsets.h>
 #include <ringlet/config.h>
 #include <ringlet/desc.h>
+#include <xen/xen.h>
 
 /* If the instruction at `insn` faults in ring 0, go on at `fixup` (traps/extable.c). */
 #define EXTABLE(insn, fixup)            \
@@ -253,6 +254,33 @@ trap_in_ring0_traced:
 leave_traced:
         call trace_leave
         jmp load_ds
+
+/*
+ * SYSENTER, from any ring: the processor loads cs, eip and esp from MSRs and pushes nothing, so where
+ * it came from is not known (SDM vol. 2, SYSENTER). IF is clear, every other flag is still the
+ * guest's: NT would make our next IRET a task switch, and TF traps once before the first
+ * instruction here and once before the second (traps/traps.c lets both pass).
+ *
+ *      MSR_SYSENTER_ESP points here ->  esp    0                 \
+ *                                       eflags the guest's, IF on |  what Xen 4.17 shows a
+ *                                       cs     3, null in ring 3  |  32-bit guest
+ *                                       eip    0                  |
+ *      and above it                     ss     flat, ring 3      /
+ */
+        .align 16
+        .globl sysenter_entry, sysenter_flags_saved
+sysenter_entry:
+        pushfl
+sysenter_flags_saved:
+        pushl $0
+        popfl
+        orl $EFLAGS_IF, (%esp)
+        movl $0, 4(%esp)
+        movl $FLAT_RING3_SS, 8(%esp)
+        pushl $3
+        pushl $0
+        pushl $(TRAP_sysenter << 16)
+        jmp common_trap
 
         .macro STUB vector
         .align 8

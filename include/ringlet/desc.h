@@ -52,6 +52,9 @@
 #define TRAP_machine_check 18
 #define TRAP_simd_error 19
 
+/* Not the processor's: what entry.S writes into the frame of a SYSENTER, which has no vector. */
+#define TRAP_sysenter 0x100
+
 #define HYPERCALL_VECTOR 0x82
 #define TIMER_VECTOR 0xf0
 #define IPI_VECTOR 0xf1

@@ -37,6 +37,7 @@ void inject_page_fault(uint32_t address, unsigned error_code);
 /* int n whose DPL was checked; eip already advanced */
 void inject_software_interrupt(unsigned vector);
 void bounce_nmi(void);
+void inject_sysenter(struct cpu_user_regs *regs);
 asmlinkage void deliver_pending_events(void);
 asmlinkage void deliver_failsafe(uint32_t ds, uint32_t es, uint32_t fs, uint32_t gs);
 

@@ -328,6 +328,8 @@ static void test_cpuid(void)
     tap_is(f.ecx >> 31, 1, "leaf 1 shows a hypervisor");
     tap_is(f.edx & 0x2008 /* PGE, PSE */, 0, "leaf 1 hides PSE and PGE");
     tap_is(f.edx & 2, 0, "leaf 1 hides VME");
+    if (!is_64bit_hypervisor())
+        tap_is(f.edx & 0x800, 0, "leaf 1 hides SEP: int $0x80 is cheaper");
     tap_is(f.edx & 0x170, 0x170, "leaf 1 shows TSC, MSR, PAE, CX8");
     if (!is_64bit_hypervisor())
         tap_is(f.ecx & 0x1c200028, 0, "leaf 1 hides VMX, MONITOR, X2APIC, XSAVE, AVX");

@@ -56,7 +56,10 @@ static void in_ring1(uint32_t flags)
            (unsigned int)flags);
 }
 
-/* SYSENTER is not enabled for this guest: #GP, or #UD where the processor has none. */
+/*
+ * This guest registers no callback for SYSENTER: #GP, or #UD where the processor has none. The frame
+ * is as from ring 3, so it goes to the stack that stack_switch names.
+ */
 static void sysenter(void *argument)
 {
     uint32_t flags = (uint32_t)argument, eax = 0, ecx = 0;
@@ -66,9 +69,12 @@ static void sysenter(void *argument)
 
 static void sysenter_ring1(uint32_t flags)
 {
+    static uint8_t stack[PAGE_SIZE] __attribute__((aligned(16)));
     struct trap_frame frame = {0};
-    bool faulted = catch_fault(sysenter, (void *)flags, &frame);
+    bool faulted;
 
+    hv_stack_switch(FLAT_KERNEL_SS, (uint32_t)(stack + sizeof(stack)));
+    faulted = catch_fault(sysenter, (void *)flags, &frame);
     __asm__ volatile("pushl $0x202; popfl" : : : "cc");
     tap_ok(faulted && (frame.vector == VECTOR_GP || frame.vector == VECTOR_UD),
            "flags %06x: SYSENTER gives %s", (unsigned int)flags, vector_name(frame.vector));
