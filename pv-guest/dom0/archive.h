@@ -18,6 +18,16 @@ struct file {
     size_t size;
 };
 
+enum { MAX_RANGES = 8 };
+
+/* What of the machine a guest is given: ports, lines, or frames of device memory. */
+struct numbers {
+    unsigned int n;
+    struct {
+        uint32_t first, last;
+    } range[MAX_RANGES];
+};
+
 /* One guest's configuration: the pairs of a .cfg file. */
 struct config {
     char name[32];
@@ -25,6 +35,8 @@ struct config {
     char ramdisk[64];   /* empty: none */
     char cmdline[1024]; /* start_info has room for MAX_GUEST_CMDLINE, 1024 */
     uint32_t memory;    /* MiB */
+    uint32_t vcpus;
+    struct numbers ioports, irqs, iomem;
     bool autostart;
 };
 

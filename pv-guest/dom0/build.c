@@ -28,7 +28,6 @@
 #include "domctl.h"
 
 enum {
-    VCPUS = 1,
     PAGES_PER_MIB = 256,
     MAP_BATCH = 64, /* pages mapped at once while filling */
     POPULATE_BATCH = 1024
@@ -109,16 +108,48 @@ static const char *fill(struct build *b, uint32_t va, const void *data, uint32_t
 /* 1. An empty domain: paused, without memory. */
 static const char *create(struct build *b)
 {
-    int error = domctl_create(&b->domid);
+    int error = domctl_create(&b->domid, b->config->vcpus);
 
     if (error)
         return failed("no new domain", error);
-    error = domctl_max_vcpus(b->domid, VCPUS);
+    error = domctl_max_vcpus(b->domid, b->config->vcpus);
     if (!error)
         error = domctl_32_bit(b->domid);
     if (!error)
         error = domctl_max_mem(b->domid, b->config->memory * 1024);
     return failed("the new domain cannot be configured", error);
+}
+
+static int permit(uint16_t domid, const struct numbers *numbers,
+                  int (*one)(uint16_t domid, uint32_t first, uint32_t last))
+{
+    int error = 0;
+
+    for (unsigned int i = 0; i < numbers->n && !error; i++)
+        error = one(domid, numbers->range[i].first, numbers->range[i].last);
+    return error;
+}
+
+static int permit_lines(uint16_t domid, uint32_t first, uint32_t last)
+{
+    int error = 0;
+
+    for (uint32_t line = first; line <= last && !error; line++)
+        error = domctl_permit_line(domid, line);
+    return error;
+}
+
+/* Parts of the machine, where its configuration names some. */
+static const char *give_machine(struct build *b)
+{
+    int error = permit(b->domid, &b->config->ioports, domctl_permit_ports);
+
+    if (error)
+        return failed("no ports", error);
+    error = permit(b->domid, &b->config->irqs, permit_lines);
+    if (error)
+        return failed("no interrupts", error);
+    return failed("no device memory", permit(b->domid, &b->config->iomem, domctl_permit_frames));
 }
 
 /* Frames for pages [first, end): page numbers on the way in, frame numbers on the way out. */
@@ -339,8 +370,8 @@ static const char *set_vcpu(struct build *b)
 static const char *take_steps(struct build *b)
 {
     static const char *(*const steps[])(struct build *) = {
-        populate,   allocate_ports, find_shared_info, fill_pages, write_hypercall_page,
-        pin_tables, grant_rings,    mask_events,      set_vcpu,
+        give_machine,         populate,   allocate_ports, find_shared_info, fill_pages,
+        write_hypercall_page, pin_tables, grant_rings,    mask_events,      set_vcpu,
     };
     const char *why = NULL;
 

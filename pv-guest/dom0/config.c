@@ -9,9 +9,14 @@
  *     cmdline = "verbose level=3"
  *     name = toy
  *     autostart = yes
+ *     vcpus = 2
+ *     ioports = 70-71 1f0-1f7
+ *     irqs = 8 14
+ *     iomem = b8-bf
  *
  * kernel and ramdisk name files of the same archive, memory counts MiB; extra is another word for
- * cmdline, as in xl's files, and values may stand in quotes as there. Only kernel must be given.
+ * cmdline, as in xl's files, and values may stand in quotes as there. The last three give it parts of
+ * the machine: ports and frames in hexadecimal, lines in decimal. Only kernel must be given.
  * Every mistake is an error with its line: a misspelt key that is passed over costs an evening.
  *
  * Next: domains.c, which keeps the configurations.
@@ -21,7 +26,7 @@
 
 #include "archive.h"
 
-enum { DEFAULT_MEMORY = 32, MAX_MEMORY = 4096 };
+enum { DEFAULT_MEMORY = 32, MAX_MEMORY = 4096, MAX_VCPUS = 32, MAX_PORT = 0xffff, MAX_LINE = 255 };
 
 struct span {
     const char *s;
@@ -79,17 +84,53 @@ static const char *take_name(struct span value, char *to, size_t room)
     return take_string(value, to, room);
 }
 
-static const char *take_memory(struct span value, uint32_t *to)
+/* A number from 0 to most; false: it is none. */
+static bool take_digits(struct span value, unsigned int base, uint32_t most, uint32_t *to)
 {
-    *to = 0;
+    static const char digits[] = "0123456789abcdef";
+    uint64_t n = 0;
+
     for (size_t i = 0; i < value.n; i++) {
-        if (value.s[i] < '0' || value.s[i] > '9')
-            return "memory is a number of MiB";
-        *to = *to * 10 + (value.s[i] - '0');
-        if (*to > MAX_MEMORY)
-            return "a guest may have 4096 MiB at most";
+        const char *digit = strchr(digits, value.s[i] | 0x20);
+
+        if (value.s[i] < '0' || !digit || !*digit || digit >= digits + base)
+            return false;
+        n = n * base + (digit - digits);
+        if (n > most)
+            return false;
     }
-    return *to ? NULL : "memory is a number of MiB";
+    *to = n;
+    return value.n != 0;
+}
+
+static const char *take_number(struct span value, uint32_t most, const char *why, uint32_t *to)
+{
+    return take_digits(value, 10, most, to) && *to ? NULL : why;
+}
+
+/* "70-71 80": ranges and single numbers, with blanks between. */
+static const char *take_numbers(struct span value, unsigned int base, uint32_t most,
+                                struct numbers *to)
+{
+    for (value = trim(value); value.n; value = trim(value)) {
+        struct span word = {value.s, 0}, last;
+
+        while (word.n < value.n && !blank(word.s[word.n]))
+            word.n++;
+        value = (struct span){value.s + word.n, value.n - word.n};
+        const char *dash = memchr(word.s, '-', word.n);
+        last = dash ? (struct span){dash + 1, word.s + word.n - dash - 1} : word;
+        if (dash)
+            word.n = dash - word.s;
+        if (to->n == MAX_RANGES)
+            return "too many ranges";
+        if (!take_digits(word, base, most, &to->range[to->n].first) ||
+            !take_digits(last, base, most, &to->range[to->n].last) ||
+            to->range[to->n].first > to->range[to->n].last)
+            return "expected numbers or ranges of them, such as 70-71";
+        to->n++;
+    }
+    return NULL;
 }
 
 static const char *take_flag(struct span value, bool *to)
@@ -109,7 +150,15 @@ static const char *take_pair(struct span key, struct span value, struct config *
     if (is(key, "name"))
         return take_name(value, c->name, sizeof c->name);
     if (is(key, "memory"))
-        return take_memory(value, &c->memory);
+        return take_number(value, MAX_MEMORY, "memory is 1 to 4096 MiB", &c->memory);
+    if (is(key, "vcpus"))
+        return take_number(value, MAX_VCPUS, "a guest has 1 to 32 vcpus", &c->vcpus);
+    if (is(key, "ioports"))
+        return take_numbers(value, 16, MAX_PORT, &c->ioports);
+    if (is(key, "irqs"))
+        return take_numbers(value, 10, MAX_LINE, &c->irqs);
+    if (is(key, "iomem"))
+        return take_numbers(value, 16, UINT32_MAX, &c->iomem);
     if (is(key, "autostart"))
         return take_flag(value, &c->autostart);
     return "unknown key";
@@ -147,6 +196,7 @@ const char *config_parse(const char *file, const char *text, size_t size, struct
 
     memset(c, 0, sizeof *c);
     c->memory = DEFAULT_MEMORY;
+    c->vcpus = 1;
     *line = 0;
     for (size_t at = 0; at < size; at = end + 1) {
         const char *newline = memchr(text + at, '\n', size - at);

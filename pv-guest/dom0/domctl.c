@@ -15,6 +15,7 @@
 
 #include <pv/hypercall.h>
 #include <xen/domctl.h>
+#include <xen/physdev.h>
 #include <xen/sysctl.h>
 
 #include "domctl.h"
@@ -42,13 +43,13 @@ static int simple(uint32_t cmd, uint16_t domid)
  * flags 0: a PV guest. The limits are libxl's: 1024 event channels, the hypervisor's own for
  * grants, and both versions of the grant table (PV-GRUB asks for the first, Linux for either).
  */
-int domctl_create(uint16_t *domid)
+int domctl_create(uint16_t *domid, unsigned int vcpus)
 {
     struct xen_domctl op;
     int error;
 
     memset(&op, 0, sizeof op);
-    op.u.createdomain.max_vcpus = 1;
+    op.u.createdomain.max_vcpus = vcpus;
     op.u.createdomain.max_evtchn_port = 1023;
     op.u.createdomain.max_grant_frames = -1;
     op.u.createdomain.max_maptrack_frames = -1;
@@ -89,6 +90,48 @@ int domctl_32_bit(uint16_t domid)
     op.u.address_size.size = 32;
     int error = domctl(&op, XEN_DOMCTL_set_address_size, domid);
     return error == -XEN_ENOSYS ? 0 : error;
+}
+
+int domctl_permit_ports(uint16_t domid, uint32_t first, uint32_t last)
+{
+    struct xen_domctl op;
+
+    memset(&op, 0, sizeof op);
+    op.u.ioport_permission.first_port = first;
+    op.u.ioport_permission.nr_ports = last - first + 1;
+    op.u.ioport_permission.allow_access = 1;
+    return domctl(&op, XEN_DOMCTL_ioport_permission, domid);
+}
+
+int domctl_permit_frames(uint16_t domid, uint32_t first, uint32_t last)
+{
+    struct xen_domctl op;
+
+    memset(&op, 0, sizeof op);
+    op.u.iomem_permission.first_mfn = first;
+    op.u.iomem_permission.nr_mfns = last - first + 1ull;
+    op.u.iomem_permission.allow_access = 1;
+    return domctl(&op, XEN_DOMCTL_iomem_permission, domid);
+}
+
+/* As libxl does it: map the line in both domains, then permit our PIRQ of it. */
+int domctl_permit_line(uint16_t domid, uint32_t line)
+{
+    struct physdev_map_pirq own = {
+        .domid = DOMID_SELF, .type = MAP_PIRQ_TYPE_GSI, .index = line, .pirq = line};
+    struct physdev_map_pirq theirs = own;
+    struct xen_domctl op;
+    int error = hv_physdev_op(PHYSDEVOP_map_pirq, &own);
+
+    theirs.domid = domid;
+    if (!error)
+        error = hv_physdev_op(PHYSDEVOP_map_pirq, &theirs);
+    if (error)
+        return error;
+    memset(&op, 0, sizeof op);
+    op.u.irq_permission.pirq = own.pirq;
+    op.u.irq_permission.allow_access = 1;
+    return domctl(&op, XEN_DOMCTL_irq_permission, domid);
 }
 
 int domctl_hypercall_page(uint16_t domid, uint32_t mfn)

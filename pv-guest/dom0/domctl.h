@@ -30,12 +30,17 @@ struct start_state {
 
 /* domctl.c */
 
-/* A new domain without memory, paused, with one vcpu to be; its number into *domid. */
-int domctl_create(uint16_t *domid);
+/* A new domain without memory, paused, with so many vcpus to be; its number into *domid. */
+int domctl_create(uint16_t *domid, unsigned int vcpus);
 int domctl_max_vcpus(uint16_t domid, unsigned int vcpus);
 int domctl_max_mem(uint16_t domid, uint32_t kib);
 /* A domain of 32-bit guests; to be called while it has no memory. */
 int domctl_32_bit(uint16_t domid);
+/* Parts of the machine that it may use from now on. */
+int domctl_permit_ports(uint16_t domid, uint32_t first, uint32_t last);
+int domctl_permit_frames(uint16_t domid, uint32_t first, uint32_t last);
+/* A line, which it will know by the PIRQ of the same number. */
+int domctl_permit_line(uint16_t domid, uint32_t line);
 /* Write the hypercall page into a frame of the domain. */
 int domctl_hypercall_page(uint16_t domid, uint32_t mfn);
 int domctl_start_state(uint16_t domid, const struct start_state *state);

@@ -121,7 +121,17 @@ static void whole_config(void **state)
 {
     (void)state;
     assert_null(parse("# comment\n\n  kernel = toy.elf\r\nramdisk=toy.img\nmemory = 64\n"
-                      "extra = \"a=1 b\"\nname = 'web-1'\nautostart=yes"));
+                      "extra = \"a=1 b\"\nname = 'web-1'\nautostart=yes\nvcpus = 4\n"
+                      "ioports = 70-71 3F6\nirqs = \"8 14-15\"\niomem=b8"));
+    assert_int_equal(c.vcpus, 4);
+    assert_int_equal(c.ioports.n, 2);
+    assert_int_equal(c.ioports.range[0].first, 0x70);
+    assert_int_equal(c.ioports.range[0].last, 0x71);
+    assert_int_equal(c.ioports.range[1].first, 0x3f6);
+    assert_int_equal(c.ioports.range[1].last, 0x3f6);
+    assert_int_equal(c.irqs.n, 2);
+    assert_int_equal(c.irqs.range[1].last, 15);
+    assert_int_equal(c.iomem.range[0].last, 0xb8);
     assert_string_equal(c.kernel, "toy.elf");
     assert_string_equal(c.ramdisk, "toy.img");
     assert_string_equal(c.cmdline, "a=1 b");
@@ -138,8 +148,12 @@ static void defaults(void **state)
     assert_string_equal(c.ramdisk, "");
     assert_string_equal(c.cmdline, "");
     assert_int_equal(c.memory, 32);
+    assert_int_equal(c.vcpus, 1);
+    assert_int_equal(c.ioports.n + c.irqs.n + c.iomem.n, 0);
     assert_false(c.autostart);
 }
+
+#define RANGES "expected numbers or ranges of them, such as 70-71"
 
 static void mistakes(void **state)
 {
@@ -150,10 +164,16 @@ static void mistakes(void **state)
         {"", "no kernel given", 0},
         {"kernel=k\nmemry=4", "unknown key", 2},
         {"\n\nkernel", "expected key = value", 3},
-        {"memory=", "memory is a number of MiB", 1},
-        {"memory=0", "memory is a number of MiB", 1},
-        {"memory=64M", "memory is a number of MiB", 1},
-        {"memory=99999999999999999999", "a guest may have 4096 MiB at most", 1},
+        {"memory=", "memory is 1 to 4096 MiB", 1},
+        {"memory=0", "memory is 1 to 4096 MiB", 1},
+        {"memory=64M", "memory is 1 to 4096 MiB", 1},
+        {"memory=99999999999999999999", "memory is 1 to 4096 MiB", 1},
+        {"vcpus=33", "a guest has 1 to 32 vcpus", 1},
+        {"ioports=70-", RANGES, 1},
+        {"ioports=71-70", RANGES, 1},
+        {"ioports=10000", RANGES, 1},
+        {"irqs=a", RANGES, 1},
+        {"iomem=1 2 3 4 5 6 7 8 9", "too many ranges", 1},
         {"autostart=perhaps", "say yes or no", 1},
         {"name=1st", "a name begins with a letter (numbers are domains)", 1},
         {"name=", "a name begins with a letter (numbers are domains)", 1},

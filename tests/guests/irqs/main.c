@@ -14,6 +14,8 @@
  *  - the controllers' own registers can be neither mapped nor reached through ports; the mask
  *    registers of the PICs, which kernels look for, are a shadow
  *  - started as another domain, by the control domain: no line, no port
+ *  - and with "given" in its command line, one that has been given the clock chip, the drive and
+ *    the screen: they work as for the initial domain, and nothing else does
  *
  * Run: qemu qemu-iso bochs
  */
@@ -383,9 +385,26 @@ static void test_pci(void)
     tap_ok(id != 0xffffffff, "the PCI bus answers: host bridge %04x:%04x", id & 0xffff, id >> 16);
 }
 
+/* Whether a frame of the machine's device memory can be mapped; if so, it is read. */
+static int map_device(uint32_t mfn)
+{
+    int error = 0;
+    volatile uint16_t *p = map_frames(DOMID_IO, &mfn, 1, true, &error);
+
+    if (!p)
+        return error;
+    (void)p[0];
+    unmap_frames((void *)p, 1);
+    return 0;
+}
+
 /* In a domain that is not the machine's. */
 static void test_unprivileged(void)
 {
+    struct physdev_apic apic = {.apic_physbase = 0xfec00000, .reg = 0x20, .value = 0x10000};
+    struct physdev_get_free_pirq free = {.type = MAP_PIRQ_TYPE_GSI};
+    struct physdev_irq vector = {.irq = 14};
+    struct physdev_pci_device_add pci = {.bus = 0};
     uint32_t value;
     int pirq = 14;
 
@@ -396,6 +415,11 @@ static void test_unprivileged(void)
     tap_is(bind(14, NULL), -XEN_EPERM, "bind one");
     tap_is(eoi(14), -XEN_EINVAL, "end one");
     tap_is(read_ioapic(0xfec00000, 1, &value), -XEN_EPERM, "read the IO-APIC");
+    tap_is(hv_physdev_op(PHYSDEVOP_apic_write, &apic), -XEN_EPERM, "write it");
+    tap_is(hv_physdev_op(PHYSDEVOP_get_free_pirq, &free), -XEN_EPERM, "ask for a free number");
+    tap_is(hv_physdev_op(PHYSDEVOP_alloc_irq_vector, &vector), -XEN_EPERM, "ask for a vector");
+    tap_is(hv_physdev_op(PHYSDEVOP_pci_device_add, &pci), -XEN_EPERM, "tell of a device");
+    tap_is(map_device(0xb8), -XEN_EPERM, "map the screen");
     outb(0x21, 0);
     tap_is(inb(0x21), 0xff, "no PIC");
     tap_is(inb(0x71), 0xff, "no clock chip");
@@ -404,12 +428,39 @@ static void test_unprivileged(void)
     tap_is((long)inl(0xcfc), -1, "no PCI bus");
 }
 
-int main(void)
+/* In a domain that was given the clock chip (ports and line), the drives, and frame 0xb8. */
+static void test_given(void)
+{
+    long port;
+
+    tap_is(map_device(0xb8), 0, "map the screen");
+    tap_is(map_device(0xb9), -XEN_EPERM, "map the frame behind");
+    tap_is(map_line(RTC_LINE, RTC_LINE), -XEN_EPERM, "map a line: the control domain's affair");
+    tap_is(bind(UART_LINE, NULL), -XEN_EPERM, "bind a line that was not given");
+    tap_is(inb(0x60), 0xff, "a port that was not given");
+    port = bind(RTC_LINE, tick);
+    tap_ok(port > 0, "bind the clock chip's line");
+    rtc_periodic(true);
+    tap_ok(wait_for_ticks(20), "twenty ticks");
+    rtc_periodic(false);
+    tap_is(event_close((evtchn_t)port), 0, "close the port");
+    tap_ok(find_drive(), "a drive answers");
+    tap_ok(bind(drive.line, drive_event) > 0, "bind its line");
+    drive_events();
+    identify(drive.base);
+    tap_ok(drive_events() > 0, "its interrupt comes");
+    satisfy_drive();
+    tap_is(eoi(drive.line), 0, "end it");
+}
+
+int main(int argc, char **argv)
 {
     struct physdev_set_iopl iopl = {.iopl = 1};
 
     hv_physdev_op(PHYSDEVOP_set_iopl, &iopl);
-    if (is_initial_domain()) {
+    if (argc > 1 && strcmp(argv[1], "given") == 0) {
+        test_given();
+    } else if (is_initial_domain()) {
         test_errors();
         test_controllers();
         test_pci();
