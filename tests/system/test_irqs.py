@@ -18,6 +18,17 @@ def test_old_machines(boot, tap_run, machine):
     m.expect("initial domain powered off")
 
 
+def test_disk_and_serial_port(boot, tap_run, tmp_path):
+    """The initial domain drives a disk and the second serial port by their interrupts."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(b"\0" * 7 * 512 + b"Ringlet's disk" + b"\0" * 65536)
+    m = boot([guest("irqs", "devices")],
+             extra=["-drive", f"file={disk},format=raw,if=ide", "-serial", "null"])
+    tap_run(m)
+    m.expect("initial domain powered off")
+    assert int.from_bytes(disk.read_bytes()[3 * 512:3 * 512 + 2], "little") == 0x1234
+
+
 def test_other_domains(boot):
     """A domain that the control domain started gets no line, no port, no PCI bus."""
     disk = ramdisk("irqs", guest("irqs"), "irqs.cfg:kernel=irqs.elf;memory=8;autostart=yes")

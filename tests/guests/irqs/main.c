@@ -14,6 +14,8 @@
  *  - the controllers' own registers can be neither mapped nor reached through ports; the mask
  *    registers of the PICs, which kernels look for, are a shadow
  *  - started as another domain, by the control domain: no line, no port
+ *  - with "devices" in the command line: a disk is read and written, bytes go out and come in by a
+ *    serial port, all by interrupts
  *  - and with "given" in its command line, one that has been given the clock chip, the drive and
  *    the screen: they work as for the initial domain, and nothing else does
  *
@@ -64,6 +66,11 @@ static uint16_t inw(unsigned int port)
 
     __asm__ volatile("inw %w1, %0" : "=a"(value) : "d"(port));
     return value;
+}
+
+static void outw(unsigned int port, uint16_t value)
+{
+    __asm__ volatile("outw %0, %w1" : : "a"(value), "d"(port));
 }
 
 /* --- the hypercalls --------------------------------------------------------------------------- */
@@ -324,6 +331,117 @@ static void test_levels(void)
     tap_is(bind(drive.line, drive_event), -XEN_EPERM, "what is not mapped cannot be bound");
 }
 
+/* --- a disk and a serial port: "devices" ------------------------------------------------------- */
+
+#define DISK 0x1f0
+#define DISK_LINE 14
+#define SECTOR 512
+#define READ_SECTORS 0x20
+#define WRITE_SECTORS 0x30
+#define COM2 0x2f8
+#define COM2_LINE 3
+
+/* The disk's interrupts come one a sector, and so does each answer to them. */
+static bool disk_interrupt(void)
+{
+    uint64_t end = time_now() + NS_PER_SEC;
+
+    while (!drive.events && time_now() < end)
+        sleep_ms(1);
+    if (!drive.events)
+        return false;
+    drive.events--;
+    return !(inb(DISK + 7) & STATUS_BUSY) && eoi(DISK_LINE) == 0;
+}
+
+static void disk_command(uint8_t command, uint32_t sector, uint8_t count)
+{
+    outb(DISK + 6, 0xe0 | (sector >> 24 & 0xf));
+    outb(DISK + 2, count);
+    outb(DISK + 3, sector);
+    outb(DISK + 4, sector >> 8);
+    outb(DISK + 5, sector >> 16);
+    outb(DISK + 7, command);
+}
+
+static bool disk_read(uint32_t sector, uint16_t *to, unsigned int count)
+{
+    disk_command(READ_SECTORS, sector, count);
+    for (; count; count--) {
+        if (!disk_interrupt())
+            return false;
+        for (unsigned int i = 0; i < SECTOR / 2; i++)
+            *to++ = inw(DISK);
+    }
+    return true;
+}
+
+/* The first sector is taken without an interrupt; one follows when it is on the disk. */
+static bool disk_write(uint32_t sector, const uint16_t *from)
+{
+    disk_command(WRITE_SECTORS, sector, 1);
+    for (unsigned int i = 0; i < 100000 && !(inb(DISK + 0x206) & STATUS_DATA); i++)
+        ;
+    for (unsigned int i = 0; i < SECTOR / 2; i++)
+        outw(DISK, from[i]);
+    return disk_interrupt();
+}
+
+static void test_disk(void)
+{
+    static uint16_t written[SECTOR / 2], read[8 * SECTOR / 2];
+
+    tap_ok(bind(DISK_LINE, drive_event) > 0, "bind the disk's line");
+    outb(DISK + 0x206, 0);
+    tap_ok(disk_read(0, read, 8), "read eight sectors, an interrupt for each");
+    tap_ok(memcmp(read + 7 * SECTOR / 2, "Ringlet's disk", 14) == 0,
+           "the last is what it should be");
+    for (unsigned int i = 0; i < SECTOR / 2; i++)
+        written[i] = 0x1234 + 77 * i;
+    tap_ok(disk_write(3, written), "write one");
+    tap_ok(disk_read(3, read, 1) && memcmp(read, written, SECTOR) == 0, "and read it back");
+    tap_is(drive.events, 0, "no interrupt too many");
+}
+
+static struct {
+    const char *to_send;
+    char received[64];
+    volatile unsigned int n;
+} serial;
+
+/* Both directions: a byte has come, or there is room for one. Ends when the chip wants nothing. */
+static void serial_event(evtchn_t port, void *data)
+{
+    (void)port;
+    (void)data;
+    while (!(inb(COM2 + 2) & 1)) {
+        if (inb(COM2 + 5) & 1)
+            serial.received[serial.n++ % sizeof(serial.received)] = inb(COM2);
+        else if (*serial.to_send)
+            outb(COM2, *serial.to_send++);
+        else
+            outb(COM2 + 1, 1);
+    }
+    eoi(COM2_LINE);
+}
+
+/* The chip's loop sends to itself what is sent: every byte takes two interrupts. */
+static void test_serial(void)
+{
+    static const char text[] = "sent through the loop of COM2, one byte after the other";
+    uint64_t end = time_now() + 5 * NS_PER_SEC;
+
+    serial.to_send = text;
+    tap_is(map_line(COM2_LINE, COM2_LINE), 0, "map the second serial port's line");
+    tap_ok(bind(COM2_LINE, serial_event) > 0, "bind it");
+    outb(COM2 + 4, 0x18); /* loop, and OUT2, which lets interrupts out */
+    outb(COM2 + 1, 3);
+    while (serial.n < sizeof(text) - 1 && time_now() < end)
+        sleep_ms(1);
+    tap_ok(serial.n == sizeof(text) - 1 && memcmp(serial.received, text, serial.n) == 0,
+           "%u bytes went around", serial.n);
+}
+
 /* --- wrong and forbidden ---------------------------------------------------------------------- */
 
 static void test_errors(void)
@@ -460,6 +578,9 @@ int main(int argc, char **argv)
     hv_physdev_op(PHYSDEVOP_set_iopl, &iopl);
     if (argc > 1 && strcmp(argv[1], "given") == 0) {
         test_given();
+    } else if (argc > 1 && strcmp(argv[1], "devices") == 0) {
+        test_disk();
+        test_serial();
     } else if (is_initial_domain()) {
         test_errors();
         test_controllers();
