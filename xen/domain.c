@@ -156,6 +156,7 @@ struct domain *domain_create(domid_t id, bool privileged, unsigned max_vcpus)
     d->teardown_table = INVALID_MFN;
     d->pause_count = d->controller_pause_count = 1;
     init_locks(d);
+    sched_init_domain(d);
     insert_domain(d);
     if (!make_shared_info(d))
         goto no_memory;
@@ -362,6 +363,7 @@ static void finish_kill(struct domain *d)
         sched_destroy_vcpu(v);
         v->info = &dead_vcpu_info;
     }
+    sched_destroy_domain(d);
     for (unsigned i = 0; i < ARRAY_SIZE(d->watchdog); i++) {
         if (d->watchdog_used[i])
             timer_stop(&d->watchdog[i]);

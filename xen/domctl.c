@@ -44,7 +44,7 @@ static const struct command {
     [XEN_DOMCTL_getvcpuaffinity] = {domctl_getvcpuaffinity, 0},
     [XEN_DOMCTL_setnodeaffinity] = {domctl_setnodeaffinity, 0},
     [XEN_DOMCTL_getnodeaffinity] = {domctl_getnodeaffinity, 0},
-    [XEN_DOMCTL_scheduler_op] = {domctl_scheduler_op, 0},
+    [XEN_DOMCTL_scheduler_op] = {domctl_scheduler_op, ANSWERS},
     [XEN_DOMCTL_sendtrigger] = {domctl_sendtrigger, 0},
     [XEN_DOMCTL_setdomainhandle] = {domctl_setdomainhandle, 0},
     [XEN_DOMCTL_setdebugging] = {domctl_setdebugging, NOT_SELF},

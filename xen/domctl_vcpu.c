@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * domctl_vcpu.c: control operations on vcpus (xen/domctl.h): their state, and on which processors
- * they may run.
+ * domctl_vcpu.c: control operations on vcpus (xen/domctl.h): their state.
  *
- * Read next: context.c, sched.c.
+ * Read next: context.c, domctl_sched.c.
  */
 #include <ringlet/domctl.h>
 #include <ringlet/guest_access.h>
@@ -119,121 +118,6 @@ int domctl_getvcpuinfo(struct domain *d, struct xen_domctl *op)
     info->cpu_time = r.time[RUNSTATE_running];
     info->cpu = v->processor->id;
     return 0;
-}
-
-/*
- * --- Sets of processors and nodes, as bitmaps of any length
- * ----------------------------------------------------
- */
-
-static uint32_t online_cpus(void)
-{
-    return (1u << nr_cpus) - 1;
-}
-
-/* Read a bitmap; bits beyond 31 are left out: no processor has those numbers. */
-static int read_bitmap(const struct xenctl_bitmap *map, uint32_t *bits)
-{
-    uint32_t bytes = MIN(DIV_ROUND_UP((uint64_t)map->nr_bits, 8), sizeof(*bits));
-
-    *bits = 0;
-    if (copy_from_guest(bits, map->bitmap.p, bytes))
-        return -EFAULT;
-    if (map->nr_bits < 32)
-        *bits &= (1u << map->nr_bits) - 1;
-    return 0;
-}
-
-/* Write a bitmap of the length the caller has room for. */
-static int write_bitmap(const struct xenctl_bitmap *map, uint32_t bits)
-{
-    uint32_t bytes = DIV_ROUND_UP((uint64_t)map->nr_bits, 8);
-    uint32_t known = MIN(bytes, sizeof(bits));
-
-    if (copy_to_guest(map->bitmap.p, &bits, known))
-        return -EFAULT;
-    return clear_guest(map->bitmap.p + known, bytes - known) ? -EFAULT : 0;
-}
-
-/*
- * setvcpuaffinity: hard affinity is where the vcpu may run, and holds at least one processor that
- * is online: -EINVAL. Soft affinity, a preference, is accepted and has no effect: the scheduler has
- * none. What holds in the end is returned in the bitmaps.
- */
-int domctl_setvcpuaffinity(struct domain *d, struct xen_domctl *op)
-{
-    struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
-    struct vcpu *v = find_vcpu(d, a->vcpu);
-    uint32_t hard, soft;
-    int rc;
-
-    if (a->vcpu >= d->max_vcpus)
-        return -EINVAL;
-    if (!v)
-        return -ESRCH;
-    if (!(a->flags & (XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT)))
-        return -EINVAL;
-    hard = v->affinity & online_cpus();
-    if ((a->flags & XEN_VCPUAFFINITY_HARD) && (rc = read_bitmap(&a->cpumap_hard, &hard)))
-        return rc;
-    if ((a->flags & XEN_VCPUAFFINITY_SOFT) && (rc = read_bitmap(&a->cpumap_soft, &soft)))
-        return rc;
-    hard &= online_cpus();
-    if (!hard)
-        return -EINVAL;
-    v->affinity = hard;
-    if ((a->flags & XEN_VCPUAFFINITY_HARD) && (rc = write_bitmap(&a->cpumap_hard, hard)))
-        return rc;
-    if ((a->flags & XEN_VCPUAFFINITY_SOFT) && (rc = write_bitmap(&a->cpumap_soft, soft & hard)))
-        return rc;
-    return 0;
-}
-
-/* getvcpuaffinity: the soft affinity is every processor: no preference. */
-int domctl_getvcpuaffinity(struct domain *d, struct xen_domctl *op)
-{
-    struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
-    struct vcpu *v = find_vcpu(d, a->vcpu);
-    int rc = 0;
-
-    if (a->vcpu >= d->max_vcpus)
-        return -EINVAL;
-    if (!v)
-        return -ESRCH;
-    if (a->flags & XEN_VCPUAFFINITY_HARD)
-        rc = write_bitmap(&a->cpumap_hard, v->affinity & online_cpus());
-    if (!rc && (a->flags & XEN_VCPUAFFINITY_SOFT))
-        rc = write_bitmap(&a->cpumap_soft, online_cpus());
-    return rc;
-}
-
-/* All memory is one node, number 0. */
-int domctl_setnodeaffinity(struct domain *d, struct xen_domctl *op)
-{
-    uint32_t nodes;
-    int rc = read_bitmap(&op->u.nodeaffinity.nodemap, &nodes);
-
-    (void)d;
-    if (rc)
-        return rc;
-    return nodes & 1 ? 0 : -EINVAL;
-}
-
-int domctl_getnodeaffinity(struct domain *d, struct xen_domctl *op)
-{
-    (void)d;
-    return write_bitmap(&op->u.nodeaffinity.nodemap, 1);
-}
-
-/*
- * scheduler_op sets the parameters of one of Xen's schedulers, by its number. Ours is none of
- * those.
- */
-int domctl_scheduler_op(struct domain *d, struct xen_domctl *op)
-{
-    (void)d;
-    (void)op;
-    return -EINVAL;
 }
 
 /*

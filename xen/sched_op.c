@@ -200,8 +200,9 @@ static long watchdog(const void *guest_arg)
 /* ---- The hypercalls -------------------------------------------------------------------------- */
 
 /*
- * SCHEDOP_pin_override, for the initial domain only: run on this CPU alone (pcpu >= 0), or undo
- * that. With one CPU, vcpus stay where they are; what is left is the answer.
+ * SCHEDOP_pin_override, for the initial domain only: the caller runs on CPU `pcpu` alone until it
+ * undoes that by a negative number. -EBUSY: it is overridden already; -EINVAL: there is no such CPU,
+ * or nothing to undo.
  */
 static long pin_override(const void *guest_arg)
 {
@@ -212,16 +213,7 @@ static long pin_override(const void *guest_arg)
         return -EPERM;
     if (copy_from_guest(&op, guest_arg, sizeof(op)))
         return -EFAULT;
-    if (op.pcpu < 0) {
-        if (v->affinity == ~0u)
-            return -EINVAL;
-        v->affinity = ~0u;
-        return 0;
-    }
-    if ((unsigned)op.pcpu >= nr_cpus)
-        return -EINVAL;
-    v->affinity = 1u << op.pcpu;
-    return 0;
+    return vcpu_pin_override(v, op.pcpu);
 }
 
 asmlinkage long do_sched_op(int cmd, void *guest_arg)

@@ -50,10 +50,10 @@ static int sysctl_tbuf_op(struct xen_sysctl *op)
     return trace_control(&op->u.tbuf_op);
 }
 
-/* sched_id: a number none of Xen's schedulers has, so that no tool takes ours for one of them. */
+/* sched_id: the scheduler whose parameters ours has; see domctl_sched.c. */
 static int sysctl_sched_id(struct xen_sysctl *op)
 {
-    op->u.sched_id.sched_id = 0;
+    op->u.sched_id.sched_id = XEN_SCHEDULER_CREDIT;
     return 0;
 }
 

@@ -18,7 +18,6 @@ void percpu_init_boot_cpu(struct vcpu *idle)
     c->id = 0;
     c->idle = idle;
     c->online = true;
-    spin_lock_init(&c->runq_lock, RANK_RUNQ);
     spin_lock_init(&c->timer_lock, RANK_TIMER);
     info->cpu = c;
     info->vcpu = idle;

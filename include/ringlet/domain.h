@@ -39,8 +39,8 @@
 #define WAIT_DOWN 0x4    /* not yet initialised, or taken down */
 
 /*
- * V1  `processor` and `running` change only under that CPU's runq_lock.
- * V2  while not running, `regs` holds the guest's registers; while running, they are in
+ * V1  `processor` and `running` change only under runq_lock.
+ * V2  while not `running`, `regs` holds the guest's registers; while running, they are in
  *     cpu_info.guest_regs.
  * V3  `l3_frame` holds a general and a type reference to an L3, or is INVALID_MFN (the vcpu cannot
  *     run then).
@@ -53,18 +53,19 @@ struct vcpu {
     mfn_t info_mfn;         /* frame holding a registered vcpu_info, else INVALID_MFN */
     bool initialised;       /* has had a context set */
 
-    /* Scheduling; processor->runq_lock. */
+    /* Scheduling; runq_lock, but for wait and pause_count, which are atomic. See xen/sched.c. */
     bool running;
     bool queued;
     struct vcpu *runq_next, *runq_prev;
     uint32_t wait; /* WAIT_* */
     int pause_count;
     struct vcpu_runstate_info runstate;
-    uint64_t vtime;          /* virtual run time, ns; see xen/sched.c */
+    uint64_t vtime;          /* virtual run time, ns */
     void *runstate_guest;    /* registered area, guest address */
     void *time_info_guest;   /* registered vcpu_time_info copy, guest address */
     evtchn_port_t poll_port; /* the one port polled for; 0: several */
-    uint32_t affinity;
+    uint32_t affinity;       /* CPUs it may run on */
+    uint32_t affinity_saved; /* what it was before SCHEDOP_pin_override; 0: not overridden */
 
     struct timer poll_timer;
     struct timer singleshot_timer;
@@ -173,6 +174,15 @@ struct domain {
     uint8_t pic_open_lines[2];
     struct ranges iomem; /* frames that are not memory and that it may map; mm_lock */
     uint64_t cpu_time;   /* ns, of vcpus that are gone */
+
+    /* The share of its vcpus; runq_lock, see xen/sched.c. */
+    uint16_t weight;
+    uint16_t cap;        /* hundredths of one CPU; 0: none */
+    bool parked;         /* the budget is used up: no vcpu runs until period_end */
+    uint32_t vtime_rate; /* 2^16 * 256 / weight */
+    int64_t budget;      /* ns that a capped domain may run until period_end */
+    uint64_t period_end; /* system time */
+    struct timer cap_timer;
 
     struct timer watchdog[2];
     bool watchdog_used[2];

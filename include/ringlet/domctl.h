@@ -29,17 +29,19 @@ int domctl_settscinfo(struct domain *d, struct xen_domctl *op);
 int domctl_gettscinfo(struct domain *d, struct xen_domctl *op);
 void get_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info);
 
-/* xen/domctl_vcpu.c: single vcpus and where they run */
+/* xen/domctl_vcpu.c: single vcpus */
 int domctl_max_vcpus(struct domain *d, struct xen_domctl *op);
 int domctl_setvcpucontext(struct domain *d, struct xen_domctl *op);
 int domctl_getvcpucontext(struct domain *d, struct xen_domctl *op);
 int domctl_getvcpuinfo(struct domain *d, struct xen_domctl *op);
+int domctl_sendtrigger(struct domain *d, struct xen_domctl *op);
+
+/* xen/domctl_sched.c: shares of the processors, and where vcpus run */
 int domctl_setvcpuaffinity(struct domain *d, struct xen_domctl *op);
 int domctl_getvcpuaffinity(struct domain *d, struct xen_domctl *op);
 int domctl_setnodeaffinity(struct domain *d, struct xen_domctl *op);
 int domctl_getnodeaffinity(struct domain *d, struct xen_domctl *op);
 int domctl_scheduler_op(struct domain *d, struct xen_domctl *op);
-int domctl_sendtrigger(struct domain *d, struct xen_domctl *op);
 
 /* xen/domctl_access.c: frames of a domain, and what of the machine it may touch */
 int domctl_hypercall_init(struct domain *d, struct xen_domctl *op);

@@ -68,16 +68,14 @@ struct cpu {
     struct gate *idt;
     struct tss tss;
 
-    /* the next five, and run states of the vcpus assigned to this CPU; xen/sched.c */
-    spinlock_t runq_lock;
-    struct vcpu *runq_head;
-    struct vcpu *runq_tail;
-    struct vcpu *runs; /* the vcpu this CPU runs, or switches to */
-    /* no vcpu that runs or waits here is behind this by more than its credit */
-    uint64_t vtime;
-    uint64_t charged_at;       /* system time up to which `runs` has been charged */
-    uint64_t slice_end;        /* when `runs` gives way to a vcpu that waits */
-    struct timer *slice_timer; /* active while one waits; its own CPU only */
+    /* the next seven: runq_lock; xen/sched.c */
+    struct vcpu *runs;          /* the vcpu this CPU runs, or switches to */
+    const struct vcpu *offered; /* the one this CPU shall run, if it is first; compared only */
+    uint64_t vtime;             /* how far virtual time is here; never goes back */
+    uint64_t charged_at;        /* system time up to which `runs` has been charged */
+    uint64_t slice_end;         /* when `runs` gives way to a vcpu that waits */
+    struct timer *slice_timer;  /* active while one waits; on the heap of any CPU */
+    uint64_t idle_ns;
 
     spinlock_t timer_lock;   /* timers and their links; xen/timer.c */
     struct timer *timers;    /* heap by expiry: the one that expires first */
@@ -86,7 +84,6 @@ struct cpu {
     uint32_t locks_held;          /* one bit a lock_rank; debug builds */
     uint8_t lock_depth[RANK_MAX]; /* locks held of that rank */
     uint32_t apic_id;
-    uint64_t idle_ns;
     bool online;
 };
 

@@ -22,8 +22,8 @@ enum lock_rank {
     RANK_HEAP,       /* heap_lock: free frames */
     RANK_VIRQ,       /* vcpu.virq_lock, irq_lock of irq.c: the ports that VIRQs and PIRQs go to */
     RANK_FIFO,       /* domain.fifo_lock: event queues of one domain */
+    RANK_RUNQ,       /* runq_lock: the run queue, what runs where, vcpus' run states */
     RANK_TIMER,      /* cpu.timer_lock: the heap of timers of one CPU */
-    RANK_RUNQ,       /* cpu.runq_lock: run queue and vcpu run states of one CPU */
     RANK_LINE,       /* line_lock of console_io.c: domain.line, domain.line_length */
     RANK_CONSOLE,    /* console_lock: output and input rings of the console */
     RANK_MAX

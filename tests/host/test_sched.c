@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_sched.c: the scheduler's promises, on one CPU whose time moves when told: equal shares,
- * quick waking, no share for sleepers to save up, run states that add up to the time that passed,
- * nothing lost in pausing and blocking.
+ * test_sched.c: the scheduler's promises, on CPUs whose time moves when told: shares as the weights
+ * are, caps that hold, quick waking, no share for sleepers to save up, affinity, run states that
+ * add up to the time that passed, nothing lost in pausing and blocking.
  *
- * The CPU of the test is a loop: run softirqs, then let the current vcpu do something for a while,
- * or let time jump to the next timer where the idle vcpu runs. context_switch() comes back to the
- * loop by longjmp, as the real one comes back at the bottom of an empty stack.
+ * The CPUs of the test are a loop: run the softirqs of each until none is left, then let the
+ * current vcpus do something for a while, or let time jump to the next timer where only idle vcpus
+ * run. context_switch() comes back to the loop by longjmp, as the real one comes back at the bottom
+ * of an empty stack. Between a switch and the saving of the registers other CPUs may do something:
+ * `in_the_gap`. Real threads: test_sched_threads.c.
  *
- * units: xen/sched.c xen/sched_op.c xen/timer.c
+ * units: xen/sched.c xen/vcpu_time.c xen/sched_op.c xen/timer.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1 -fno-pie -no-pie
  */
 #include <setjmp.h>
@@ -34,13 +36,16 @@ struct vcpu *host_vcpu;
 struct domain *domain_list;
 
 static struct domain domains[DOMAINS], idle_domain_of_test;
-static struct vcpu vcpus[DOMAINS][VCPUS], idle;
+static struct vcpu vcpus[DOMAINS][VCPUS], idles[MAX_CPUS];
+static struct vcpu *const idle = &idles[0];
 static struct vcpu_info infos[DOMAINS][VCPUS], idle_info;
 static bool pending[PORTS];
 
 static uint64_t clock_ns;
 static void (*handlers[NR_SOFTIRQS])(void);
-static jmp_buf back_to_cpu;
+static jmp_buf back_to_cpu[MAX_CPUS];
+static struct vcpu *runs_on[MAX_CPUS];
+static void (*in_the_gap)(struct vcpu *leaving);
 static unsigned locks, switches, timer_virqs, shutdowns, last_reason;
 
 /* ---- the world around the scheduler ---------------------------------------------------------- */
@@ -50,14 +55,10 @@ uint64_t now_ns(void)
     return clock_ns;
 }
 
+/* The other CPU looks at its softirqs anyway. */
 void send_ipi(const struct cpu *c)
 {
-    fail_msg("one CPU here: an interrupt to CPU %u", c->id);
-}
-
-void tlb_serve_request(void)
-{
-    fail();
+    assert_in_range(c->id, 0, nr_cpus - 1);
 }
 
 void softirq_register(enum softirq nr, void (*handler)(void))
@@ -77,14 +78,15 @@ void context_switch(struct vcpu *from, struct vcpu *to)
 {
     assert_ptr_equal(from, host_vcpu);
     assert_int_equal(locks, 0);
-    assert_true(from->running);
-    assert_true(to->running);
+    assert_true(from->running && to->running);
     switches++;
-    host_vcpu = to;
+    if (in_the_gap)
+        in_the_gap(from);
     sched_context_saved(from);
     assert_false(from->running);
+    host_vcpu = to;
     vcpu_switched_in(to);
-    longjmp(back_to_cpu, 1);
+    longjmp(back_to_cpu[host_cpu->id], 1);
 }
 
 void update_vcpu_time(struct vcpu *v)
@@ -175,43 +177,105 @@ void bug(const char *file, int line, const char *what)
     abort();
 }
 
-/* ---- the CPU --------------------------------------------------------------------------------- */
+/* ---- the CPUs -------------------------------------------------------------------------------- */
 
-/* S1 to S3 of xen/sched.c, and that the queue is in order. */
-static void check(void)
+/* This thread plays CPU `i` from here on. */
+static void on_cpu(unsigned i)
 {
-    struct cpu *c = host_cpu;
-    unsigned queued = 0, running = 0;
-
-    for (struct vcpu *v = c->runq_head, *before = NULL; v; before = v, v = v->runq_next) {
-        assert_ptr_equal(v->runq_prev, before);
-        assert_true(v->queued && !v->running && vcpu_runnable(v));
-        assert_int_equal(v->runstate.state, RUNSTATE_runnable);
-        if (before)
-            assert_true(before->vtime <= v->vtime);
-        queued++;
-    }
-    for (unsigned d = 0; d < DOMAINS; d++) {
-        for (unsigned i = 0; i < VCPUS; i++) {
-            struct vcpu *v = &vcpus[d][i];
-
-            running += v->running;
-            queued -= v->queued;
-            assert_int_equal(vcpu_runnable(v), v->running || v->queued);
-            assert_int_equal(v->running, v->runstate.state == RUNSTATE_running);
-        }
-    }
-    assert_int_equal(queued, 0);
-    assert_int_equal(running + idle.running, 1);
-    assert_ptr_equal(c->runs, host_vcpu);
-    assert_true(host_vcpu->running);
-    if (c->runq_head)
-        assert_true(host_vcpu != &idle && timer_active(c->slice_timer));
+    runs_on[host_cpu->id] = host_vcpu;
+    host_cpu = &cpus[i];
+    host_vcpu = runs_on[i];
 }
 
-static void exit_to_guest(void)
+static bool is_idle(const struct vcpu *v)
 {
-    setjmp(back_to_cpu);
+    return v->domain == &idle_domain_of_test;
+}
+
+/* S3 of xen/sched.c: somebody will look at the queue for `v`. */
+static bool is_provided_for(const struct vcpu *v)
+{
+    for (unsigned i = 0; i < nr_cpus; i++)
+        if ((v->affinity & 1u << i) && (timer_active(cpus[i].slice_timer) ||
+                                        (cpus[i].softirq_pending & 1u << SOFTIRQ_SCHEDULE)))
+            return true;
+    return timer_active(&v->domain->cap_timer);
+}
+
+/* The queue from its first, if that is `v`, is in order; how long it is. */
+static unsigned queue_length(struct vcpu *v)
+{
+    unsigned length = 0;
+
+    if (!v->queued || v->runq_prev)
+        return 0;
+    for (struct vcpu *before = NULL; v; before = v, v = v->runq_next) {
+        assert_ptr_equal(v->runq_prev, before);
+        assert_true(!before || before->vtime <= v->vtime);
+        length++;
+    }
+    return length;
+}
+
+static void check_vcpu(struct vcpu *v)
+{
+    assert_int_equal(vcpu_runnable(v), v->running || v->queued);
+    assert_false(v->running && v->queued);
+    assert_int_equal(v->running, v->runstate.state == RUNSTATE_running);
+    assert_int_equal(v->queued, v->runstate.state == RUNSTATE_runnable);
+    if (v->queued)
+        assert_true(is_provided_for(v));
+    if (v->running)
+        assert_true(v->processor->runs == v && (v->affinity & 1u << v->processor->id));
+}
+
+/* S1 to S3 and S5 of xen/sched.c, where no CPU has anything to do but run guests. */
+static void check(void)
+{
+    unsigned queued = 0, running = 0, in_order = 0;
+
+    runs_on[host_cpu->id] = host_vcpu;
+    for (unsigned d = 0; d < DOMAINS; d++) {
+        assert_true(!domains[d].parked || (domains[d].cap && timer_active(&domains[d].cap_timer)));
+        for (unsigned i = 0; i < VCPUS; i++) {
+            check_vcpu(&vcpus[d][i]);
+            queued += vcpus[d][i].queued;
+            running += vcpus[d][i].running;
+            in_order += queue_length(&vcpus[d][i]);
+        }
+    }
+    assert_int_equal(queued, in_order);
+    for (unsigned i = 0; i < nr_cpus; i++) {
+        running += idles[i].running;
+        assert_true(runs_on[i]->running && cpus[i].runs == runs_on[i]);
+        for (unsigned d = 0; d < DOMAINS && is_idle(runs_on[i]); d++)
+            for (unsigned j = 0; j < VCPUS; j++)
+                assert_false(vcpus[d][j].queued && (vcpus[d][j].affinity & 1u << i) &&
+                             !domains[d].parked);
+    }
+    assert_int_equal(running, nr_cpus);
+}
+
+static void run_softirqs(void);
+
+/* cpu_relax() comes here if flush_requested is set: while this CPU waits the others go on. */
+void tlb_serve_request(void)
+{
+    unsigned here = host_cpu->id;
+
+    for (unsigned i = 0; i < nr_cpus; i++) {
+        if (i != here) {
+            on_cpu(i);
+            run_softirqs();
+        }
+    }
+    on_cpu(here);
+}
+
+/* The way out of this CPU. */
+static void run_softirqs(void)
+{
+    setjmp(back_to_cpu[host_cpu->id]);
     while (host_cpu->softirq_pending) {
         unsigned nr = __builtin_ctz(host_cpu->softirq_pending);
 
@@ -219,23 +283,42 @@ static void exit_to_guest(void)
         handlers[nr]();
     }
     assert_int_equal(locks, 0);
+}
+
+/* All CPUs return to their guests. This thread plays the CPU it played before. */
+static void exit_to_guest(void)
+{
+    unsigned here = host_cpu->id;
+    bool again = true;
+
+    while (again) {
+        again = false;
+        for (unsigned i = 0; i < nr_cpus; i++) {
+            on_cpu(i);
+            again |= host_cpu->softirq_pending;
+            run_softirqs();
+        }
+    }
+    on_cpu(here);
     check();
 }
 
-/* The current vcpu, or the idle one, goes on for `ns`, or until the timer device interrupts. */
+/* What runs goes on for `ns`, or until a timer device interrupts. */
 static void go_on(uint64_t ns)
 {
-    uint64_t until = clock_ns + ns;
+    uint64_t until;
 
     exit_to_guest();
-    if (host_cpu->timer_deadline > until) {
-        clock_ns = until;
-        return;
+    until = clock_ns + ns;
+    for (unsigned i = 0; i < nr_cpus; i++)
+        until = MIN(until, cpus[i].timer_deadline);
+    clock_ns = MAX(clock_ns, until);
+    for (unsigned i = 0; i < nr_cpus; i++) {
+        if (cpus[i].timer_deadline > clock_ns)
+            continue;
+        cpus[i].timer_deadline = ~0ull;
+        raise_softirq_on(&cpus[i], SOFTIRQ_TIMER);
     }
-    if (host_cpu->timer_deadline > clock_ns)
-        clock_ns = host_cpu->timer_deadline;
-    host_cpu->timer_deadline = ~0ull;
-    raise_softirq(SOFTIRQ_TIMER);
     exit_to_guest();
 }
 
@@ -268,27 +351,38 @@ static struct vcpu *first(unsigned d)
     return &vcpus[d][0];
 }
 
-static int setup(void **state)
+static void start_cpu(unsigned i)
 {
-    (void)state;
+    cpus[i] = (struct cpu){.id = i, .idle = &idles[i]};
+    memset(&idles[i], 0, sizeof(idles[i]));
+    idles[i].domain = &idle_domain_of_test;
+    idles[i].info = &idle_info;
+    runs_on[i] = &idles[i];
+    sched_init_vcpu(&idles[i]);
+    timers_init_cpu(&cpus[i]);
+    sched_init_cpu(&cpus[i]);
+}
+
+/* A machine of `n` CPUs. The scheduler forgets no CPU: tests with more come after those with less. */
+static void setup_cpus(unsigned n)
+{
     memset(domains, 0, sizeof(domains));
     memset(vcpus, 0, sizeof(vcpus));
     memset(infos, 0, sizeof(infos));
     memset(pending, 0, sizeof(pending));
-    *host_cpu = (struct cpu){.idle = &idle};
     clock_ns = 1000000;
+    in_the_gap = NULL;
     locks = switches = timer_virqs = shutdowns = 0;
-    memset(&idle, 0, sizeof(idle));
-    idle.domain = &idle_domain_of_test;
-    idle.info = &idle_info;
-    sched_init_vcpu(&idle);
-    timers_init_cpu(host_cpu);
-    sched_init_cpu(host_cpu);
-    host_vcpu = &idle;
+    nr_cpus = n;
+    for (unsigned i = 0; i < n; i++)
+        start_cpu(i);
+    host_cpu = &cpus[0];
+    host_vcpu = idle;
     for (unsigned d = 0; d < DOMAINS; d++) {
         domains[d].id = d;
         domains[d].max_vcpus = VCPUS;
         domains[d].shutdown_code = SHUTDOWN_CODE_NONE;
+        sched_init_domain(&domains[d]);
         for (unsigned i = 0; i < VCPUS; i++) {
             struct vcpu *v = &vcpus[d][i];
 
@@ -301,18 +395,47 @@ static int setup(void **state)
             v->periodic_period = 0;
         }
     }
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    setup_cpus(1);
     return 0;
 }
 
-/* Whatever happened, every vcpu's run states add up to its age. */
+static int setup2(void **state)
+{
+    (void)state;
+    setup_cpus(2);
+    return 0;
+}
+
+static int setup4(void **state)
+{
+    (void)state;
+    setup_cpus(4);
+    return 0;
+}
+
+/* Whatever happened, every vcpu's run states add up to its age. All end. */
 static int teardown(void **state)
 {
     (void)state;
     for (unsigned d = 0; d < DOMAINS; d++) {
-        struct vcpu_runstate_info r;
+        for (unsigned i = 0; i < VCPUS; i++) {
+            struct vcpu_runstate_info r;
 
-        vcpu_runstate_get(first(d), &r);
-        assert_int_equal(r.time[0] + r.time[1] + r.time[2] + r.time[3], clock_ns - 1000000);
+            vcpu_runstate_get(&vcpus[d][i], &r);
+            assert_int_equal(r.time[0] + r.time[1] + r.time[2] + r.time[3], clock_ns - 1000000);
+            vcpu_pause(&vcpus[d][i]);
+        }
+    }
+    exit_to_guest();
+    for (unsigned d = 0; d < DOMAINS; d++) {
+        for (unsigned i = 0; i < VCPUS; i++)
+            sched_destroy_vcpu(&vcpus[d][i]);
+        sched_destroy_domain(&domains[d]);
     }
     return 0;
 }
@@ -323,7 +446,7 @@ static void idle_when_nothing_runs(void **state)
 {
     (void)state;
     spin_for(MILLISECS(100));
-    assert_ptr_equal(host_vcpu, &idle);
+    assert_ptr_equal(host_vcpu, idle);
     assert_int_equal(switches, 0);
     up(first(0));
     exit_to_guest();
@@ -377,6 +500,106 @@ static void the_one_that_was_alone_is_not_punished(void **state)
     up(first(1));
     spin_for(MILLISECS(1000));
     assert_in_range(ran(first(1)), MILLISECS(490), MILLISECS(515));
+}
+
+/* ---- weights and caps ------------------------------------------------------------------------ */
+
+/* `percent` hundredths of one CPU over `ns`, within 1 % of the share. */
+static void assert_share(uint64_t ran_for, unsigned percent, uint64_t ns)
+{
+    uint64_t expected = ns / 100 * percent;
+
+    assert_in_range(ran_for, expected - expected / 100, expected + expected / 100);
+}
+
+static void shares_are_as_the_weights(void **state)
+{
+    (void)state;
+    for (unsigned d = 0; d < 3; d++) {
+        sched_set_share(&domains[d], 100u << d, 0);
+        up(first(d));
+    }
+    spin_for(MILLISECS(14000));
+    for (unsigned d = 0; d < 3; d++)
+        assert_in_range(ran(first(d)), MILLISECS(1980) << d, MILLISECS(2020) << d);
+}
+
+/* From 1 to 65535, and the light one is not forgotten. */
+static void weights_far_apart(void **state)
+{
+    (void)state;
+    sched_set_share(&domains[0], 1, 0);
+    sched_set_share(&domains[1], 65535, 0);
+    sched_set_share(&domains[2], 655, 0);
+    for (unsigned d = 0; d < 3; d++)
+        up(first(d));
+    spin_for(MILLISECS(5000000));
+    assert_in_range(ran(first(0)), MILLISECS(60), MILLISECS(90));
+    assert_in_range(ran(first(2)), MILLISECS(49000), MILLISECS(50000));
+}
+
+/* As in Xen's credit scheduler. */
+static void a_weight_is_that_of_each_vcpu(void **state)
+{
+    (void)state;
+    up(&vcpus[0][0]);
+    up(&vcpus[0][1]);
+    up(first(1));
+    spin_for(MILLISECS(9000));
+    assert_share(ran(first(1)), 33, MILLISECS(9090));
+    assert_share(ran(&vcpus[0][1]), 33, MILLISECS(9090));
+}
+
+static void caps_hold(void **state)
+{
+    (void)state;
+    sched_set_share(&domains[0], 256, 10);
+    sched_set_share(&domains[1], 1024, 33);
+    for (unsigned d = 0; d < 3; d++)
+        up(first(d));
+    spin_for(MILLISECS(9000));
+    assert_share(ran(first(0)), 10, MILLISECS(9000));
+    assert_share(ran(first(1)), 33, MILLISECS(9000));
+    assert_share(ran(first(2)), 57, MILLISECS(9000));
+}
+
+/* An idle CPU is no reason to exceed a cap; two vcpus share it. One that is lifted is lifted now. */
+static void a_cap_is_the_domains(void **state)
+{
+    uint64_t before;
+
+    (void)state;
+    sched_set_share(&domains[0], 256, 20);
+    up(&vcpus[0][0]);
+    up(&vcpus[0][1]);
+    spin_for(MILLISECS(9000));
+    assert_share(ran(&vcpus[0][0]) + ran(&vcpus[0][1]), 20, MILLISECS(9000));
+    assert_share(ran(&vcpus[0][0]), 10, MILLISECS(9000));
+    while (!domains[0].parked)
+        go_on(MILLISECS(1));
+    sched_set_share(&domains[0], 256, 0);
+    before = ran(&vcpus[0][0]) + ran(&vcpus[0][1]);
+    spin_for(MILLISECS(900));
+    assert_int_equal(ran(&vcpus[0][0]) + ran(&vcpus[0][1]) - before, MILLISECS(900));
+}
+
+/* What was not used of a budget is gone: a cap holds over any two periods. */
+static void no_budget_is_saved_up(void **state)
+{
+    uint64_t before;
+
+    (void)state;
+    sched_set_share(&domains[0], 256, 10);
+    spin_for(MILLISECS(5000));
+    up(first(0));
+    spin_for(MILLISECS(300));
+    assert_in_range(ran(first(0)), MILLISECS(30), MILLISECS(33));
+    vcpu_pause(first(0));
+    spin_for(MILLISECS(700));
+    before = ran(first(0));
+    vcpu_unpause(first(0));
+    spin_for(MILLISECS(60));
+    assert_in_range(ran(first(0)) - before, MILLISECS(6), MILLISECS(9));
 }
 
 /* ---- waking ---------------------------------------------------------------------------------- */
@@ -459,7 +682,7 @@ static void a_pending_event_forbids_blocking(void **state)
     v->info->evtchn_upcall_pending = 0;
     do_sched_op_compat(SCHEDOP_block, 0);
     exit_to_guest();
-    assert_ptr_equal(host_vcpu, &idle);
+    assert_ptr_equal(host_vcpu, idle);
     assert_int_equal(v->runstate.state, RUNSTATE_blocked);
 }
 
@@ -530,11 +753,11 @@ static void polling(void **state)
     start = clock_ns;
     assert_int_equal(poll_ports(ports, 1, clock_ns + MILLISECS(3)), 0);
     exit_to_guest();
-    assert_ptr_equal(host_vcpu, &idle);
+    assert_ptr_equal(host_vcpu, idle);
     vcpu_poll_wake(&domains[0], 5);
     exit_to_guest();
-    assert_ptr_equal(host_vcpu, &idle);
-    while (host_vcpu == &idle)
+    assert_ptr_equal(host_vcpu, idle);
+    while (host_vcpu == idle)
         go_on(MILLISECS(50));
     assert_int_equal(clock_ns - start, MILLISECS(3));
 
@@ -565,7 +788,7 @@ static void pauses_are_counted(void **state)
     assert_int_equal(v->runstate.state, RUNSTATE_offline);
     vcpu_unpause(v);
     exit_to_guest();
-    assert_ptr_equal(host_vcpu, &idle);
+    assert_ptr_equal(host_vcpu, idle);
     vcpu_unpause(v);
     exit_to_guest();
     assert_ptr_equal(host_vcpu, v);
@@ -679,75 +902,343 @@ static void shutdown_of_oneself_and_of_others(void **state)
     assert_int_equal(do_sched_op(SCHEDOP_shutdown, &op), 0);
     assert_int_equal(last_reason, SHUTDOWN_poweroff);
     exit_to_guest();
-    assert_ptr_equal(host_vcpu, &idle);
+    assert_ptr_equal(host_vcpu, idle);
     assert_int_equal(do_sched_op(99, NULL), -ENOSYS);
     assert_int_equal(do_sched_op_compat(SCHEDOP_poll, 0), -ENOSYS);
 }
 
+static void pin_override(void **state)
+{
+    struct sched_pin_override op = {.pcpu = 0};
+
+    (void)state;
+    up(first(0));
+    exit_to_guest();
+    assert_int_equal(do_sched_op(SCHEDOP_pin_override, &op), -EPERM);
+    domains[0].initial = true;
+    assert_int_equal(do_sched_op(SCHEDOP_pin_override, NULL), -EFAULT);
+    op.pcpu = -1;
+    assert_int_equal(do_sched_op(SCHEDOP_pin_override, &op), -EINVAL);
+    op.pcpu = MAX_CPUS;
+    assert_int_equal(do_sched_op(SCHEDOP_pin_override, &op), -EINVAL);
+    op.pcpu = nr_cpus - 1;
+    assert_int_equal(do_sched_op(SCHEDOP_pin_override, &op), 0);
+    assert_int_equal(do_sched_op(SCHEDOP_pin_override, &op), -EBUSY);
+    exit_to_guest();
+    assert_int_equal(first(0)->processor->id, nr_cpus - 1);
+    on_cpu(nr_cpus - 1);
+    op.pcpu = -2;
+    assert_int_equal(do_sched_op(SCHEDOP_pin_override, &op), 0);
+    assert_int_equal(first(0)->affinity, ~0u);
+    assert_int_equal(do_sched_op(SCHEDOP_pin_override, &op), -EINVAL);
+    exit_to_guest();
+}
+
+/* ---- several CPUs ---------------------------------------------------------------------------- */
+
+static void three_spinners_on_two_cpus(void **state)
+{
+    (void)state;
+    for (unsigned d = 0; d < 3; d++)
+        up(first(d));
+    spin_for(MILLISECS(9000));
+    for (unsigned d = 0; d < 3; d++)
+        assert_in_range(ran(first(d)), MILLISECS(5950), MILLISECS(6050));
+}
+
+static void weights_on_two_cpus(void **state)
+{
+    (void)state;
+    sched_set_share(&domains[0], 768, 0);
+    sched_set_share(&domains[1], 512, 0);
+    for (unsigned d = 0; d < 4; d++)
+        up(first(d));
+    spin_for(MILLISECS(7000));
+    assert_share(ran(first(0)), 86, MILLISECS(7000));
+    assert_share(ran(first(1)), 57, MILLISECS(7000));
+    assert_share(ran(first(2)), 28, MILLISECS(7140));
+}
+
+/*
+ * A vcpu cannot run on two CPUs, whatever its weight. What it could not use is neither owed to it
+ * later nor to the one that joins.
+ */
+static void a_weight_of_more_than_a_cpu(void **state)
+{
+    uint64_t before[5];
+
+    (void)state;
+    sched_set_share(&domains[0], 2048, 0);
+    sched_set_share(&domains[3], 2048, 0);
+    for (unsigned d = 0; d < 3; d++)
+        up(first(d));
+    spin_for(MILLISECS(20000));
+    assert_share(ran(first(0)), 100, MILLISECS(20000));
+    assert_share(ran(first(1)), 50, MILLISECS(20000));
+    up(first(3));
+    spin_for(MILLISECS(2000));
+    for (unsigned d = 0; d < 4; d++)
+        before[d] = ran(first(d));
+    spin_for(MILLISECS(3000));
+    for (unsigned d = 0; d < 4; d += 3)
+        assert_in_range(ran(first(d)) - before[d], MILLISECS(2600), MILLISECS(2730));
+    for (unsigned d = 1; d < 3; d++)
+        assert_in_range(ran(first(d)) - before[d], MILLISECS(310), MILLISECS(370));
+}
+
+/* Those who are pinned share that CPU by weight; the rest goes to who may run elsewhere. */
+static void pinned_to_one_of_two(void **state)
+{
+    uint64_t before;
+
+    (void)state;
+    sched_set_share(&domains[1], 512, 0);
+    for (unsigned d = 0; d < 2; d++) {
+        vcpu_set_affinity(first(d), 2);
+        up(first(d));
+    }
+    up(first(2));
+    spin_for(MILLISECS(9000));
+    assert_share(ran(first(0)), 33, MILLISECS(9090));
+    assert_share(ran(first(1)), 66, MILLISECS(9090));
+    assert_share(ran(first(2)), 100, MILLISECS(9000));
+    /* Let off, they are not owed what they did not get on the crowded one. */
+    vcpu_set_affinity(first(0), 3);
+    vcpu_set_affinity(first(1), 3);
+    spin_for(MILLISECS(200));
+    before = ran(first(2));
+    spin_for(MILLISECS(1000));
+    assert_in_range(ran(first(2)) - before, MILLISECS(480), MILLISECS(520));
+}
+
+static void an_idle_cpu_is_taken(void **state)
+{
+    (void)state;
+    up(first(0));
+    up(first(1));
+    exit_to_guest();
+    assert_true(first(0)->running && first(1)->running);
+    for (unsigned i = 0; i < 10; i++) {
+        struct cpu *was = first(i & 1)->processor;
+
+        vcpu_pause(first(i & 1));
+        go_on(MILLISECS(1));
+        vcpu_unpause(first(i & 1));
+        exit_to_guest();
+        assert_ptr_equal(first(i & 1)->processor, was);
+        assert_true(first(0)->running && first(1)->running);
+    }
+}
+
+/* A vcpu that is pushed away by one that may run nowhere else moves to the idle CPU. */
+static void who_can_move_moves(void **state)
+{
+    struct cpu *c;
+
+    (void)state;
+    up(first(0));
+    exit_to_guest();
+    c = first(0)->processor;
+    vcpu_set_affinity(first(1), 1u << c->id);
+    go_on(MILLISECS(100));
+    up(first(1));
+    go_on(MILLISECS(15));
+    assert_true(first(0)->running && first(1)->running && first(1)->processor == c);
+}
+
+static void affinity_of_one_that_runs(void **state)
+{
+    (void)state;
+    up(first(0));
+    exit_to_guest();
+    for (unsigned i = 0; i < 8; i++) {
+        vcpu_set_affinity(first(0), 1u << (i & 1));
+        exit_to_guest();
+        assert_true(first(0)->running && first(0)->processor == &cpus[i & 1]);
+    }
+}
+
+static void a_cap_over_two_cpus(void **state)
+{
+    (void)state;
+    sched_set_share(&domains[0], 256, 50);
+    sched_set_share(&domains[1], 256, 30);
+    for (unsigned d = 0; d < 2; d++)
+        for (unsigned i = 0; i < VCPUS; i++)
+            up(&vcpus[d][i]);
+    spin_for(MILLISECS(9000));
+    assert_share(ran(&vcpus[0][0]) + ran(&vcpus[0][1]), 50, MILLISECS(9000));
+    assert_share(ran(&vcpus[1][0]) + ran(&vcpus[1][1]), 30, MILLISECS(9000));
+}
+
+/* The other CPU has its way out, and an event comes, before the registers are saved. */
+static void others_go_on(struct vcpu *leaving)
+{
+    unsigned here = host_cpu->id;
+
+    in_the_gap = NULL;
+    vcpu_unblock(leaving);
+    assert_true(leaving->running && !leaving->queued);
+    on_cpu(1 - here);
+    raise_softirq(SOFTIRQ_SCHEDULE);
+    run_softirqs();
+    assert_true(is_idle(host_vcpu));
+    on_cpu(here);
+}
+
+/* A vcpu whose registers are not saved yet runs nowhere else, and is not forgotten. */
+static void nobody_runs_half_a_vcpu(void **state)
+{
+    struct vcpu *v = first(0);
+
+    (void)state;
+    up(v);
+    exit_to_guest();
+    on_cpu(v->processor->id);
+    do_sched_op(SCHEDOP_block, NULL);
+    in_the_gap = others_go_on;
+    exit_to_guest();
+    assert_null(in_the_gap);
+    assert_true(v->running);
+}
+
+static void pausing_waits_for_the_other_cpu(void **state)
+{
+    struct vcpu *v = first(0);
+
+    (void)state;
+    up(v);
+    up(first(1));
+    exit_to_guest();
+    on_cpu(first(1)->processor->id);
+    host_cpu->flush_requested = true;
+    vcpu_pause_sync(v);
+    assert_false(v->running || v->queued);
+    assert_int_equal(v->runstate.state, RUNSTATE_offline);
+    vcpu_pause_sync(v);
+    vcpu_unpause(v);
+    vcpu_unpause(v);
+    exit_to_guest();
+    assert_true(v->running);
+}
+
 /* ---- everything at random -------------------------------------------------------------------- */
+
+static uint32_t seed;
+
+static unsigned below(unsigned n)
+{
+    seed = seed * 1664525 + 1013904223;
+    return (uint64_t)seed * n >> 32;
+}
+
+/* Something happens to the vcpu that runs on this CPU: it does it. */
+static void guest_step(void)
+{
+    if (is_idle(host_vcpu))
+        return;
+    switch (below(3)) {
+    case 0:
+        do_sched_op(SCHEDOP_yield, NULL);
+        break;
+    case 1:
+        host_vcpu->info->evtchn_upcall_pending = 0;
+        do_sched_op(SCHEDOP_block, NULL);
+        break;
+    default:
+        host_vcpu->info->evtchn_upcall_pending = 0;
+        poll_ports(NULL, 0, below(2) ? clock_ns + below(MILLISECS(20)) : 0);
+    }
+}
+
+/* Somebody does something to `v`; *pauses: how often we paused it. */
+static void control_step(struct vcpu *v, unsigned *pauses)
+{
+    static const uint16_t weights[] = {64, 256, 256, 1000}, caps[] = {0, 0, 0, 40, 150};
+
+    switch (below(8)) {
+    case 0:
+        up(v);
+        break;
+    case 1:
+        v->wait |= WAIT_DOWN;
+        vcpu_sleep(v);
+        break;
+    case 2:
+        vcpu_pause(v);
+        ++*pauses;
+        break;
+    case 3:
+    case 4:
+        if (*pauses) {
+            --*pauses;
+            vcpu_unpause(v);
+        }
+        break;
+    case 5:
+        v->info->evtchn_upcall_pending = 1;
+        vcpu_unblock(v);
+        break;
+    case 6:
+        vcpu_set_affinity(v, 1 + below((1u << nr_cpus) - 1));
+        break;
+    default:
+        sched_set_share(v->domain, weights[below(4)], caps[below(5)]);
+    }
+}
+
+static unsigned paused[DOMAINS][VCPUS];
+
+static void any_control_step(struct vcpu *unused)
+{
+    unsigned d = below(DOMAINS), i = below(VCPUS);
+
+    (void)unused;
+    control_step(&vcpus[d][i], &paused[d][i]);
+}
 
 static void random_life(void **state)
 {
-    unsigned paused[DOMAINS][VCPUS] = {0};
-    uint32_t seed = 7;
-
     (void)state;
+    memset(paused, 0, sizeof(paused));
+    seed = 7;
+    in_the_gap = nr_cpus > 1 ? any_control_step : NULL; /* alone, nobody can come between */
     for (unsigned step = 0; step < 300000; step++) {
-        struct vcpu *v;
-        unsigned *pauses;
-
-        seed = seed * 1664525 + 1013904223;
-        v = &vcpus[(seed >> 8) % DOMAINS][(seed >> 12) % VCPUS];
-        pauses = &paused[v->domain->id][v->id];
-        switch ((seed >> 16) % 10) {
+        on_cpu(below(nr_cpus));
+        switch (below(4)) {
         case 0:
-            up(v);
+            guest_step();
             break;
         case 1:
-            v->wait |= WAIT_DOWN;
-            vcpu_sleep(v);
-            break;
         case 2:
-            vcpu_pause(v);
-            ++*pauses;
-            break;
-        case 3:
-        case 4:
-            if (*pauses) {
-                --*pauses;
-                vcpu_unpause(v);
-            }
-            break;
-        case 5:
-            v->info->evtchn_upcall_pending = 1;
-            vcpu_unblock(v);
-            break;
-        case 6:
-            if (host_vcpu != &idle) {
-                host_vcpu->info->evtchn_upcall_pending = 0;
-                do_sched_op(SCHEDOP_block, NULL);
-            }
-            break;
-        case 7:
-            if (host_vcpu != &idle)
-                do_sched_op(SCHEDOP_yield, NULL);
+            any_control_step(NULL);
             break;
         default:
-            go_on((seed >> 4) % MILLISECS(3));
+            go_on(below(MILLISECS(3)));
         }
-        exit_to_guest();
+        if (below(2))
+            exit_to_guest();
     }
+    in_the_gap = NULL;
 }
 
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST2(f) cmocka_unit_test_setup_teardown(f, setup2, teardown)
+#define TEST4(f) cmocka_unit_test_setup_teardown(f, setup4, teardown)
     const struct CMUnitTest tests[] = {
         TEST(idle_when_nothing_runs),
         TEST(alone_is_left_alone),
         TEST(spinners_share_equally),
         TEST(a_late_comer_gets_its_share_from_now_on),
         TEST(the_one_that_was_alone_is_not_punished),
+        TEST(shares_are_as_the_weights),
+        TEST(weights_far_apart),
+        TEST(a_weight_is_that_of_each_vcpu),
+        TEST(caps_hold),
+        TEST(a_cap_is_the_domains),
+        TEST(no_budget_is_saved_up),
         TEST(a_sleeper_wakes_at_once),
         TEST(waking_often_is_no_way_to_get_more),
         TEST(a_pending_event_forbids_blocking),
@@ -759,7 +1250,21 @@ int main(void)
         TEST(the_guest_sees_its_run_states),
         TEST(watchdogs),
         TEST(shutdown_of_oneself_and_of_others),
+        TEST(pin_override),
         TEST(random_life),
+        TEST2(pin_override),
+        TEST2(three_spinners_on_two_cpus),
+        TEST2(weights_on_two_cpus),
+        TEST2(a_weight_of_more_than_a_cpu),
+        TEST2(pinned_to_one_of_two),
+        TEST2(an_idle_cpu_is_taken),
+        TEST2(who_can_move_moves),
+        TEST2(affinity_of_one_that_runs),
+        TEST2(a_cap_over_two_cpus),
+        TEST2(pausing_waits_for_the_other_cpu),
+        TEST2(nobody_runs_half_a_vcpu),
+        TEST2(random_life),
+        TEST4(random_life),
     };
 
     return cmocka_run_group_tests_name("sched", tests, NULL, NULL);
