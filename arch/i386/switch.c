@@ -157,7 +157,6 @@ noreturn void context_switch(struct vcpu *from, struct vcpu *to)
         trace_switch(from, to);
     if (from != this_cpu->idle)
         save_guest_state(from);
-    sched_context_saved(from);
     get_cpu_info()->vcpu = to;
     if (to == this_cpu->idle) {
         __asm__ volatile("movl %0, %%fs\n\tmovl %0, %%gs" : : "r"(0));
