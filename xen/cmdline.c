@@ -9,6 +9,7 @@
  *
  * Read next: console.c.
  */
+#include <ringlet/config.h>
 #include <ringlet/console.h>
 
 #ifdef NDEBUG
@@ -24,6 +25,7 @@ struct boot_options options = {
     .loglvl = DEFAULT_LOGLVL,
     .guest_loglvl = DEFAULT_LOGLVL,
     .guest_loglvl_unrationed = LOG_NONE,
+    .max_cpus = MAX_CPUS,
     .com1_baud = 115200,
     .com1_port = 0x3f8,
 };
@@ -172,6 +174,18 @@ static bool parse_dom0_max_vcpus(const char *value)
     return true;
 }
 
+/* maxcpus=N: so many processors; 0, like nosmp, means the first alone. */
+static bool parse_maxcpus(const char *value)
+{
+    const char *end;
+    unsigned long long n = parse_number(value, &end);
+
+    if (end == value || *end)
+        return false;
+    options.max_cpus = (unsigned)MIN(n, (unsigned long long)MAX_CPUS);
+    return true;
+}
+
 /* tbuf_size=PAGES of trace buffer a CPU; tevt_mask=MASK (xen/trace.h) starts the trace at boot. */
 static bool parse_tbuf_size(const char *value)
 {
@@ -196,6 +210,13 @@ static bool parse_tevt_mask(const char *value)
 }
 
 /* Words without a value. */
+static bool parse_nosmp(const char *value)
+{
+    (void)value;
+    options.max_cpus = 0;
+    return true;
+}
+
 static bool parse_noreboot(const char *value)
 {
     (void)value;
@@ -222,6 +243,8 @@ static const struct word {
     {"noreboot", parse_noreboot},
     {"dom0_mem=", parse_dom0_mem},
     {"dom0_max_vcpus=", parse_dom0_max_vcpus},
+    {"maxcpus=", parse_maxcpus},
+    {"nosmp", parse_nosmp},
     {"tbuf_size=", parse_tbuf_size},
     {"tevt_mask=", parse_tevt_mask},
 };

@@ -37,6 +37,21 @@ struct vcpu idle_vcpu = {.domain = &idle_domain, .l3_frame = INVALID_MFN, .old_t
 /* Where the vcpu_info of a vcpu points when its page is gone: harmless, events masked. */
 static struct vcpu_info dead_vcpu_info = {.evtchn_upcall_mask = 1};
 
+/* The idle vcpu of a further CPU. NULL: out of memory. */
+struct vcpu *idle_vcpu_create(void)
+{
+    struct vcpu *v = xzalloc(struct vcpu);
+
+    if (v) {
+        *v = (struct vcpu){.domain = &idle_domain,
+                           .l3_frame = INVALID_MFN,
+                           .old_table = INVALID_MFN,
+                           .info = &dead_vcpu_info};
+        sched_init_vcpu(v);
+    }
+    return v;
+}
+
 /* Boot: the domains that are no guests. */
 void domains_init(void)
 {

@@ -14,6 +14,9 @@
  * number of nanoseconds, and every later reading is the same from this base as from any other. The
  * factor is good to one part in 2^29.
  *
+ * Where the TSCs of two CPUs differ, each CPU takes the difference off first: system time is counted
+ * in the boot CPU's ticks everywhere, and a vcpu's base is in the ticks of the CPU that runs it.
+ *
  * A guest may read while we write, on another CPU. So the numbers are guarded by a version: odd
  * while they are being written, another even number afterwards. A reader tries again when it saw an
  * odd version, or two different ones.
@@ -55,7 +58,7 @@ uint64_t tsc_to_ns(uint64_t tsc)
 
 uint64_t now_ns(void)
 {
-    return tsc_to_ns(rdtsc());
+    return tsc_to_ns(rdtsc() - this_cpu->tsc_offset);
 }
 
 uint64_t tsc_khz(void)
@@ -89,17 +92,69 @@ void time_init(void)
     log_message(LOG_INFO, "TSC: %u kHz\n", (uint32_t)tsc_khz());
 }
 
+/* ---- The TSCs of several CPUs --------------------------------------------------------------- */
+
+#define SYNC_ROUNDS 16
+
+/* One CPU starts at a time, so there is one conversation: `asked` counts up, `answered` follows. */
+static volatile struct {
+    unsigned asked, answered;
+    uint64_t tsc; /* the boot CPU's, of when it answered */
+} sync;
+
+void tsc_sync_serve(void)
+{
+    unsigned asked = sync.asked;
+
+    if (asked != sync.answered) {
+        sync.tsc = rdtsc();
+        barrier();
+        sync.answered = asked;
+    }
+}
+
+/*
+ * The processors of one machine are reset together and their TSCs run alike, if nobody has written
+ * to one. To see, ask the boot CPU for its TSC: the answer was read between our asking and our
+ * hearing of it. The quickest of some rounds tells best. Only a difference that this cannot explain
+ * is one; then what is left of it is at most half of that round's time.
+ */
+void tsc_sync(void)
+{
+    struct cpu *c = this_cpu;
+    uint64_t best = ~0ull;
+    int64_t offset = 0;
+
+    for (unsigned i = 0; i < SYNC_ROUNDS; i++) {
+        uint64_t start = rdtsc(), took;
+
+        sync.asked++;
+        while (sync.answered != sync.asked)
+            cpu_relax();
+        took = rdtsc() - start;
+        if (took < best) {
+            best = took;
+            offset = (int64_t)(start + took / 2 - sync.tsc);
+        }
+    }
+    if (offset > (int64_t)best || offset < -(int64_t)best) {
+        c->tsc_offset = offset;
+        printk("CPU %u: its TSC is %lld ticks off\n", c->id, offset);
+    }
+}
+
 struct time_base {
     uint64_t tsc, ns;
 };
 
-/* The last base not after now. */
+/* The last base not after now, in this CPU's TSC. */
 static struct time_base current_base(void)
 {
-    uint64_t ticks = scale(rdtsc()) >> BASE_SHIFT << BASE_SHIFT;
+    int64_t offset = this_cpu->tsc_offset;
+    uint64_t ticks = scale(rdtsc() - offset) >> BASE_SHIFT << BASE_SHIFT;
     struct time_base b;
 
-    b.tsc = tsc_start + (tsc_shift >= 0 ? ticks >> tsc_shift : ticks << -tsc_shift);
+    b.tsc = tsc_start + offset + (tsc_shift >= 0 ? ticks >> tsc_shift : ticks << -tsc_shift);
     b.ns = (ticks >> 32) * tsc_mul + (((ticks & 0xffffffff) * tsc_mul) >> 32);
     return b;
 }
@@ -112,7 +167,7 @@ static bool time_is_current(const volatile struct vcpu_time_info *t, const struc
 
 /*
  * Give v's guest the numbers to compute system time from, in its vcpu_info and, when v's address
- * space is loaded, in the copy it registered. The guest may have written anything there.
+ * space is loaded, in the copy it registered. v is current, or does not run. The guest may have written anything there.
  */
 void update_vcpu_time(struct vcpu *v)
 {

@@ -182,7 +182,8 @@ static long register_time_area(struct vcpu *v, const void *guest_arg)
         !guest_range_ok(op.addr.v, sizeof(struct vcpu_time_info)))
         return -EFAULT;
     v->time_info_guest = op.addr.v;
-    update_vcpu_time(v);
+    if (v == current)
+        update_vcpu_time(v);
     return 0;
 }
 

@@ -9,12 +9,13 @@
  *
  * References: ACPI 6.3, 5.2.5 (RSDP), 5.2.7 (RSDT); Intel MultiProcessor Specification 1.4, 4.1.
  *
- * Read next: reboot.c (FADT), ioapic.c (MADT, MP table).
+ * Read next: reboot.c (FADT), ioapic.c (MADT, MP table), smp.c (MADT).
  */
 #include <ringlet/acpi.h>
 #include <ringlet/lib.h>
 #include <ringlet/percpu.h>
 
+#define MADT_FIRST_ENTRY 44 /* ACPI 6.3, table 5-43 */
 #define MAX_TABLE (1u << 20) /* longer tables are taken for damaged */
 #define EBDA_SEGMENT 0x40e   /* BIOS data area: where the EBDA begins, in paragraphs */
 #define BASE_MEMORY_KIB 0x413
@@ -124,4 +125,22 @@ uint32_t acpi_find_table(const char *signature, uint32_t *length)
             return table;
     }
     return 0;
+}
+
+/*
+ * Call fn for each entry of the MADT ("APIC"), which tells of local and IO-APICs: the first
+ * MADT_ENTRY_SIZE bytes of it, zeros where it is shorter. Byte 0 is its type, byte 1 its length.
+ */
+void acpi_for_each_madt_entry(void (*fn)(const uint8_t *entry))
+{
+    uint8_t e[MADT_ENTRY_SIZE];
+    uint32_t length, madt = acpi_find_table("APIC", &length);
+
+    for (uint32_t at = MADT_FIRST_ENTRY; madt && at + 2 <= length; at += e[1]) {
+        memset(e, 0, sizeof(e));
+        read_physical(e, madt + at, MIN(length - at, sizeof(e)));
+        if (e[1] < 2 || e[1] > length - at)
+            break;
+        fn(e);
+    }
 }

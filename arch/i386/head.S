@@ -79,6 +79,13 @@ _start:
         addl $PAGE_SIZE, %eax
         loop 1b
 
+        movl $paged, %edi
+
+        /*
+         * Here every processor comes by, the others from trampoline.S: turn paging on and go to edi.
+         */
+        .globl enable_paging
+enable_paging:
         movl %cr4, %eax
         orl $CR4_PAE, %eax
         movl %eax, %cr4
@@ -92,8 +99,7 @@ _start:
         andl $~(CR0_EM | CR0_TS | CR0_NW | CR0_CD), %eax
         orl $(CR0_PG | CR0_WP | CR0_NE | CR0_MP), %eax
         movl %eax, %cr0
-        movl $paged, %eax
-        jmp *%eax
+        jmp *%edi
 
         /* Nothing is set up to print with: say it on the first serial port, blindly, and stop. */
 no_pae:

@@ -36,7 +36,6 @@
 #define ENTRY_MASKED 0x10000u
 
 /* MADT. */
-#define MADT_FIRST_ENTRY 44
 #define MADT_IOAPIC 1
 #define MADT_OVERRIDE 2
 /* MP table: the processor's entry has 20 bytes, all others have 8. */
@@ -145,7 +144,6 @@ static void set_customs(void)
         isa_lines[irq] = irq;
 }
 
-/* Entries are read into `e`, which holds the longest kind used; `type` is its first byte. */
 static void madt_entry(const uint8_t *e)
 {
     uint32_t word1, word2;
@@ -162,16 +160,7 @@ static void madt_entry(const uint8_t *e)
 
 static bool read_madt(void)
 {
-    uint8_t e[12];
-    uint32_t length, madt = acpi_find_table("APIC", &length);
-
-    for (uint32_t at = MADT_FIRST_ENTRY; madt && at + 2 <= length; at += e[1]) {
-        memset(e, 0, sizeof(e));
-        read_physical(e, madt + at, MIN(length - at, sizeof(e)));
-        if (e[1] < 2 || e[1] > length - at)
-            break;
-        madt_entry(e);
-    }
+    acpi_for_each_madt_entry(madt_entry);
     return nr_ioapics > 0;
 }
 

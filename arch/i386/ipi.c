@@ -30,6 +30,18 @@ void send_ipi(const struct cpu *c)
     send(c, APIC_ICR_FIXED | IPI_VECTOR);
 }
 
+/* Reset it: it waits for a STARTUP then. */
+void send_init(const struct cpu *c)
+{
+    send(c, APIC_ICR_INIT);
+}
+
+/* Let it begin in real mode at the start of this page, below 1 MiB. */
+void send_startup(const struct cpu *c, unsigned page)
+{
+    send(c, APIC_ICR_STARTUP | page);
+}
+
 /* Softirqs and events are looked at on the way out. */
 void ipi_interrupt(void)
 {

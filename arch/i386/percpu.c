@@ -8,16 +8,13 @@ struct cpu cpus[MAX_CPUS];
 unsigned nr_cpus = 1;
 
 /*
- * Lay the boot CPU's state out before any C code uses this_cpu or current. `idle` becomes current.
+ * Lay a CPU's state out before any C code there uses this_cpu or current: `info` is the top of its
+ * stack, `idle` becomes current.
  */
-void percpu_init_boot_cpu(struct vcpu *idle)
+void percpu_init(struct cpu *c, struct cpu_info *info, struct vcpu *idle)
 {
-    struct cpu_info *info = get_cpu_info();
-    struct cpu *c = &cpus[0];
-
-    c->id = 0;
+    c->id = c - cpus;
     c->idle = idle;
-    c->online = true;
     spin_lock_init(&c->timer_lock, RANK_TIMER);
     info->cpu = c;
     info->vcpu = idle;

@@ -166,6 +166,12 @@ void timerdev_init(void)
     timerdev_init_cpu();
 }
 
+/* Has each CPU a timer of its own, and a local APIC with it? Without, one CPU is all we can use. */
+bool timerdev_is_local(void)
+{
+    return use_apic;
+}
+
 /* The timer's entry in the local vector table: this vector, one-shot, not masked. */
 void timerdev_init_cpu(void)
 {

@@ -35,6 +35,10 @@
 /* The interrupt command register, low word: SDM vol. 3, figure 11-12. */
 #define APIC_ICR_FIXED 0x04000u /* delivery mode 0; level "assert", as for all but one */
 #define APIC_ICR_BUSY 0x01000u
+#define APIC_ICR_NMI 0x04400u
+#define APIC_ICR_INIT 0x04500u
+#define APIC_ICR_STARTUP 0x04600u
+#define APIC_ICR_ALL_BUT_SELF 0xc0000u
 
 /* The page stands at FIXMAP_START, uncached; apic_init() puts it there. */
 static inline uint32_t apic_read(unsigned reg)
@@ -52,9 +56,19 @@ static inline void apic_eoi(void)
     apic_write(APIC_EOI, 0);
 }
 
+struct cpu;
+
 /* arch/i386/apic.c */
 bool apic_init(void); /* false: there is none */
 void apic_init_cpu(void);
+
+/* arch/i386/ipi.c */
+void send_init(const struct cpu *c);
+void send_startup(const struct cpu *c, unsigned page);
+void send_nmi_to_others(void);
+
+/* arch/i386/smp.c */
+void smp_init(void);
 
 /* arch/i386/pic.c; the rest of it is struct irq_controller of irq.h */
 void pic_init(void);

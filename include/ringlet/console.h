@@ -43,6 +43,7 @@ struct boot_options {
     /* Bytes; negative: so much less than there is; 0: not given. */
     int64_t dom0_mem, dom0_mem_min, dom0_mem_max;
     unsigned dom0_max_vcpus;
+    unsigned max_cpus;
     bool noreboot;
     bool sync_console;
     bool console_serial, console_vga;

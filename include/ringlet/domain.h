@@ -197,6 +197,7 @@ extern spinlock_t domlist_lock;
 extern struct domain idle_domain;
 extern struct vcpu idle_vcpu; /* the boot CPU's */
 void domains_init(void);
+struct vcpu *idle_vcpu_create(void);
 extern struct domain io_domain; /* DOMID_IO: owns the frames that are no memory */
 struct domain *domain_create(domid_t id, bool privileged, unsigned max_vcpus);
 struct vcpu *vcpu_create(struct domain *d, unsigned id);

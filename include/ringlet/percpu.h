@@ -84,13 +84,14 @@ struct cpu {
     uint32_t locks_held;          /* one bit a lock_rank; debug builds */
     uint8_t lock_depth[RANK_MAX]; /* locks held of that rank */
     uint32_t apic_id;
-    bool online;
+    int64_t tsc_offset; /* its TSC less the boot CPU's; xen/time.c */
+    bool online; /* set once, by itself: takes part in everything from then on */
 };
 
 /* arch/i386/percpu.c */
 extern struct cpu cpus[MAX_CPUS];
-extern unsigned nr_cpus;
-void percpu_init_boot_cpu(struct vcpu *idle);
+extern unsigned nr_cpus; /* CPUs 0 to nr_cpus - 1 are online; changes at boot only */
+void percpu_init(struct cpu *c, struct cpu_info *info, struct vcpu *idle);
 
 static inline struct cpu_info *get_cpu_info(void)
 {

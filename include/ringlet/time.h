@@ -57,6 +57,8 @@ uint64_t tsc_to_ns(uint64_t tsc);
 uint64_t tsc_khz(void);
 void time_init(void);
 void time_init_cpu(void);
+void tsc_sync(void);       /* a CPU that starts: how far is its TSC from the boot CPU's? */
+void tsc_sync_serve(void); /* the boot CPU, again and again meanwhile */
 void update_vcpu_time(struct vcpu *v);
 void update_wallclock(struct domain *d);
 void set_wallclock(uint64_t secs, uint32_t nsecs, uint64_t system_time);
@@ -68,6 +70,7 @@ uint64_t wallclock_ns(void);
  */
 void timerdev_init(void);
 void timerdev_init_cpu(void);
+bool timerdev_is_local(void);
 void timerdev_program(uint64_t deadline); /* system time, ns */
 void timer_interrupt(void);               /* TIMER_VECTOR */
 uint64_t timerdev_calibrate_tsc(void);    /* Hz */
