@@ -5,18 +5,29 @@
 #include <ringlet/hypercall.h>
 #include <ringlet/mm.h>
 
-/* Run on v's tables; v is current, or becoming so. */
+/*
+ * Run on v's tables; v is current, or becoming so. Other CPUs may be writing the L3's entries: who
+ * does will have this CPU reload, but a half of an old entry beside a half of a new one must not be
+ * run on for a moment.
+ */
 void reload_l3(struct vcpu *v)
 {
-    const pte_t *l3 = map_frame(v->l3_frame);
+    pte_t *l3 = map_frame(v->l3_frame), copy[L3_ENTRIES];
 
-    install_guest_l3(l3);
+    for (unsigned i = 0; i < L3_ENTRIES; i++)
+        copy[i] = pte_read(&l3[i]);
+    install_guest_l3(copy);
     unmap_frame(l3);
 }
 
-/* An entry of this L3 changed: every CPU that runs on it must reload its copy. */
-void reload_l3_users(mfn_t l3)
+/*
+ * An entry of this L3 of d's changed: every CPU that runs on it must reload its copy, before what
+ * the old entry named is let go. A CPU that is just switching to one of d's vcpus has set its bit
+ * in dirty_cpus before it reads the L3.
+ */
+void reload_l3_users(const struct domain *d, mfn_t l3)
 {
+    tlb_flush_mask(d->dirty_cpus & ~(1u << this_cpu->id));
     if (current->l3_frame == l3)
         reload_l3(current);
 }

@@ -96,9 +96,9 @@ void put_l1_entry(pte_t e, struct domain *pt_owner)
         return;
     f = &frame_table[mfn];
     if (likely(f->owner == pt_owner->slot))
-        pt_owner->tlb_stale = tlb_clock;
+        tlb_stamp(pt_owner);
     else
-        frame_owner(f)->tlb_stale = tlb_clock;
+        tlb_stamp(frame_owner(f));
     if (!(e & PTE_RW)) {
         put_frame(f);
         return;
@@ -182,7 +182,7 @@ int put_l2_entry(pte_t e, struct frame *table, bool preemptible)
     if (!(e & PTE_P))
         return 0;
     f = mfn_frame(pte_mfn(e));
-    frame_owner(table)->tlb_stale = tlb_clock;
+    tlb_stamp(frame_owner(table));
     if (f == table)
         return 0;
     if (preemptible)
@@ -281,8 +281,8 @@ int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v)
     if (rc)
         return rc;
     pte_write(pl3, e);
-    reload_l3_users(frame_mfn(table));
-    frame_owner(table)->tlb_stale = tlb_clock;
+    reload_l3_users(frame_owner(table), frame_mfn(table));
+    tlb_stamp(frame_owner(table));
     if (put_l3_entry(old, true))
         v->old_table = pte_mfn(old);
     return 0;

@@ -50,7 +50,7 @@ void put_l1_table(pte_t *table, unsigned n, struct domain *d)
 {
     pte_t *end = table + n;
 
-    d->tlb_stale = tlb_clock;
+    tlb_stamp(d);
     for (pte_t *p = skip_empty(table, end); p < end; p++) {
         uint32_t low = halves(p)[0];
 

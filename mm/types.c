@@ -349,7 +349,7 @@ static int put_type_common(struct frame *f, bool preemptible)
     rc = undo_table(f, x, preemptible);
     if (rc)
         return rc;
-    frame_owner(f)->tlb_stale = tlb_clock;
+    tlb_stamp(frame_owner(f));
     __atomic_store_n(&f->type_info, x & FT_TYPE, __ATOMIC_SEQ_CST);
     return 0;
 }

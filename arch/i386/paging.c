@@ -94,7 +94,7 @@ void paging_map_fixed(uint32_t va, maddr_t ma, uint64_t flags)
 void paging_drop_identity_map(void)
 {
     memset(idle_l2, 0, (HYPERVISOR_START >> SUPERPAGE_SHIFT) * sizeof(pte_t));
-    tlb_flush_local();
+    tlb_flush_all();
 }
 
 /*
@@ -143,6 +143,7 @@ void install_guest_l3(const pte_t *l3)
 void install_idle_l3(void)
 {
     tlb_switch_root(direct_maddr(idle_l3));
+    __atomic_store_n(&this_cpu->guest_tables, false, __ATOMIC_RELEASE);
 }
 
 /* Show the frames of a guest's GDT in this CPU's window; pages from n up read as zeros. */
@@ -183,7 +184,10 @@ void unmap_ldt_window(void)
     }
 }
 
-/* globalmap_lock guards globalmap_l1: which slots of the global maps are taken. */
+/*
+ * globalmap_lock guards globalmap_l1: which slots of the global maps are taken. Their entries have
+ * no G bit, so that an ordinary flush of another CPU is enough.
+ */
 static spinlock_t globalmap_lock = SPINLOCK_INIT(RANK_HEAP);
 
 /*
@@ -198,7 +202,7 @@ void *map_global(mfn_t mfn)
     spin_lock(&globalmap_lock);
     for (unsigned i = 0; i < GLOBALMAP_PAGES && !va; i++) {
         if (!globalmap_l1[i]) {
-            pte_write(&globalmap_l1[i], make_pte(mfn, PTE_HYPERVISOR | nx_bit | global_bit));
+            pte_write(&globalmap_l1[i], make_pte(mfn, PTE_HYPERVISOR | nx_bit));
             va = (void *)(GLOBALMAP_START + i * PAGE_SIZE);
         }
     }
@@ -214,6 +218,6 @@ void unmap_global(const void *va)
         return;
     spin_lock(&globalmap_lock);
     pte_write(&globalmap_l1[(addr - GLOBALMAP_START) >> PAGE_SHIFT], 0);
-    tlb_flush_one_mask(~0u, addr);
+    tlb_flush_all();
     spin_unlock(&globalmap_lock);
 }

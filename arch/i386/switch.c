@@ -125,6 +125,7 @@ static void load_guest_state(struct vcpu *v, struct vcpu *from)
     set_int80_gate(v);
     load_debug_registers(v);
     load_guest_cr4(v);
+    c->guest_tables = true;
     __atomic_fetch_or(&v->domain->dirty_cpus, 1u << c->id, __ATOMIC_SEQ_CST);
     reload_l3(v);
     leave(from, v);

@@ -10,24 +10,47 @@
  * stamp is flushed. One stamp a domain instead of one a frame: the frame table stays at 16 bytes,
  * and a batch of retyped frames still flushes once.
  *
+ * Why this holds with several CPUs. Say A removes a mapping and B may have it in its TLB.
+ *  T1  A replaces the entry by a locked instruction and reads the clock after it, so that the stamp
+ *      is not older than the moment from which no page walk finds the entry. (A plain store would
+ *      wait in A's store buffer while the clock is read, and B's flush could fall between.)
+ *  T2  B takes its number from the clock first, then flushes, then shows the number: a number above
+ *      the stamp was taken after A read the clock, and the flush came later still.
+ *  T3  Stamps only grow (tlb_stamp()), whoever writes them.
+ *  T4  A CPU without guest_tables runs on the idle page tables, which show no guest: it was flushed
+ *      when it came there, and will be when it leaves. It leaves by setting guest_tables, then
+ *      loading CR3, which waits until the store is seen. A removes the entry, then reads
+ *      guest_tables. So A sees it set, or B's page walks come after A's removal: an idle CPU is
+ *      never woken to flush.
+ *
+ * Hypervisor code runs with interrupts off, so a CPU that waits for a lock cannot be interrupted to
+ * flush, and the lock's holder may be the one that waits for the flush. So every loop that waits for
+ * another CPU looks for requests itself (cpu_relax()), and serving one takes no lock.
+ *
  * The clock wraps, and is compared by signed difference: a stamp more than 2^31 flushes old may
  * cause one flush too many, never one too few, because every CPU that runs guests flushes at each
  * switch of address space.
+ *
+ * References: SDM vol. 3, 4.10 (what is cached, what flushes it), 4.10.5 (several processors), 8.2
+ * (memory ordering).
  */
 #include <ringlet/arch.h>
 #include <ringlet/domain.h>
+#include <ringlet/mm.h>
 
 /* Changes by atomic addition only. */
 uint32_t tlb_clock = 1;
 
 /*
  * Load CR3: everything but global entries, which are ours and do not change, is forgotten (SDM vol.
- * 3, 4.10.4.1).
+ * 3, 4.10.4.1). T2.
  */
 void tlb_switch_root(maddr_t l3)
 {
+    uint32_t now = __atomic_add_fetch(&tlb_clock, 1, __ATOMIC_SEQ_CST);
+
     write_cr3((uint32_t)l3);
-    this_cpu->tlb_flushed = __atomic_add_fetch(&tlb_clock, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&this_cpu->tlb_flushed, now, __ATOMIC_RELEASE);
 }
 
 void tlb_flush_local(void)
@@ -40,24 +63,91 @@ void tlb_flush_one_local(uint32_t va)
     invlpg(va);
 }
 
-/* Do what another CPU waits for. Takes no lock: it is called while waiting for one. */
+/*
+ * Do what another CPU waits for. The L3 is read anew: an entry of it may be what was removed
+ * (reload_l3_users()). Takes no lock: it is called while waiting for one.
+ */
 void tlb_serve_request(void)
 {
-    __atomic_store_n(&this_cpu->flush_requested, false, __ATOMIC_SEQ_CST);
-    tlb_flush_local();
-}
+    struct cpu *c = this_cpu;
 
-/* Flush the CPUs in the mask (bit n: CPU n). */
-void tlb_flush_mask(uint32_t cpus)
-{
-    if (cpus & (1u << this_cpu->id))
+    /* Before the flush: who asks from now on asks for another one. */
+    __atomic_store_n(&c->flush_requested, false, __ATOMIC_SEQ_CST);
+    if (c->guest_tables)
+        reload_l3(current);
+    else
         tlb_flush_local();
 }
 
-void tlb_flush_one_mask(uint32_t cpus, uint32_t va)
+/* Has the CPU not flushed since the clock showed `since`? */
+static bool is_stale(const struct cpu *c, uint32_t since)
 {
-    if (cpus & (1u << this_cpu->id))
+    return (int32_t)(__atomic_load_n(&c->tlb_flushed, __ATOMIC_ACQUIRE) - since) <= 0;
+}
+
+/* T4 */
+static bool has_guest_tables(const struct cpu *c)
+{
+    return *(const volatile bool *)&c->guest_tables;
+}
+
+static void request_flush(struct cpu *c)
+{
+    if (!__atomic_exchange_n(&c->flush_requested, true, __ATOMIC_SEQ_CST))
+        send_ipi(c);
+}
+
+/*
+ * Wait until each CPU of the mask (bit n: CPU n) but this one has flushed since the clock showed
+ * `since`; idle ones only if told. Requests may cross: this CPU serves others' meanwhile.
+ */
+static void flush_others(uint32_t mask, uint32_t since, bool idle_too)
+{
+    struct cpu *c;
+
+    mask &= ((1u << nr_cpus) - 1) & ~(1u << this_cpu->id);
+    for (uint32_t m = mask; m; m &= m - 1) {
+        c = &cpus[__builtin_ctz(m)];
+        if ((idle_too || has_guest_tables(c)) && is_stale(c, since))
+            request_flush(c);
+    }
+    for (uint32_t m = mask; m; m &= m - 1) {
+        c = &cpus[__builtin_ctz(m)];
+        while ((idle_too || has_guest_tables(c)) && is_stale(c, since))
+            cpu_relax();
+    }
+}
+
+/* The clock after everything this CPU wrote before is seen by all: what counts is a flush from now. */
+static uint32_t clock_now(void)
+{
+    return __atomic_fetch_add(&tlb_clock, 0, __ATOMIC_SEQ_CST);
+}
+
+/* Flush the CPUs in the mask, for guests' translations. */
+void tlb_flush_mask(uint32_t mask)
+{
+    uint32_t others = mask & ~(1u << this_cpu->id);
+
+    if (others)
+        flush_others(others, clock_now(), false);
+    if (mask & (1u << this_cpu->id))
+        tlb_flush_local();
+}
+
+/* The same for one page, as far as this CPU goes: a message that says which would cost more. */
+void tlb_flush_one_mask(uint32_t mask, uint32_t va)
+{
+    tlb_flush_mask(mask & ~(1u << this_cpu->id));
+    if (mask & (1u << this_cpu->id))
         tlb_flush_one_local(va);
+}
+
+/* All CPUs, for translations of the hypervisor's own that are not global. */
+void tlb_flush_all(void)
+{
+    flush_others(~0u, clock_now(), true);
+    tlb_flush_local();
 }
 
 /* All CPUs that may hold translations of the domain. */
@@ -69,16 +159,15 @@ void tlb_flush_domain(struct domain *d)
 /*
  * Flush those CPUs that may still hold a translation which was removed from the domain's memory.
  * Needed before a frame of the domain changes type or owner. The mapping may have been another
- * domain's (foreign and grant maps), so all CPUs count.
+ * domain's (foreign and grant maps), so all CPUs count. The caller has just taken the frame's last
+ * reference, or its first, by a locked instruction: the stamp read here is not older.
  */
 void tlb_flush_if_stale(struct domain *d)
 {
-    uint32_t mask = 0;
+    uint32_t since = __atomic_load_n(&d->tlb_stale, __ATOMIC_ACQUIRE);
 
-    for (unsigned i = 0; i < nr_cpus; i++) {
-        if (cpus[i].online && (int32_t)(cpus[i].tlb_flushed - d->tlb_stale) <= 0)
-            mask |= 1u << i;
-    }
-    if (mask)
-        tlb_flush_mask(mask);
+    if (is_stale(this_cpu, since))
+        tlb_flush_local();
+    if (nr_cpus > 1)
+        flush_others(~0u, since, false);
 }

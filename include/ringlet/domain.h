@@ -148,9 +148,8 @@ struct domain {
      */
     spinlock_t mm_lock;
     bool l3_above_4g; /* the kernel said extended-cr3 or bimodal, or asked by vm_assist */
-    /* TLB clock when this domain's memory last lost a mapping (see mm/types.c) */
-    uint32_t tlb_stale;
-    uint32_t dirty_cpus;     /* CPUs whose TLB may hold translations of this domain */
+    uint32_t tlb_stale;      /* TLB clock when this domain's memory last lost a mapping; atomic */
+    uint32_t dirty_cpus;     /* CPUs that run, or switch to, its vcpus; atomic */
     uint32_t vm_assist;      /* VMASST_TYPE_* bits */
     unsigned teardown_phase; /* mm/teardown.c */
     mfn_t teardown_cursor;
@@ -228,6 +227,19 @@ static inline void get_domain(struct domain *d)
 static inline struct domain *frame_owner(const struct frame *f)
 {
     return domain_slots[f->owner];
+}
+
+/* A mapping of d's memory is gone; its entry was replaced by a locked instruction. arch/i386/tlb.c */
+static inline void tlb_stamp(struct domain *d)
+{
+    uint32_t now = *(volatile uint32_t *)&tlb_clock, seen = d->tlb_stale;
+
+    if (likely(seen == now))
+        return;
+    while ((int32_t)(now - seen) > 0 &&
+           !__atomic_compare_exchange_n(&d->tlb_stale, &seen, now, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST))
+        ;
 }
 
 /* xen/context.c: the public vcpu_guest_context */

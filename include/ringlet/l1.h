@@ -64,12 +64,15 @@ static inline bool put_l1_fast(uint32_t low, const struct domain *d)
 #define LOW_AD 0x060u
 _Static_assert(LOW_AD == (PTE_A | PTE_D), "page.h");
 
-/* Replace a lower half, `old` when last seen; with preserve_ad, keep its Accessed and Dirty bits. */
+/*
+ * Replace a lower half, `old` when last seen; with preserve_ad, keep its Accessed and Dirty bits. By
+ * a locked instruction in any case: the stamp that follows must not be older (tlb.c, T1).
+ */
 static inline __attribute__((always_inline)) void replace_low(uint32_t *p, uint32_t old,
                                                               uint32_t low, bool preserve_ad)
 {
     if (!preserve_ad) {
-        __atomic_store_n(p, low, __ATOMIC_RELEASE);
+        __atomic_exchange_n(p, low, __ATOMIC_SEQ_CST);
         return;
     }
     while (!__atomic_compare_exchange_n(p, &old, low | (old & LOW_AD), false, __ATOMIC_SEQ_CST,
@@ -102,7 +105,7 @@ static inline __attribute__((always_inline)) bool mod_l1_fast(pte_t *pl1, uint32
         old = 0;
     }
     replace_low(p, seen, low, preserve_ad && (low & LOW_P));
-    d->tlb_stale = tlb_clock;
+    tlb_stamp(d);
     if ((old & LOW_P) && unlikely(!put_l1_fast(old, d)))
         put_l1_entry(old, d);
     return true;

@@ -124,7 +124,7 @@ pte_t guest_l1_entry(const struct vcpu *v, uint32_t va); /* 0 when not mapped */
 int new_guest_cr3(struct vcpu *v, mfn_t l3);
 int drop_guest_cr3(struct vcpu *v);
 void reload_l3(struct vcpu *v);
-void reload_l3_users(mfn_t l3);
+void reload_l3_users(const struct domain *d, mfn_t l3);
 int finish_old_table_now(struct vcpu *v);
 long finish_table_call(unsigned op, long result);
 

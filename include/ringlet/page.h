@@ -96,6 +96,12 @@ static inline void pte_write(pte_t *p, pte_t e)
 #endif
 }
 
+/* Read an entry that another CPU may be writing: both halves from the same moment. */
+static inline pte_t pte_read(pte_t *p)
+{
+    return __sync_val_compare_and_swap(p, 0, 0);
+}
+
 /* Replace `old` by `e` if it still stands there. Returns what was found. Compiles to cmpxchg8b. */
 static inline pte_t pte_cmpxchg(pte_t *p, pte_t old, pte_t e)
 {
@@ -162,5 +168,6 @@ void tlb_flush_domain(struct domain *d);
 void tlb_flush_if_stale(struct domain *d);
 void tlb_flush_mask(uint32_t cpus);
 void tlb_flush_one_mask(uint32_t cpus, uint32_t va);
+void tlb_flush_all(void);
 
 #endif

@@ -49,7 +49,8 @@ struct cpu {
     uint32_t window_start; /* its address, WINDOW_START(id) */
 
     uint32_t tlb_flushed; /* the TLB clock at this CPU's last full flush */
-    bool flush_requested; /* another CPU waits for one. Atomic; tlb.c */
+    bool flush_requested; /* another CPU waits for one; atomic */
+    bool guest_tables;    /* runs on a guest's page tables, or is about to; tlb.c */
     /*
      * The four L3 entries this CPU runs on: our copy, because the processor reserves bits that
      * guests may set.

@@ -218,8 +218,9 @@ void tlb_flush_one_local(uint32_t va)
 }
 
 /* Where a test links mm/baseptr.c or mm/descriptor_tables.c, those have the real ones. */
-__attribute__((weak)) void reload_l3_users(mfn_t l3)
+__attribute__((weak)) void reload_l3_users(const struct domain *d, mfn_t l3)
 {
+    (void)d;
     (void)l3;
 }
 
