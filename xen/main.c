@@ -24,8 +24,8 @@ static const struct boot_module *module(unsigned i)
 asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot_info *mbi)
 {
     percpu_init(&cpus[0], get_cpu_info(), &idle_vcpu); /* this_cpu and current work from here on */
-    extable_sort();                      /* expected faults find their fixups */
-    multiboot_read(magic, mbi);          /* command line, memory map, modules */
+    extable_sort();                                    /* expected faults find their fixups */
+    multiboot_read(magic, mbi);                        /* command line, memory map, modules */
     console_init_early(options.cmdline); /* printk works: polled serial port, VGA text */
     printk("Ringlet " RINGLET_VERSION ", a Xen-compatible hypervisor for IA-32\n");
     printk("command line: %s\n", options.cmdline);
@@ -46,7 +46,7 @@ asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot
     keys_init();                 /* what the console's keys do */
     ring_compression_selftest(); /* are guests contained here? */
     cpus[0].online = true;
-    smp_init();                  /* the other CPUs: each runs the same steps, and is idle */
+    smp_init(); /* the other CPUs: each runs the same steps, and is idle */
     build_initial_domain(module(0), module(1));
     trace_init();                                 /* the ring trace, if the command line asks */
     memory_release_boot();                        /* the modules' memory is free */

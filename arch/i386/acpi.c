@@ -15,7 +15,7 @@
 #include <ringlet/lib.h>
 #include <ringlet/percpu.h>
 
-#define MADT_FIRST_ENTRY 44 /* ACPI 6.3, table 5-43 */
+#define MADT_FIRST_ENTRY 44  /* ACPI 6.3, table 5-43 */
 #define MAX_TABLE (1u << 20) /* longer tables are taken for damaged */
 #define EBDA_SEGMENT 0x40e   /* BIOS data area: where the EBDA begins, in paragraphs */
 #define BASE_MEMORY_KIB 0x413

@@ -147,7 +147,7 @@ struct domain {
      * them.
      */
     spinlock_t mm_lock;
-    bool l3_above_4g; /* the kernel said extended-cr3 or bimodal, or asked by vm_assist */
+    bool l3_above_4g;        /* the kernel said extended-cr3 or bimodal, or asked by vm_assist */
     uint32_t tlb_stale;      /* TLB clock when this domain's memory last lost a mapping; atomic */
     uint32_t dirty_cpus;     /* CPUs that run, or switch to, its vcpus; atomic */
     uint32_t vm_assist;      /* VMASST_TYPE_* bits */

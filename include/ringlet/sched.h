@@ -57,12 +57,24 @@ static inline bool vcpu_event_deliverable(const struct vcpu *v)
            (v->nmi_pending && !v->nmi_masked);
 }
 
-/* Some port this vcpu is notified of is pending: it gets an upcall as soon as it takes one. */
+/* Something for v to see on its way out has been written: end its wait, or get it out of its guest. */
+static inline void vcpu_kick(struct vcpu *v)
+{
+    if (v->wait & (WAIT_BLOCKED | WAIT_POLLING))
+        vcpu_unblock(v);
+    else if (v != current && *(volatile bool *)&v->running && v->processor != this_cpu)
+        send_ipi(v->processor);
+}
+
+/*
+ * Some port this vcpu is notified of is pending: it gets an upcall as soon as it takes one. A vcpu
+ * that another CPU is just switching to looks after `running` was set; one that masks upcalls looks
+ * again when it unmasks, but with no barrier in between: it is told all the same.
+ */
 static inline void vcpu_mark_events_pending(struct vcpu *v)
 {
-    if (!__atomic_exchange_n(&v->info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST) &&
-        (v->wait & (WAIT_BLOCKED | WAIT_POLLING)))
-        vcpu_unblock(v);
+    if (!__atomic_exchange_n(&v->info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST))
+        vcpu_kick(v);
 }
 
 /* xen/sched_op.c */
