@@ -156,11 +156,28 @@ static void show_stack(uint32_t esp)
 
 /*
  * esp of a frame: the processor pushes ss:esp only when the privilege level changes; within ring 0,
- * esp was here.
+ * esp was here. A double fault pushes no frame at all: its registers are from a TSS, esp as well.
  */
 static uint32_t frame_esp(const struct cpu_user_regs *regs)
 {
-    return regs_from_guest(regs) ? regs->esp : (uint32_t)&regs->esp;
+    if (regs_from_guest(regs) || regs->entry_vector == TRAP_double_fault)
+        return regs->esp;
+    return (uint32_t)&regs->esp;
+}
+
+static void show_frame(const struct cpu_user_regs *regs)
+{
+    printk("eip %04x:%08x  eflags %08x  ring %u", regs->cs, regs->eip, regs->eflags,
+           regs_ring(regs));
+    if (regs->entry_vector != NO_VECTOR)
+        printk("  vector %u  error %04x", regs->entry_vector, regs->error_code);
+    printk("\neax %08x  ebx %08x  ecx %08x  edx %08x\n", regs->eax, regs->ebx, regs->ecx,
+           regs->edx);
+    printk("esi %08x  edi %08x  ebp %08x  esp %08x\n", regs->esi, regs->edi, regs->ebp,
+           frame_esp(regs));
+    if (regs_from_guest(regs))
+        printk("ds %04x  es %04x  fs %04x  gs %04x  ss %04x\n", regs->ds, regs->es, regs->fs,
+               regs->gs, regs->ss);
 }
 
 /*
@@ -170,21 +187,12 @@ static uint32_t frame_esp(const struct cpu_user_regs *regs)
  */
 void show_registers(const struct cpu_user_regs *regs)
 {
-    bool guest = regs_from_guest(regs);
-    uint32_t esp = frame_esp(regs);
-
-    printk("eip %04x:%08x  eflags %08x  ring %u  vector %u  error %04x\n", regs->cs, regs->eip,
-           regs->eflags, regs_ring(regs), regs->entry_vector, regs->error_code);
-    printk("eax %08x  ebx %08x  ecx %08x  edx %08x\n", regs->eax, regs->ebx, regs->ecx, regs->edx);
-    printk("esi %08x  edi %08x  ebp %08x  esp %08x\n", regs->esi, regs->edi, regs->ebp, esp);
-    if (guest)
-        printk("ds %04x  es %04x  fs %04x  gs %04x  ss %04x\n", regs->ds, regs->es, regs->fs,
-               regs->gs, regs->ss);
+    show_frame(regs);
     printk("cr0 %08x  cr2 %08x  cr3 %08x  cr4 %08x\n", read_cr0(), read_cr2(), read_cr3(),
            read_cr4());
-    show_code(regs->eip, guest ? HYPERVISOR_START : ~0u);
-    if (!guest)
-        show_stack(esp);
+    show_code(regs->eip, regs_from_guest(regs) ? HYPERVISOR_START : ~0u);
+    if (!regs_from_guest(regs))
+        show_stack(frame_esp(regs));
 }
 
 /* Boot again, or stay here where the message can be read. */
@@ -208,33 +216,56 @@ static bool begin_panic(void)
     return !__atomic_exchange_n(&panicking, true, __ATOMIC_SEQ_CST);
 }
 
+static bool guest_runs(void)
+{
+    const struct vcpu *v = current;
+
+    return v && v->domain && v->domain != &idle_domain;
+}
+
 static void print_who(void)
 {
     const struct vcpu *v = current;
 
     printk("CPU %u", this_cpu ? this_cpu->id : 0);
-    if (v && v->domain == &idle_domain)
-        printk(", idle");
-    else if (v && v->domain)
+    if (guest_runs())
         printk(", running vcpu %u of domain %u", v->id, v->domain->id);
+    else if (v && v->domain)
+        printk(", idle");
     printk("\n");
 }
 
-/* The hypervisor cannot go on. Says why, where, and stops. */
-void panic(const char *fmt, ...)
+/* All that is known, where regs are the hypervisor's or those of the guest that runs. */
+static noreturn void report(const struct cpu_user_regs *regs)
 {
-    va_list args;
+    struct cpu_user_regs *guest = guest_regs();
 
+    print_who();
+    show_registers(regs);
+    /* At a call, eip is the return address, and lies on the stack as well. */
+    show_backtrace(regs->entry_vector == NO_VECTOR ? 0 : regs->eip, frame_esp(regs));
+    if (guest_runs() && regs != guest && regs_from_guest(guest)) {
+        if (regs->entry_vector != TRAP_double_fault)
+            sync_vcpu_regs(current);
+        printk("The guest's registers:\n");
+        show_frame(guest);
+    }
+    stop_machine();
+}
+
+/*
+ * The hypervisor cannot go on. Says why, where, and stops. panic() in entry.S calls this with the
+ * registers at its call, and where its arguments lie: one behind the other on the stack, which is
+ * what a va_list of this ABI points at.
+ */
+asmlinkage noreturn void do_panic(const struct cpu_user_regs *regs, const char **args)
+{
     if (!begin_panic())
         machine_halt();
     printk("\nPanic: ");
-    va_start(args, fmt);
-    vprintk(fmt, args);
-    va_end(args);
+    vprintk(args[0], (va_list)(args + 1));
     printk("\n");
-    print_who();
-    show_backtrace(0, (uint32_t)__builtin_frame_address(0));
-    stop_machine();
+    report(regs);
 }
 
 /* A BUG_ON or ASSERT was true. */
@@ -249,8 +280,5 @@ void fatal_trap(const struct cpu_user_regs *regs, const char *what)
     if (!begin_panic())
         machine_halt();
     printk("\nPanic: %s\n", what);
-    print_who();
-    show_registers(regs);
-    show_backtrace(regs->eip, frame_esp(regs));
-    stop_machine();
+    report(regs);
 }

@@ -22,7 +22,7 @@ extern uint8_t hypercall_entry[], sysenter_entry[], idle_l3[];
 static struct desc gdt_pages[MAX_CPUS][PAGE_SIZE / sizeof(struct desc)] __aligned(PAGE_SIZE);
 static struct gate idts[MAX_CPUS][256] __aligned(8);
 static struct tss double_fault_tss[MAX_CPUS];
-static uint8_t double_fault_stacks[MAX_CPUS][2048] __aligned(16);
+static uint8_t double_fault_stacks[MAX_CPUS][STACK_SIZE] __aligned(STACK_SIZE);
 
 /*
  * walk 02: A selector, bit by bit
@@ -114,20 +114,33 @@ static void fill_idt(struct gate *idt)
              GATE_INTERRUPT | GATE_DPL(1));
 }
 
+/*
+ * The processor could not push a frame, so it put the registers into the TSS and went on with ours
+ * (SDM vol. 3, 7.3). The ordinary stack's pointer may be anything; the top of that stack, where
+ * cpu_info is, has still this CPU's and the guest's state.
+ */
 static noreturn void double_fault(void)
 {
-    unsigned cpu = 0;
-    const struct tss *t;
+    struct cpu_info *here = get_cpu_info();
+    const struct tss *t = &here->cpu->tss;
+    const struct cpu_user_regs regs = {.ebx = t->ebx,
+                                       .ecx = t->ecx,
+                                       .edx = t->edx,
+                                       .esi = t->esi,
+                                       .edi = t->edi,
+                                       .ebp = t->ebp,
+                                       .eax = t->eax,
+                                       .eip = t->eip,
+                                       .cs = t->cs,
+                                       .eflags = t->eflags,
+                                       .esp = t->esp,
+                                       .ss = t->ss,
+                                       .entry_vector = TRAP_double_fault};
 
-    /* The stack tells which CPU this is: each has its own double fault stack. */
-    while (cpu < MAX_CPUS - 1 &&
-           (uintptr_t)__builtin_frame_address(0) >= (uintptr_t)double_fault_stacks[cpu + 1])
-        cpu++;
-    t = &cpus[cpu].tss;
-    panic(
-        "double fault on CPU %u: eip %08x esp %08x eflags %08x eax %08x ebx %08x ecx %08x edx %08x; "
-        "the stack is not to be trusted",
-        cpu, t->eip, t->esp, t->eflags, t->eax, t->ebx, t->ecx, t->edx);
+    *here = *(const struct cpu_info *)(t->esp0 - offsetof(struct cpu_info, guest_regs.es));
+    here->guest_regs.fs = t->fs;
+    here->guest_regs.gs = t->gs;
+    fatal_trap(&regs, "double fault: the stack is not to be trusted");
 }
 
 /*
@@ -146,12 +159,14 @@ static noreturn void double_fault(void)
 static void init_tss(unsigned cpu)
 {
     struct tss *t = &cpus[cpu].tss, *df = &double_fault_tss[cpu];
+    struct cpu_info *df_info = (struct cpu_info *)(double_fault_stacks[cpu] + STACK_SIZE) - 1;
 
     t->ss0 = HYPERVISOR_DS;
     t->esp0 = (uintptr_t)&get_cpu_info()->guest_regs.es;
     t->iomap = sizeof(*t); /* beyond the limit: every port access above the real IOPL (0) faults */
 
-    df->esp = (uintptr_t)(double_fault_stacks[cpu] + sizeof(double_fault_stacks[cpu]) - 16);
+    df_info->cpu = &cpus[cpu];
+    df->esp = (uintptr_t)df_info;
     df->eip = (uintptr_t)double_fault;
     df->cs = HYPERVISOR_CS;
     df->ss = df->ds = df->es = HYPERVISOR_DS;

@@ -310,6 +310,24 @@ trap_stubs:
         .endr
         .noaltmacro
 
+/*
+ * void panic(const char *fmt, ...): do_panic() in xen/panic.c, with the registers as they are at the
+ * call. They are saved as an exception would have left them, eip and then esp being the caller's
+ * after the return.
+ */
+        .globl panic
+panic:
+        pushfl
+        pushl %cs
+        pushl 8(%esp)
+        pushl $(NO_VECTOR << 16)
+        PUSH_REGISTERS
+        movl %esp, %eax
+        leal UREGS_esp + 4(%esp), %edx
+        pushl %edx
+        pushl %eax
+        call do_panic
+
 /* Forget whatever this CPU's stack holds and go back to the guest that current names. */
         .globl run_current_vcpu
 run_current_vcpu:

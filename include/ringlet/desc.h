@@ -54,6 +54,7 @@
 
 /* Not the processor's: what entry.S writes into the frame of a SYSENTER, which has no vector. */
 #define TRAP_sysenter 0x100
+#define NO_VECTOR 0xffff /* and for registers saved by no entry at all */
 
 #define HYPERCALL_VECTOR 0x82
 #define TIMER_VECTOR 0xf0

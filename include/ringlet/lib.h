@@ -45,10 +45,11 @@ void printk(const char *fmt, ...) __printf(1, 2);
 void log_message(enum log_level level, const char *fmt, ...) __printf(2, 3);
 void guest_log(enum log_level level, const char *fmt, ...) __printf(2, 3);
 
-/* xen/panic.c */
+/* xen/panic.c; panic itself is in arch/i386/entry.S */
 noreturn void panic(const char *fmt, ...) __printf(1, 2);
 noreturn void bug(const char *file, int line, const char *what);
 struct cpu_user_regs;
+asmlinkage noreturn void do_panic(const struct cpu_user_regs *regs, const char **args);
 void show_registers(const struct cpu_user_regs *regs);
 noreturn void fatal_trap(const struct cpu_user_regs *regs, const char *what);
 

@@ -114,9 +114,23 @@ FAULTS = {
         r"Code:(?: --){16} <--> --", r"Stack from f\w{7}:", r"    \[\w{8}\] hypercall\w*\+0x"],
     "set {short}$eip = 0x0b0f": [
         r"Panic: ", r"eip e008:f\w{7} .* vector 6 ", r"Code:(?: \w\w){16} <0f> 0b \w\w",
-        r"    \[\w{8}\] do_xen_version\+0x0", r"    \[\w{8}\] hypercall\w*\+0x"],
+        r"    \[\w{8}\] do_xen_version\+0x0", r"    \[\w{8}\] hypercall\w*\+0x",
+        r"The guest's registers:", r"eip e019:c\w{7} .* ring 1  vector 130 ",
+        r"ds e021  es e021  fs e021  gs e021  ss e021"],
+    # A call of bug(), as BUG_ON makes one.
+    "set $ebx = 0xb1\nset $esi = 0x51\n"
+    "set $eax = options.cmdline\nset $edx = 7\nset $ecx = $eax\nset $eip = bug": [
+        r"Panic: console=com1 .*:7: console=com1", r"CPU 0, running vcpu 0 of domain 0",
+        r"eip e008:f\w{7}  eflags \w{8}  ring 0$", r"eax \w{8}  ebx 000000b1", r"esi 00000051",
+        r"cr0 \w{8}  cr2 \w{8}  cr3 \w{8}  cr4 \w{8}", r"Code:(?: \w\w){16} <\w\w>",
+        r"Stack from f\w{7}:", r"    \[\w{8}\] hypercall\w*\+0x",
+        r"The guest's registers:", r"eip e019:c\w{7} .* ring 1  vector 130 "],
     "set $esp = 0x10": [
-        r"Panic: double fault on CPU 0: eip f\w{7} esp 00000010", r"    \[\w{8}\] do_xen_version\+0x0"],
+        r"Panic: double fault: the stack is not to be trusted",
+        r"CPU 0, running vcpu 0 of domain 0", r"eip e008:f\w{7} .* vector 8 ", r"esi .*  esp 00000010",
+        r"    \[\w{8}\] do_xen_version\+0x0",
+        r"The guest's registers:", r"eip e019:c\w{7} .* ring 1  vector 130 ",
+        r"ds e021  es e021  fs e021  gs e021  ss e021"],
 }
 
 
