@@ -27,7 +27,7 @@ HV_CC := gcc
 HV_CPPFLAGS := -Iinclude -I$B/include -D__XEN_TOOLS__ $(if $(filter 0,$(DEBUG)),-DNDEBUG,-DDEBUG=1)
 # -mregparm=3 passes arguments in eax, edx, ecx; functions called from assembly say asmlinkage.
 # The hypervisor never touches the FPU, whose registers belong to whichever guest ran last.
-HV_ARCH := -m32 -march=i686 -ffreestanding -fno-pic -fno-pie -fno-stack-protector \
+HV_ARCH := -m32 -march=i686 -mtune=generic -ffreestanding -fno-pic -fno-pie -fno-stack-protector \
            -fcf-protection=none -mno-sse -mno-mmx -mno-80387 -mregparm=3
 HV_WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef \
            -Wwrite-strings

@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * l1_table.c: whole L1 tables, and the general way to write one entry.
+ * l1_table.c: whole L1 tables, what is usual in L2s, and the general way to write an L1 entry.
  *
  * Read next: l1.h (the usual entry), entries.c.
  */
 #include <ringlet/hypercall.h>
 #include <ringlet/l1.h>
 
-/*
- * The first entry from p on that may be present, or the end. Tables are mostly empty, so four
- * entries are looked at together.
- */
-static inline pte_t *skip_empty(pte_t *p, const pte_t *end)
+/* p is an empty entry: the next one that may not be, or `end`. */
+static const pte_t *skip_empty(const pte_t *p, const pte_t *end)
 {
-    while (p + 4 <= end && !((halves(p)[0] | halves(p)[2] | halves(p)[4] | halves(p)[6]) & LOW_P))
-        p += 4;
+    while (++p + 16 <= end && none_of_16(p))
+        p += 15;
+    return p;
+}
+
+/* p is behind an empty entry: behind the next one downwards that may not be, or `start`. */
+static const pte_t *skip_empty_down(const pte_t *p, const pte_t *start)
+{
+    while (--p - 16 >= start && none_of_16(p - 16))
+        p -= 15;
     return p;
 }
 
@@ -24,22 +29,21 @@ static inline pte_t *skip_empty(pte_t *p, const pte_t *end)
  */
 int get_l1_table(pte_t *table, struct domain *d)
 {
-    pte_t *end = table + L1_ENTRIES;
     int rc;
 
-    for (pte_t *p = skip_empty(table, end); p < end; p++) {
-        uint32_t low = halves(p)[0];
+    for (pte_t *group = table; group < table + L1_ENTRIES; group += 16) {
+        if (none_of_16(group))
+            continue;
+        for (pte_t *p = group; p < group + 16; p++) {
+            uint32_t low = halves(p)[0];
 
-        if (!(low & LOW_P)) {
-            p = skip_empty(p + 1, end) - 1;
-            continue;
-        }
-        if (likely(!halves(p)[1]) && likely(get_l1_fast(low, d)))
-            continue;
-        rc = get_l1_entry(*p, d, d);
-        if (rc) {
-            put_l1_table(table, p - table, d);
-            return rc;
+            if (!(low & LOW_P) || (likely(!halves(p)[1]) && likely(get_l1_fast(low, d))))
+                continue;
+            rc = get_l1_entry(*p, d, d);
+            if (rc) {
+                put_l1_table(table, p - table, d);
+                return rc;
+            }
         }
     }
     return 0;
@@ -51,16 +55,58 @@ void put_l1_table(pte_t *table, unsigned n, struct domain *d)
     pte_t *end = table + n;
 
     tlb_stamp(d);
-    for (pte_t *p = skip_empty(table, end); p < end; p++) {
-        uint32_t low = halves(p)[0];
-
-        if (!(low & LOW_P)) {
-            p = skip_empty(p + 1, end) - 1;
+    for (pte_t *group = table; group < end; group += 16) {
+        if (none_of_16(group))
             continue;
+        for (pte_t *p = group; p < group + 16 && p < end; p++) {
+            uint32_t low = halves(p)[0];
+
+            if ((low & LOW_P) && (unlikely(halves(p)[1]) || unlikely(!put_l1_fast(low, d))))
+                put_l1_entry(*p, d);
         }
-        if (unlikely(halves(p)[1]) || unlikely(!put_l1_fast(low, d)))
-            put_l1_entry(*p, d);
     }
+}
+
+/*
+ * Take the references of the entries of an L2 of d's from i on, up to the first one below n that
+ * needs a closer look: its index, or n. The entries that are passed over are empty, or name L1s in
+ * use: three hundred of those, its kernel's, a Linux has in every process's directory.
+ */
+unsigned get_usual_l2_entries(const pte_t *table, unsigned i, unsigned n, const struct domain *d)
+{
+    const pte_t *p = table + i, *end = table + n;
+
+    while (p < end) {
+        uint32_t low = ((const uint32_t *)p)[0];
+
+        if (low & LOW_P) {
+            if (unlikely(((const uint32_t *)p)[1]) || unlikely(!get_l2_fast(low, d)))
+                break;
+            p++;
+        } else {
+            p = skip_empty(p, end);
+        }
+    }
+    return p - table;
+}
+
+/* Drop those of the entries below i, downwards to the first one that needs more: its index + 1, or 0. */
+unsigned put_usual_l2_entries(const pte_t *table, unsigned i, const struct domain *d)
+{
+    const pte_t *p = table + i;
+
+    while (p > table) {
+        uint32_t low = ((const uint32_t *)p)[-2];
+
+        if (low & LOW_P) {
+            if (unlikely(((const uint32_t *)p)[-1]) || unlikely(!put_l2_fast(low, d)))
+                break;
+            p--;
+        } else {
+            p = skip_empty_down(p, table);
+        }
+    }
+    return p - table;
 }
 
 /*

@@ -15,6 +15,7 @@
  * Read next: entries.c (what one entry of each level needs).
  */
 #include <ringlet/hypercall.h>
+#include <ringlet/l1.h>
 #include <ringlet/mm.h>
 #include <ringlet/sched.h>
 
@@ -75,58 +76,34 @@ static int undo_entry(struct frame *f, uint32_t type, const pte_t *table, unsign
     return put_l2_entry(table[i], f, preemptible);
 }
 
-static inline uint32_t low_half(const pte_t *table, unsigned i)
-{
-    return ((const uint32_t *)table)[2 * i];
-}
-
-/* After so many entries that took or gave back something, see whether others wait. */
+/*
+ * After so many entries that took or gave back more than counts, see whether others wait: each may
+ * have been a whole table.
+ */
 #define PREEMPT_EVERY 8
-
-/* Tables are mostly empty: the next index from i on whose entry is present, or n. */
-static unsigned skip_empty(const pte_t *table, unsigned i, unsigned n)
-{
-    while (i + 4 <= n && !((low_half(table, i) | low_half(table, i + 1) | low_half(table, i + 2) |
-                            low_half(table, i + 3)) &
-                           1))
-        i += 4;
-    while (i < n && !(low_half(table, i) & 1))
-        i++;
-    return i;
-}
-
-/* The same downwards: the highest i for which entry i - 1 is present, or 0. */
-static unsigned skip_empty_down(const pte_t *table, unsigned i)
-{
-    while (i >= 4 && !((low_half(table, i - 1) | low_half(table, i - 2) | low_half(table, i - 3) |
-                        low_half(table, i - 4)) &
-                       1))
-        i -= 4;
-    while (i > 0 && !(low_half(table, i - 1) & 1))
-        i--;
-    return i;
-}
 
 /* Undo entries nr_done - 1 down to 0. -ERESTART: stopped, f->nr_done tells where. */
 static int undo_table(struct frame *f, uint32_t type, bool preemptible)
 {
     pte_t *table = map_frame(frame_mfn(f));
+    struct domain *d = frame_owner(f);
     unsigned i = f->nr_done, undone = 0;
+    bool l2 = (type & FT_TYPE) == FT_L2;
     int rc = 0;
 
+    tlb_stamp(d);
     if ((type & FT_TYPE) == FT_L1) {
-        put_l1_table(table, i, frame_owner(f));
+        put_l1_table(table, i, d);
         i = 0;
     }
-    for (i = skip_empty_down(table, i); i > 0; i = skip_empty_down(table, i - 1)) {
-        rc = undo_entry(f, type, table, i - 1, preemptible);
-        if (rc)
+    while (!rc) {
+        if (l2)
+            i = put_usual_l2_entries(table, i, d);
+        if (!i || (rc = undo_entry(f, type, table, i - 1, preemptible)))
             break;
-        if (preemptible && ++undone % PREEMPT_EVERY == 0 && preempt_needed()) {
+        i--;
+        if (preemptible && ++undone % PREEMPT_EVERY == 0 && preempt_needed())
             rc = -ERESTART;
-            i--;
-            break;
-        }
     }
     f->nr_done = i;
     unmap_frame(table);
@@ -187,20 +164,21 @@ static int undo_bad_table(struct frame *f, uint32_t type, int rc, bool preemptib
 static int validate_table(struct frame *f, uint32_t type, bool preemptible)
 {
     pte_t *table = map_frame(frame_mfn(f));
+    struct domain *d = frame_owner(f);
     unsigned i = f->nr_done, n = table_entries(type), taken = 0;
+    bool l2 = (type & FT_TYPE) == FT_L2;
     int rc = 0;
 
     if ((type & FT_TYPE) == FT_L3)
         rc = check_l3(f, table);
-    for (i = skip_empty(table, i, n); i < n && !rc; i = skip_empty(table, i + 1, n)) {
-        rc = get_entry(f, type, table[i], i, preemptible);
-        if (rc)
+    while (!rc) {
+        if (l2)
+            i = get_usual_l2_entries(table, i, n, d);
+        if (i >= n || (rc = get_entry(f, type, table[i], i, preemptible)))
             break;
-        if (preemptible && ++taken % PREEMPT_EVERY == 0 && preempt_needed()) {
+        i++;
+        if (preemptible && ++taken % PREEMPT_EVERY == 0 && preempt_needed())
             rc = -ERESTART;
-            i++;
-            break;
-        }
     }
     f->nr_done = i;
     if (!rc && (type & FT_TOP))

@@ -60,6 +60,39 @@ static inline bool put_l1_fast(uint32_t low, const struct domain *d)
     return (low & LOW_RW) ? put_writable_fast(f) : put_frame_fast(f);
 }
 
+/*
+ * The same for an entry of an L2 of d's, mm_lock held, that names an L1 of d's: one that is in use
+ * as such already, or stays so. A kernel's part of every new directory is made of these.
+ */
+static inline bool get_l2_fast(uint32_t low, const struct domain *d)
+{
+    struct frame *f = own_frame(low, d);
+
+    return likely(f && !(low & LOW_NOT_PLAIN)) && get_l1_type_fast(f, d);
+}
+
+static inline bool put_l2_fast(uint32_t low, const struct domain *d)
+{
+    struct frame *f = own_frame(low, d);
+
+    return likely(f) && put_l1_type_fast(f);
+}
+
+/*
+ * Is none of the 16 entries from p on present? Tables are mostly empty, and are searched for what
+ * is in them at an instruction and a bit an entry.
+ */
+static inline bool none_of_16(const pte_t *p)
+{
+    const uint32_t *w = (const uint32_t *)p;
+    uint32_t any = 0;
+
+#pragma GCC unroll 16
+    for (unsigned i = 0; i < 32; i += 2)
+        any |= w[i];
+    return !(any & LOW_P);
+}
+
 /* Accessed and Dirty, which the processor may be setting at this moment. */
 #define LOW_AD 0x060u
 _Static_assert(LOW_AD == (PTE_A | PTE_D), "page.h");

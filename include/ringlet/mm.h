@@ -54,6 +54,7 @@ changed:
 /* As counts of a guest's ordinary frame look: FC_ALLOCATED and no other flag; writable, validated. */
 #define PLAIN_COUNT (FC_ALLOCATED | 1)
 #define PLAIN_TYPE (FT_WRITABLE | FT_VALIDATED)
+#define L1_TYPE (FT_L1 | FT_VALIDATED)
 
 /*
  * Both references of a writable mapping in one compare-and-swap: the usual case, a frame of d's
@@ -77,6 +78,32 @@ static inline __attribute__((always_inline)) bool put_writable_fast(struct frame
 
     ASSERT(type & FT_COUNT);
     return likely(count - PLAIN_COUNT - 1 < FC_COUNT) &&
+           frame_exchange(f, count, type, count - 1, type - 1);
+}
+
+/*
+ * Both references of an L2's entry to an L1 that is validated and in use: as above, but pinned or
+ * not. The table stays validated meanwhile, because the last reference to its type is not dropped
+ * without its owner's mm_lock, which the caller holds.
+ */
+static inline __attribute__((always_inline)) bool get_l1_type_fast(struct frame *f,
+                                                                   const struct domain *d)
+{
+    uint32_t count = f->count_info, type = f->type_info;
+
+    if (unlikely(count - PLAIN_COUNT >= FC_COUNT - 1 ||
+                 (type & ~FT_PINNED) - (L1_TYPE | 1) >= FT_COUNT - 1))
+        return false;
+    return likely(f->owner == d->slot) && frame_exchange(f, count, type, count + 1, type + 1);
+}
+
+/* Drop both, where neither is the last. */
+static inline __attribute__((always_inline)) bool put_l1_type_fast(struct frame *f)
+{
+    uint32_t count = f->count_info, type = f->type_info;
+
+    return likely(count - PLAIN_COUNT - 1 < FC_COUNT &&
+                  (type & ~FT_PINNED) - (L1_TYPE | 2) < FT_COUNT - 1) &&
            frame_exchange(f, count, type, count - 1, type - 1);
 }
 
@@ -105,6 +132,8 @@ static inline bool put_frame_fast(struct frame *f)
 /* mm/l1_table.c */
 int get_l1_table(pte_t *table, struct domain *d);
 void put_l1_table(pte_t *table, unsigned n, struct domain *d);
+unsigned get_usual_l2_entries(const pte_t *table, unsigned i, unsigned n, const struct domain *d);
+unsigned put_usual_l2_entries(const pte_t *table, unsigned i, const struct domain *d);
 
 /* mm/mmu_update.c */
 int get_foreign_domain(domid_t id, struct domain **out);

@@ -206,7 +206,7 @@ static void test_half_done(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 20; i++)
-        table_of(half)[i] = make_pte(l1, PTE_P);
+        table_of(half)[i] = make_pte(fresh(), PTE_P);
     preempt_after = 2;
     assert_int_equal(get_frame_and_type_preemptible(f, d, FT_L2), -85);
     assert_true(f->type_info & FT_PARTIAL);

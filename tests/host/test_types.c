@@ -256,10 +256,64 @@ static void test_bad_entry(void **state)
 
 /* --- F6: interrupted -------------------------------------------------------------------------- */
 
+static mfn_t l1s[64];
+
+/* Tables each of its own, for one in use already is soon done with. */
 static void fill_l2(void)
 {
-    for (unsigned i = 1; i < 64; i++)
-        assert_int_equal(update(l2, i, make_pte(l1, ROW)), 0);
+    l1s[0] = l1;
+    for (unsigned i = 1; i < 64; i++) {
+        l1s[i] = fresh();
+        assert_int_equal(update(l2, i, make_pte(l1s[i], ROW)), 0);
+    }
+}
+
+static unsigned l1s_in_use(void)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < 64; i++)
+        n += types(l1s[i]);
+    return n;
+}
+
+/* The entries of a directory that name L1s in use, and gaps of all lengths between them. */
+static void test_usual_l2_entries(void **state)
+{
+    mfn_t other_l2 = fresh(), other_l3;
+    unsigned used, counted, n;
+
+    (void)state;
+    assert_int_equal(ext(MMUEXT_NEW_BASEPTR, l3), 0);
+    n = used = types(l1);
+    counted = counts(l1);
+    for (unsigned i = 0, gap = 0; i < 512; i += ++gap, n++)
+        assert_int_equal(update(other_l2, i, make_pte(l1, i % 3 ? ROW : PTE_P)), 0);
+    preempt_after = 1; /* never asked */
+    assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, other_l2), 0);
+    assert_int_equal(types(l1), n);
+    assert_int_equal(counts(l1), counted + n - used);
+    assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, l1), 0);
+    assert_int_equal(unpin(other_l2), 0);
+    assert_int_equal(types(l1), used + 1);
+    assert_int_equal(counts(l1), counted + 1);
+    preempt_after = 0;
+
+    /* One that is bad behind them, and one that needs a closer look between them. */
+    assert_int_equal(update(other_l2, 511, make_pte(page, ROW | PTE_PSE)), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, other_l2), -EINVAL);
+    assert_int_equal(types(l1), used + 1);
+    assert_int_equal(update(other_l2, 511, make_pte(other_l2, PTE_P)), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, other_l2), 0);
+    assert_int_equal(unpin(other_l2), 0);
+    assert_int_equal(types(l1), used + 1);
+
+    /* In an L3 an L1 in use is none of the usual. */
+    other_l3 = fresh();
+    assert_int_equal(update(other_l3, 1, make_pte(l1, PTE_P)), 0);
+    assert_int_equal(update(other_l3, 3, make_pte(fresh(), PTE_P)), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, other_l3), -EINVAL);
+    assert_int_equal(types(l1), used + 1);
 }
 
 static void test_continued(void **state)
@@ -273,7 +327,7 @@ static void test_continued(void **state)
     assert_true(type_of(l2) & FT_PARTIAL);
     assert_true(type_of(l3) & FT_PARTIAL);
     assert_int_equal(mfn_frame(l2)->nr_done, 8);
-    assert_int_equal(types(l1), 8);
+    assert_int_equal(l1s_in_use(), 8);
     assert_int_equal(audit_frames(), 0);
     for (preempt_after = 1; again(do_mmuext_op) == -ERESTART; preempt_after = 1) {
         assert_int_equal(audit_frames(), 0);
@@ -281,7 +335,7 @@ static void test_continued(void **state)
     }
     assert_int_equal(slices, 8);
     assert_int_equal(type_of(l3), FT_L3 | FT_PINNED | FT_VALIDATED | 1);
-    assert_int_equal(types(l1), 64);
+    assert_int_equal(l1s_in_use(), 64);
     assert_int_equal(*done, 1);
 
     /* Undone in slices, too; meanwhile nobody else has the table. */
@@ -293,7 +347,7 @@ static void test_continued(void **state)
     preempt_after = 0;
     assert_int_equal(again(do_mmu_update), 0);
     assert_int_equal(current->old_table, INVALID_MFN);
-    assert_int_equal(types(l1) | types(l2) | types(l3) | types(top), 0);
+    assert_int_equal(l1s_in_use() | types(l2) | types(l3) | types(top), 0);
 }
 
 /* What one call leaves half checked another may finish, whatever it wants it for, or nobody. */
@@ -322,7 +376,7 @@ static void test_taken_over_and_given_up(void **state)
     assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, l2), -ERESTART);
     preempt_after = 0;
     assert_int_equal(again(do_mmuext_op), -EINVAL);
-    assert_int_equal(types(l1) | types(l2), 0);
+    assert_int_equal(l1s_in_use() | types(l2), 0);
     assert_int_equal(counts(l2), 1);
 
     /* Given up for good: the end of the domain clears it away. */
@@ -879,6 +933,7 @@ int main(void)
         T(test_one_type),
         T(test_pins),
         T(test_bad_entry),
+        T(test_usual_l2_entries),
         T(test_continued),
         T(test_taken_over_and_given_up),
         T(test_being_undone),
