@@ -6,7 +6,7 @@ import re
 import pexpect
 import pytest
 
-from debuggers import gdb, has, log_name  # noqa: F401 (gdb is a fixture)
+from debuggers import gdb, has, log_name, rings  # noqa: F401 (gdb is a fixture)
 from machine import TOP, guest
 
 # Ctrl-A three times. The terminals of QEMU and run-bochs send one for two typed.
@@ -140,6 +140,13 @@ def test_fault_in_the_hypervisor(gdb, request, deed):
     gdb(["hbreak do_xen_version", "continue", deed, "continue"], [guest("toy")])
     serial = pathlib.Path(f"{log_name(request)}.serial").read_text(errors="replace")
     has(serial, *(rf"^\(XEN\) {line}" for line in FAULTS[deed]))
+
+
+def test_double_fault_in_bochs(rings, request):
+    """The task gate of vector 8, by a processor that takes every step of a task switch."""
+    rings("--guest", "toy", commands=['lb "do_xen_version"', "go", "set esp = 0x10", "go", "q"])
+    serial = pathlib.Path(f"{log_name(request)}.serial").read_text(errors="replace")
+    has(serial, *(rf"^\(XEN\) {line}" for line in FAULTS["set $esp = 0x10"]))
 
 
 def test_panic_reboots(boot):
