@@ -52,6 +52,8 @@ MAKEFLAGS += --no-builtin-rules
 
 # --- the hypervisor ------------------------------------------------------------------------------
 
+include xen/unpack/decoders.mk
+
 # A stamp that changes when the flags do, so that DEBUG=0 after DEBUG=1 rebuilds everything.
 FLAGS_NOW := $(HV_CC) $(HV_CPPFLAGS) $(HV_CFLAGS) $(HV_ASFLAGS)
 $(shell mkdir -p $B/obj; echo '$(FLAGS_NOW)' | cmp -s - $B/obj/flags || \
@@ -66,6 +68,9 @@ $B/obj/%.S.o: %.S $B/obj/flags | $(OFFSETS)
 	@mkdir -p $(@D)
 	@echo '  AS   $<'
 	$Q$(HV_CC) $(HV_CPPFLAGS) $(HV_ASFLAGS) -MMD -MP -c -o $@ $<
+
+$B/obj/xen/unpack.c.o: HV_CPPFLAGS += $(UNPACK_CPPFLAGS)
+$B/obj/xen/unpack.c.o: | $(UNPACK_SOURCE)/key
 
 # Structure offsets for assembly: asm-offsets.c emits lines `.ascii "->NAME value"`, which become
 # #defines. The header is rewritten only when a value changed.
@@ -92,7 +97,7 @@ $B/obj/symtab-empty.S: tools/symtab
 	@mkdir -p $(@D)
 	$Qtools/symtab --empty >$@
 
-$B/obj/ringlet-pass1.elf: $(HV_OBJ) $B/obj/symtab-empty.o $B/ringlet.lds
+$B/obj/ringlet-pass1.elf: $(HV_OBJ) $(UNPACK)/decoders.o $B/obj/symtab-empty.o $B/ringlet.lds
 	@echo '  LD   $@'
 	$Q$(HV_LINK)
 
@@ -102,7 +107,7 @@ $B/obj/symtab.S: $B/obj/ringlet-pass1.elf tools/symtab
 $B/obj/symtab.o $B/obj/symtab-empty.o: %.o: %.S
 	$Q$(HV_CC) $(HV_ASFLAGS) -c -o $@ $<
 
-$B/ringlet.elf: $(HV_OBJ) $B/obj/symtab.o $B/ringlet.lds
+$B/ringlet.elf: $(HV_OBJ) $(UNPACK)/decoders.o $B/obj/symtab.o $B/ringlet.lds
 	@echo '  LD   $@'
 	$Q$(HV_LINK)
 	$Qtools/symtab --check $B/obj/ringlet-pass1.elf $@
@@ -161,13 +166,11 @@ run: ## Install what is missing, build, and boot QEMU into the control domain (G
 # modules, so QEMU wants it doubled.
 comma := ,
 linux: XENARGS = console=com1
-linux: LINUX_MODULES = $B/linux/vmlinux console=hvc0 $(subst $(comma),$(comma)$(comma),$(ARGS))
-linux: ## Boot a Linux kernel: KERNEL=vmlinux or bzImage, INITRD=file, ARGS='words', DISK=raw image
-	@[ -r '$(KERNEL)' ] || { echo 'make linux KERNEL=vmlinux|bzImage [INITRD=] [ARGS=] [DISK=]'; exit 2; }
+linux: LINUX_MODULES = $(KERNEL) console=hvc0 $(subst $(comma),$(comma)$(comma),$(ARGS))
+linux: ## Boot a Linux kernel: KERNEL=bzImage or vmlinux, INITRD=file, ARGS='words', DISK=raw image
+	@[ -r '$(KERNEL)' ] || { echo 'make linux KERNEL=bzImage|vmlinux [INITRD=] [ARGS=] [DISK=]'; exit 2; }
 	@tools/install-deps run
 	@$(MAKE) $(JOBS) --no-print-directory hypervisor
-	@mkdir -p $B/linux
-	$Qtools/linux-payload '$(KERNEL)' $B/linux/vmlinux
 	@echo 'Ctrl-A x ends QEMU.'
 	$Qtools/run-qemu -kernel $B/ringlet.elf -append '$(XENARGS)' \
 	  -initrd '$(LINUX_MODULES)$(if $(INITRD),$(comma)$(INITRD))' \

@@ -8,8 +8,8 @@
 #     make -f pv-guest/guest.mk build/guests/toy.elf
 #
 # The folders are pv-guest/toy, pv-guest/dom0 and every tests/guests/NAME. A guest that needs more
-# has a guest.mk in its folder that sets GUEST_CFLAGS_NAME or GUEST_SOURCES_NAME (files elsewhere
-# in the tree).
+# has a guest.mk in its folder that sets GUEST_CFLAGS_NAME, GUEST_SOURCES_NAME (files elsewhere
+# in the tree) or GUEST_ARCHIVES_NAME (libraries).
 #
 # Next: pv-guest/lib/newlib.sh, pv-guest/lib/guest.ld.
 
@@ -18,6 +18,8 @@ Q := $(if $(V),,@)
 
 all-guests:
 .PHONY: all-guests
+
+include xen/unpack/decoders.mk
 
 GUEST_OUT := build/guests
 GUEST_LIB := pv-guest/lib
@@ -89,10 +91,10 @@ $(GUEST_OUT)/$(1)/%.o: % pv-guest/guest.mk | $(GUEST_READY)
 
 $(GUEST_OUT)/$(1).elf: $(GUEST_OUT)/$(1)/start.o $$(patsubst %,$(GUEST_OUT)/$(1)/%.o,\
 		$$(wildcard $(2)/*.c $(2)/*.S) $(GUEST_SOURCES_$(1))) \
-		$(GUEST_OUT)/lib/libpv.a $(GUEST_LIB)/guest.ld build/newlib/key
+		$(GUEST_ARCHIVES_$(1)) $(GUEST_OUT)/lib/libpv.a $(GUEST_LIB)/guest.ld build/newlib/key
 	@echo '  LD   $$@'
 	$Q$(GUEST_CROSS)gcc $(GUEST_LDFLAGS) -o $$@ $$(filter %.o,$$^) \
-		-Wl,--start-group $(GUEST_OUT)/lib/libpv.a -lc -lgcc -Wl,--end-group
+		-Wl,--start-group $$(filter %.a,$$^) -lc -lgcc -Wl,--end-group
 	$Qnm -n $$@ | sed -n 's/^\([0-9a-f]*\) [a-zA-Z] /0x\1 /p' >$(GUEST_OUT)/$(1).sym
 
 all-guests: $(GUEST_OUT)/$(1).elf

@@ -547,22 +547,10 @@ static const char *read_wishes(struct elf_kernel *k, const struct elf_header *eh
 
 /* ---- Checks --------------------------------------------------------------------------------- */
 
-/* Name what people give us by mistake. */
-static const char *not_elf(const struct elf_kernel *k)
-{
-    uint8_t magic[4];
-
-    if (image_read(k, 0, magic, 2) && magic[0] == 0x1F && magic[1] == 0x8B)
-        return "compressed, not ELF: unpack it first";
-    if (image_read(k, 0x202, magic, 4) && memcmp(magic, "HdrS", 4) == 0)
-        return "Linux bzImage, not ELF: use its vmlinux";
-    return "not ELF";
-}
-
 static const char *check_header(const struct elf_kernel *k, struct elf_header *eh)
 {
     if (k->size < 4 || memcmp(k->image, "\177ELF", 4) != 0)
-        return not_elf(k);
+        return "not ELF";
     if (!image_read(k, 0, eh, sizeof *eh))
         return "truncated ELF header";
     if (eh->machine == MACHINE_X86_64)

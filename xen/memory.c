@@ -15,7 +15,6 @@
 #include <ringlet/multiboot.h>
 
 #define SUPERPAGE (1u << SUPERPAGE_SHIFT)
-#define FOUR_GIB 0x100000000ull
 #define LOW_MEMORY 0x100000ull
 
 struct range {
@@ -45,12 +44,13 @@ static const struct range *overlapping(uint64_t start, uint64_t end)
 }
 
 /*
- * The highest 2 MiB-aligned place for `size` bytes in one RAM range, below 4 GiB, clear of what is
- * used. 0: none.
+ * The highest 2 MiB-aligned place for `size` bytes in one RAM range, clear of what is used. The
+ * boot's identity map must reach it, so it ends below HYPERVISOR_START as a linear address, which
+ * all RAM below the usual PCI hole does. 0: none.
  */
 static uint64_t place_in(const struct e820_entry *e, uint64_t size)
 {
-    uint64_t end = MIN(e->addr + e->size, FOUR_GIB), start;
+    uint64_t end = MIN(e->addr + e->size, (uint64_t)HYPERVISOR_START), start;
     const struct range *r;
 
     while (end >= size && end - size >= MAX(e->addr, LOW_MEMORY)) {
@@ -65,22 +65,45 @@ static uint64_t place_in(const struct e820_entry *e, uint64_t size)
     return 0;
 }
 
-/*
- * Take `size` bytes for a table. They must be reachable by the boot's identity map, so they end
- * below HYPERVISOR_START as linear addresses, which all RAM below the usual PCI hole does.
- */
-static maddr_t take_boot_memory(uint32_t size)
+static uint64_t find_place(uint64_t size)
 {
     uint64_t best = 0;
 
     for (unsigned i = 0; i < boot_memory_map_entries; i++) {
-        if (boot_memory_map[i].type == E820_RAM && boot_memory_map[i].addr < HYPERVISOR_START)
+        if (boot_memory_map[i].type == E820_RAM)
             best = MAX(best, place_in(&boot_memory_map[i], size));
     }
-    if (!best || best + size > HYPERVISOR_START)
-        panic("no room for %u KiB of frame tables below 4 GiB", size >> 10);
-    mark_used(best, best + size);
     return best;
+}
+
+/* Take `size` bytes for a table. */
+static maddr_t take_boot_memory(uint32_t size)
+{
+    uint64_t place = find_place(size);
+
+    if (!place)
+        panic("no room for %u KiB of frame tables below 4 GiB", size >> 10);
+    mark_used(place, place + size);
+    return place;
+}
+
+static void mark_loaded(void)
+{
+    nr_used = 0;
+    mark_used((uintptr_t)image_start_physical, direct_maddr(image_end));
+    for (unsigned i = 0; i < nr_boot_modules; i++)
+        mark_used((uintptr_t)boot_modules[i].start & ~(PAGE_SIZE - 1),
+                  ROUND_UP((uintptr_t)boot_modules[i].start + boot_modules[i].size, PAGE_SIZE));
+}
+
+/*
+ * Boot, before memory_init(): where `size` bytes are free, clear of image and modules; NULL where
+ * there are none. They stay free, but for what becomes a module.
+ */
+void *boot_memory_find(uint64_t size)
+{
+    mark_loaded();
+    return (void *)(uintptr_t)find_place(size);
 }
 
 static void find_max_frame(void)
@@ -160,10 +183,7 @@ static void free_range(uint64_t start, uint64_t end)
 void memory_init(void)
 {
     find_max_frame();
-    mark_used((uintptr_t)image_start_physical, direct_maddr(image_end));
-    for (unsigned i = 0; i < nr_boot_modules; i++)
-        mark_used((uintptr_t)boot_modules[i].start & ~(PAGE_SIZE - 1),
-                  ROUND_UP((uintptr_t)boot_modules[i].start + boot_modules[i].size, PAGE_SIZE));
+    mark_loaded();
     map_tables();
     frames_init();
     mark_io();

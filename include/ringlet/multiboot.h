@@ -53,6 +53,7 @@ extern unsigned nr_boot_modules;
 void multiboot_read(uint32_t magic, const struct multiboot_info *mbi);
 
 /* xen/memory.c */
+void *boot_memory_find(uint64_t size);
 void memory_init(void);
 void memory_release_boot(void);
 

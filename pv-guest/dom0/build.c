@@ -21,6 +21,7 @@
 
 #include <pv/page.h>
 #include <ringlet/elfload.h>
+#include <ringlet/unpack.h>
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
 #include <xen/memory.h>
@@ -36,6 +37,7 @@ enum {
 struct build {
     const struct config *config;
     const struct file *ramdisk; /* or NULL */
+    void *unpacked;             /* the kernel's ELF file, where it was packed; else NULL */
     struct elf_kernel kernel;
     struct layout l;
     uint16_t domid;
@@ -380,10 +382,48 @@ static const char *take_steps(struct build *b)
     return why;
 }
 
+/* Memory for the decoder: with as large a dictionary as a packer may have used, or as there is. */
+static void *decoder_memory(size_t *size)
+{
+    void *work = NULL;
+
+    for (size_t dictionary = 64u << 20; !work && dictionary; dictionary /= 2) {
+        *size = dictionary + UNPACK_WORK;
+        work = malloc(*size);
+    }
+    return work;
+}
+
+static const char *unpack(struct build *b, const struct packed_kernel *packed)
+{
+    size_t size;
+    void *work;
+    const char *why = "too little memory to unpack it";
+
+    b->unpacked = malloc(packed->unpacked);
+    work = decoder_memory(&size);
+    if (b->unpacked && work)
+        why = packed_kernel_unpack(packed, b->unpacked, work, size);
+    free(work);
+    return why;
+}
+
+/* The kernel's ELF file, which may be packed in a bzImage. */
+static const char *read_kernel(struct build *b, const struct file *kernel)
+{
+    struct packed_kernel packed;
+    const char *why = packed_kernel_find(kernel->data, kernel->size, &packed);
+
+    if (why || !packed.data)
+        return why ? why : elf_kernel_parse(kernel->data, kernel->size, &b->kernel);
+    why = unpack(b, &packed);
+    return why ? why : elf_kernel_parse(b->unpacked, packed.unpacked, &b->kernel);
+}
+
 /* What can be known before a domain exists. */
 static const char *plan(struct build *b, const struct file *kernel)
 {
-    const char *why = elf_kernel_parse(kernel->data, kernel->size, &b->kernel);
+    const char *why = read_kernel(b, kernel);
 
     if (why)
         return because("%s: %s", kernel->name, why);
@@ -419,5 +459,6 @@ const char *build_domain(const struct config *config, const struct file *kernel,
     else if (b.domid)
         domctl_destroy(b.domid);
     free(b.p2m);
+    free(b.unpacked);
     return why;
 }

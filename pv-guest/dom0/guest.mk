@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
-# What the control domain needs beside its folder: the hypervisor's ELF reader, shared with it.
-GUEST_SOURCES_dom0 := xen/elfload.c
-GUEST_CFLAGS_dom0 := -Iinclude
+# What the control domain needs beside its folder: the hypervisor's readers of kernel files, shared
+# with it, and the libraries that these use.
+GUEST_SOURCES_dom0 := xen/elfload.c xen/unpack.c
+GUEST_ARCHIVES_dom0 := $(UNPACK)/guest.a
+GUEST_CFLAGS_dom0 := -Iinclude $(UNPACK_CPPFLAGS)
+build/guests/dom0/xen/unpack.c.o: | $(UNPACK_SOURCE)/key

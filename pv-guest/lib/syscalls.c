@@ -43,13 +43,18 @@ int read(int file, void *data, size_t size)
     return length + 1;
 }
 
-/* The heap grows page by page at its own addresses; it never gives pages back. */
+/*
+ * The heap grows page by page at its own addresses; it never gives pages back, so it takes none for
+ * what it cannot hold.
+ */
 void *sbrk(ptrdiff_t increment)
 {
     static uint32_t end = HEAP_BASE, mapped = HEAP_BASE;
     uint32_t old = end;
 
     if (increment > (ptrdiff_t)(HEAP_END - end) || increment < (ptrdiff_t)(HEAP_BASE - end))
+        goto out_of_memory;
+    if (end + increment > mapped && pages_free() < 16 + (end + increment - mapped) / PAGE_SIZE)
         goto out_of_memory;
     for (; mapped < end + increment; mapped += PAGE_SIZE) {
         if (pages_free() < 16 ||

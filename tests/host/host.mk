@@ -16,6 +16,8 @@ FUZZ_CC = clang
 HOST_CFLAGS = -std=gnu11 -g -O1 -Wall -Wextra -Werror -Iinclude -fno-omit-frame-pointer \
               -fsanitize=address,undefined -fno-sanitize-recover=all
 
+include xen/unpack/decoders.mk
+
 HOST_TESTS = $(patsubst tests/host/%.c,$(B)/host/%,$(wildcard tests/host/test_*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -46,8 +48,8 @@ coverage: ## How much of mm/ the host tests reach, by gcov; docs/coverage.md exp
 # A recipe's units are read when its rule is looked at, so a changed line is seen at once.
 $(B)/host/%: tests/host/%.c $$(call host_words,tests/host/$$*.c,units) include/ringlet/*.h
 	@mkdir -p $(@D)
-	$(HOST_CC) $(HOST_CFLAGS) $(call host_words,$<,flags) -o $@ $(filter %.c,$^) -lcmocka
+	$(HOST_CC) $(HOST_CFLAGS) $(call host_words,$<,flags) -o $@ $(filter %.c %.a,$^) -lcmocka
 
 $(B)/fuzz/%: tests/fuzz/%.c $$(call host_words,tests/fuzz/$$*.c,units) include/ringlet/*.h
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(HOST_CFLAGS) -fsanitize=fuzzer $(call host_words,$<,flags) -o $@ $(filter %.c,$^)
+	$(FUZZ_CC) $(HOST_CFLAGS) -fsanitize=fuzzer $(call host_words,$<,flags) -o $@ $(filter %.c %.a,$^)
