@@ -48,13 +48,16 @@ void cpu_detect(void)
 /*
  * Set this CPU up. CR4: PAE is on already; PGE lets the hypervisor's own mappings survive a guest's
  * CR3 load; OSFXSR and OSXMMEXCPT let guests use SSE. TSD stays clear: guests read the TSC
- * directly. CR0.TS is set so that the first FPU instruction of a guest faults and loads its state
+ * directly. With MCE a machine check is an exception, and not the end without a word. CR0.AM is a
+ * kernel's usual setting: programs that set EFLAGS.AC get #AC, rings 0 to 2 never. CR0.TS is set so that the first FPU instruction of a guest faults and loads its state
  * (arch/i386/switch.c).
  */
 void cpu_init(void)
 {
     uint32_t cr4 = CR4_PAE | CR4_PSE | CR4_OSFXSR;
 
+    if (cpu_features.mce)
+        cr4 |= CR4_MCE;
     if (cpu_features.pge)
         cr4 |= CR4_PGE;
     if (cpu_features.sse)
@@ -62,5 +65,5 @@ void cpu_init(void)
     write_cr4(cr4);
     if (cpu_features.nx)
         wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
-    write_cr0((read_cr0() | CR0_NE | CR0_MP | CR0_WP | CR0_TS) & ~(CR0_EM | CR0_AM));
+    write_cr0((read_cr0() | CR0_NE | CR0_MP | CR0_WP | CR0_AM | CR0_TS) & ~CR0_EM);
 }

@@ -2,6 +2,7 @@
 """The hypervisor's console: keys, who gets what is typed, words of the command line, the panic."""
 import pathlib
 import re
+import socket
 
 import pexpect
 import pytest
@@ -147,6 +148,20 @@ def test_double_fault_in_bochs(rings, request):
     rings("--guest", "toy", commands=['lb "do_xen_version"', "go", "set esp = 0x10", "go", "q"])
     serial = pathlib.Path(f"{log_name(request)}.serial").read_text(errors="replace")
     has(serial, *(rf"^\(XEN\) {line}" for line in FAULTS["set $esp = 0x10"]))
+
+
+def test_machine_check(boot, tmp_path):
+    """A broken machine ends the hypervisor with a word, not by a silent shutdown."""
+    path = tmp_path / "qmp"
+    m = boot([guest("toy")], cpu="core2duo", panics=True,
+             extra=["-qmp", f"unix:{path},server=on,wait=off"])
+    m.expect("toy> ")
+    with socket.socket(socket.AF_UNIX) as qmp:
+        qmp.connect(str(path))
+        qmp.sendall(b'{"execute": "qmp_capabilities"} {"execute": "human-monitor-command",'
+                    b' "arguments": {"command-line": "mce 0 1 0xbe00000000000000 5 0 0"}}')
+        m.expect(r"Panic: machine check")
+    m.expect(r"eip \w{4}:\w{8}  eflags \w{8}  ring \d  vector 18 ")
 
 
 def test_panic_reboots(boot):
