@@ -47,24 +47,30 @@ void fpu_save_owner(void)
     stts();
 }
 
+/*
+ * The registers of a vcpu that has never used them, as a reset leaves them: all of them, since
+ * FNINIT would leave it the data registers of whoever came before. SDM vol. 1, table 10-1.
+ */
+static void fpu_reset(struct vcpu *v)
+{
+    memset(v->fpu, 0, sizeof(v->fpu));
+    *(uint16_t *)v->fpu = 0x37f;         /* FCW */
+    *(uint32_t *)(v->fpu + 24) = 0x1f80; /* MXCSR */
+    v->fpu_initialised = true;
+}
+
 /* Give the FPU to v, which is current, after it faulted on it. SDM vol. 1, 10.5 (FXSAVE area). */
 void fpu_restore(struct vcpu *v)
 {
     struct cpu *c = this_cpu;
-    const uint32_t mxcsr_default = 0x1f80;
 
     clts();
     if (c->fpu_owner == v)
         return;
     ASSERT(!c->fpu_owner);
-    if (v->fpu_initialised) {
-        __asm__ volatile("fxrstor %0" : : "m"(v->fpu));
-    } else {
-        __asm__ volatile("fninit");
-        if (cpu_features.sse)
-            __asm__ volatile("ldmxcsr %0" : : "m"(mxcsr_default));
-        v->fpu_initialised = true;
-    }
+    if (!v->fpu_initialised)
+        fpu_reset(v);
+    __asm__ volatile("fxrstor %0" : : "m"(v->fpu));
     c->fpu_owner = v;
 }
 
