@@ -26,10 +26,11 @@ CRASHES = [
     ("bs-wrap", "crash-badstack", "wrap"),
     ("bs-ring3", "crash-badstack", "ring3"),
     ("endless", "crash-endless", ""),
+    ("failsafe", "failsafe", "loop"),
 ]
 
 # What the hypervisor says of a dead domain, in this order: reason, registers, stack.
-EPITAPH = [r"(?i)domain \d+ (?:\(vcpu#\d+\) )?crashed", r"(?i)[er]ip:? +e0", r"(?i)guest stack"]
+EPITAPH = [r"(?i)domain \d+ (?:\(vcpu#\d+\) )?crashed", r"(?i)[er]ip:? +(?:e0|0019)", r"(?i)guest stack"]
 
 
 def start(boot, name, emulator, kernels, configs):
