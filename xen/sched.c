@@ -722,7 +722,7 @@ void sched_destroy_vcpu(struct vcpu *v)
 /* The domain's vcpus are gone from here. */
 void sched_destroy_domain(struct domain *d)
 {
-    timer_stop(&d->cap_timer);
+    timer_kill(&d->cap_timer);
 }
 
 /*

@@ -15,6 +15,9 @@
  * Links: `child` is the first child. Children are chained by `next`; `prev` of the first child is
  * its parent, of the others the sibling before. A root has neither `next` nor `prev`.
  *
+ * A timer is in the heap of the CPU that set it last, and its function is called there. Whoever sets
+ * or stops it may do so on any CPU; when two do at once, one of them was the later.
+ *
  * The timer device is set when a timer becomes the next to expire, and left alone when that timer
  * goes: then it interrupts early, and the softirq sets it to what is next.
  *
@@ -92,37 +95,79 @@ static void heap_remove(struct cpu *c, struct timer *t)
 
 void timer_init(struct timer *t, void (*fn)(void *), void *arg)
 {
-    *t = (struct timer){.fn = fn, .arg = arg};
+    *t = (struct timer){.fn = fn, .arg = arg, .cpu = this_cpu};
+}
+
+/* A timer's fields, `cpu` too, are guarded by the timer_lock of its `cpu`: take that one. */
+static struct cpu *lock_timer(struct timer *t)
+{
+    for (;;) {
+        struct cpu *c = *(struct cpu *volatile *)&t->cpu;
+
+        spin_lock(&c->timer_lock);
+        if (likely(t->cpu == c))
+            return c;
+        spin_unlock(&c->timer_lock);
+    }
+}
+
+/* The same, with the timer in no heap, and this CPU its own. */
+static struct cpu *lock_timer_here(struct timer *t)
+{
+    struct cpu *c;
+
+    while (unlikely((c = lock_timer(t)) != this_cpu)) {
+        if (t->active)
+            heap_remove(c, t);
+        t->cpu = this_cpu;
+        spin_unlock(&c->timer_lock);
+    }
+    if (t->active)
+        heap_remove(c, t);
+    return c;
 }
 
 void timer_stop(struct timer *t)
 {
-    struct cpu *c = t->cpu;
+    struct cpu *c;
 
-    if (!t->active)
+    if (!*(volatile bool *)&t->active)
         return;
-    spin_lock(&c->timer_lock);
+    c = lock_timer(t);
     if (t->active)
         heap_remove(c, t);
     spin_unlock(&c->timer_lock);
 }
 
+/*
+ * Stop it for good: it will not be set again, and its function runs nowhere any more. What the
+ * function may wait for, the caller must not hold.
+ */
+void timer_kill(struct timer *t)
+{
+    struct cpu *c = lock_timer(t);
+
+    if (t->active)
+        heap_remove(c, t);
+    t->killed = true;
+    spin_unlock(&c->timer_lock);
+    for (unsigned i = 0; i < nr_cpus; i++)
+        while (*(struct timer *volatile *)&cpus[i].timer_running == t)
+            cpu_relax();
+}
+
 /* Call t->fn once, on this CPU, at system time `expires` (ns) or soon after. */
 void timer_set(struct timer *t, uint64_t expires)
 {
-    struct cpu *c = this_cpu;
-    bool next;
+    struct cpu *c = lock_timer_here(t);
+    bool next = false;
 
-    if (unlikely(t->active && t->cpu != c))
-        timer_stop(t);
-    spin_lock(&c->timer_lock);
-    if (t->active)
-        heap_remove(c, t);
-    t->cpu = c;
-    t->expires = expires;
-    t->active = true;
-    c->timers = meld(c->timers, t);
-    next = c->timers == t;
+    if (likely(!t->killed)) {
+        t->expires = expires;
+        t->active = true;
+        c->timers = meld(c->timers, t);
+        next = c->timers == t;
+    }
     spin_unlock(&c->timer_lock);
     if (next && expires < c->timer_deadline)
         timerdev_program(expires);
@@ -141,8 +186,10 @@ static void timer_softirq(void)
     spin_lock(&c->timer_lock);
     while ((t = c->timers) && t->expires <= now) {
         heap_remove(c, t);
+        c->timer_running = t;
         spin_unlock(&c->timer_lock);
         t->fn(t->arg);
+        __atomic_store_n(&c->timer_running, NULL, __ATOMIC_RELEASE);
         spin_lock(&c->timer_lock);
     }
     if (t)

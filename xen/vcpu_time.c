@@ -126,7 +126,7 @@ void vcpu_time_init(struct vcpu *v)
 /* The vcpu does not run any more: none of its timers goes off after this. */
 void vcpu_time_stop(struct vcpu *v)
 {
-    timer_stop(&v->poll_timer);
-    timer_stop(&v->singleshot_timer);
-    timer_stop(&v->periodic_timer);
+    timer_kill(&v->poll_timer);
+    timer_kill(&v->singleshot_timer);
+    timer_kill(&v->periodic_timer);
 }

@@ -79,6 +79,7 @@ struct cpu {
     uint64_t idle_ns;
 
     spinlock_t timer_lock;   /* timers and their links; xen/timer.c */
+    struct timer *timer_running; /* whose function is being called; written by this CPU only */
     struct timer *timers;    /* heap by expiry: the one that expires first */
     uint64_t timer_deadline; /* what the timer device is set to; ~0: nothing. Its own CPU only */
 

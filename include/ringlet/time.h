@@ -25,19 +25,21 @@ struct timer {
     void *arg;
     struct cpu *cpu; /* whose heap it is in, or was last */
     bool active;
+    bool killed;
     struct timer *child, *next, *prev; /* the heap's links, see xen/timer.c */
 };
 
 /*
  * xen/timer.c. Setting a timer cannot fail, moves it when it was active, and puts it on the calling
  * CPU; a time that is past makes it fire before the next return to a guest (a timer's own function
- * must not ask for that). Two CPUs must not set or stop one timer at once: the owner of the timer
- * sees to that.
+ * must not ask for that). timer_stop() does not wait for a function that has been called already;
+ * timer_kill() does, before a timer's memory goes.
  */
 void timers_init_cpu(struct cpu *c);
 void timer_init(struct timer *t, void (*fn)(void *), void *arg);
 void timer_set(struct timer *t, uint64_t expires);
 void timer_stop(struct timer *t);
+void timer_kill(struct timer *t);
 static inline bool timer_active(const struct timer *t)
 {
     return t->active;
