@@ -140,7 +140,7 @@ static int take_tables(struct vcpu *v, const struct vcpu_guest_context *c)
     return 0;
 }
 
-/* First start: the domain's assists and the vcpu's tables, or an error and nothing. */
+/* First start: the domain's assists and the vcpu's tables, or an error and nothing. mm_lock is held. */
 static int set_up_tables(struct vcpu *v, const struct vcpu_guest_context *c)
 {
     struct domain *d = v->domain;
@@ -148,7 +148,6 @@ static int set_up_tables(struct vcpu *v, const struct vcpu_guest_context *c)
     bool old_above_4g = d->l3_above_4g;
     int rc;
 
-    spin_lock(&d->mm_lock);
     if (v->id == 0)
         set_assists(d, c->vm_assist);
     rc = take_tables(v, c);
@@ -156,7 +155,6 @@ static int set_up_tables(struct vcpu *v, const struct vcpu_guest_context *c)
         d->vm_assist = old_assists;
         d->l3_above_4g = old_above_4g;
     }
-    spin_unlock(&d->mm_lock);
     return rc;
 }
 
@@ -179,7 +177,6 @@ static void set_fpu(struct vcpu *v, const struct vcpu_guest_context *c)
 {
     uint32_t mxcsr, mask;
 
-    fpu_forget(v);
     v->fpu_initialised = c->flags & VGCF_I387_VALID;
     if (!v->fpu_initialised)
         return;
@@ -254,7 +251,8 @@ static void set_online(struct vcpu *v, bool online)
 }
 
 /*
- * Give a vcpu a whole new state. It must not be running: not started yet, or its domain paused.
+ * Give a vcpu a whole new state. It must not be running: not started yet, or its domain paused. Its
+ * domain's mm_lock is held: two siblings may want to start it at once.
  *
  *  1. -EINVAL: a value no vcpu may have (see check_context), page or descriptor tables that are
  *     none, a dying domain.

@@ -52,9 +52,12 @@ struct vcpu *idle_vcpu_create(void)
     return v;
 }
 
+static void free_dead_domains(void);
+
 /* Boot: the domains that are no guests. */
 void domains_init(void)
 {
+    softirq_register(SOFTIRQ_DEAD_DOMAINS, free_dead_domains);
     spin_lock_init(&io_domain.mm_lock, RANK_MM);
     spin_lock_init(&io_domain.page_lock, RANK_PAGES);
     spin_lock_init(&idle_domain.mm_lock, RANK_MM);
@@ -113,7 +116,7 @@ struct domain *find_domain(domid_t id)
         return NULL;
     spin_lock(&domlist_lock);
     d = domain_slots[id & (NR_DOMAIN_SLOTS - 1)];
-    if (d && (d->id != id || !get_domain_unless_freed(d)))
+    if (d && (d->id != id || d->state == DOMAIN_NEW || !get_domain_unless_freed(d)))
         d = NULL;
     spin_unlock(&domlist_lock);
     return d;
@@ -169,8 +172,10 @@ struct domain *domain_create(domid_t id, bool privileged, unsigned max_vcpus)
     d->max_vcpus = max_vcpus;
     d->shutdown_code = SHUTDOWN_CODE_NONE;
     d->teardown_table = INVALID_MFN;
+    d->state = DOMAIN_NEW;
     d->pause_count = d->controller_pause_count = 1;
     init_locks(d);
+    watchdogs_init(d);
     sched_init_domain(d);
     insert_domain(d);
     if (!make_shared_info(d))
@@ -180,6 +185,7 @@ struct domain *domain_create(domid_t id, bool privileged, unsigned max_vcpus)
     if (grant_table_init(d))
         goto no_grants;
     update_wallclock(d);
+    __atomic_store_n(&d->state, DOMAIN_ALIVE, __ATOMIC_RELEASE);
     return d;
 
 no_grants:
@@ -209,7 +215,7 @@ struct vcpu *vcpu_create(struct domain *d, unsigned id)
     v->wait = WAIT_DOWN;
     v->kernel_ss = FLAT_RING1_SS;
     sched_init_vcpu(v);
-    d->vcpus[id] = v;
+    __atomic_store_n(&d->vcpus[id], v, __ATOMIC_RELEASE); /* complete before anybody sees it */
     return v;
 }
 
@@ -221,6 +227,20 @@ void domain_pause(struct domain *d)
 
     __atomic_fetch_add(&d->pause_count, 1, __ATOMIC_SEQ_CST);
     for_each_vcpu(d, v) vcpu_sleep(v);
+}
+
+/*
+ * The same, and wait until no vcpu of d's is on a CPU. d is not the caller's own domain. As for
+ * vcpu_pause_sync(), the caller holds domctl_lock and no other: so no two CPUs wait for each other
+ * here, and whoever is waited for can come to its way out.
+ */
+void domain_pause_sync(struct domain *d)
+{
+    struct vcpu *v;
+
+    ASSERT(d != current->domain);
+    domain_pause(d);
+    for_each_vcpu(d, v) vcpu_sleep_sync(v);
 }
 
 void domain_unpause(struct domain *d)
@@ -240,7 +260,7 @@ void domain_unpause(struct domain *d)
 int domain_pause_by_controller(struct domain *d)
 {
     d->controller_pause_count++;
-    domain_pause(d);
+    domain_pause_sync(d);
     return 0;
 }
 
@@ -334,21 +354,24 @@ void domain_crash(struct domain *d, const char *why, ...)
 
 /*
  * The registered vcpu_info, if any, is unmapped and its frame let go. The vcpu does not run any
- * more.
+ * more; but an event may just be on its way to it, from a CPU that has read `info` already.
  */
 void vcpu_unmap_info(struct vcpu *v)
 {
+    struct vcpu_info *info = v->info;
+
     if (v->info_mfn == INVALID_MFN)
         return;
-    unmap_global(v->info);
+    __atomic_store_n(&v->info, &dead_vcpu_info, __ATOMIC_SEQ_CST);
+    wait_for_cpus();
+    unmap_global(info);
     put_frame_and_type(mfn_frame(v->info_mfn));
     v->info_mfn = INVALID_MFN;
-    v->info = &dead_vcpu_info;
 }
 
 /*
  * Back to how vcpu_create() left it, for DOMCTL_setvcpucontext without a context. The vcpu is
- * paused. 0 or -ERESTART.
+ * paused, its domain's mm_lock held. 0 or -ERESTART.
  */
 int vcpu_reset(struct vcpu *v)
 {
@@ -356,7 +379,6 @@ int vcpu_reset(struct vcpu *v)
 
     if (rc)
         return rc;
-    fpu_forget(v);
     destroy_gdt(v);
     invalidate_ldt(v);
     v->ldt_entries = v->ldt_base = 0;
@@ -370,21 +392,22 @@ int vcpu_reset(struct vcpu *v)
 /* Timers and the scheduler know a dying domain's vcpus no more, and its shared pages go. */
 static void finish_kill(struct domain *d)
 {
+    struct shared_info *shared_info = d->shared_info;
     struct vcpu *v;
 
     for_each_vcpu(d, v)
     {
-        fpu_forget(v);
         sched_destroy_vcpu(v);
         v->info = &dead_vcpu_info;
     }
     sched_destroy_domain(d);
-    for (unsigned i = 0; i < ARRAY_SIZE(d->watchdog); i++) {
-        if (d->watchdog_used[i])
-            timer_stop(&d->watchdog[i]);
-    }
+    watchdogs_kill(d);
     evtchn_destroy(d);
-    unshare_heap_page(d, d->shared_info);
+    spin_lock(&domlist_lock); /* set_wallclock() */
+    d->shared_info = NULL;
+    spin_unlock(&domlist_lock);
+    wait_for_cpus(); /* senders have seen that the vcpu_infos are gone */
+    unshare_heap_page(d, shared_info);
 }
 
 /*
@@ -399,7 +422,7 @@ int domain_kill(struct domain *d)
         return -EINVAL;
     switch (d->state) {
     case DOMAIN_ALIVE:
-        domain_pause(d);
+        domain_pause_sync(d);
         d->state = DOMAIN_DYING;
         /* fall through */
     case DOMAIN_DYING:
@@ -434,9 +457,31 @@ static void domain_free(struct domain *d)
     xfree(d);
 }
 
-/* Drop a reference; the last one frees the structure. */
+/* Domains whose last reference is gone, linked by next_dead; changes by atomic exchange only. */
+static struct domain *dead_domains;
+
+/*
+ * Drop a reference; the last one frees the structure. That may be found out deep inside, as when a
+ * guest unmaps the last frame of a domain long destroyed, under locks that freeing needs to be
+ * without: so it is done on the way out.
+ */
 void put_domain(struct domain *d)
 {
-    if (__atomic_sub_fetch(&d->refs, 1, __ATOMIC_SEQ_CST) == 0)
+    if (__atomic_sub_fetch(&d->refs, 1, __ATOMIC_SEQ_CST))
+        return;
+    d->next_dead = dead_domains;
+    while (!__atomic_compare_exchange_n(&dead_domains, &d->next_dead, d, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST))
+        ;
+    raise_softirq(SOFTIRQ_DEAD_DOMAINS);
+}
+
+static void free_dead_domains(void)
+{
+    struct domain *d = __atomic_exchange_n(&dead_domains, NULL, __ATOMIC_SEQ_CST), *next;
+
+    for (; d; d = next) {
+        next = d->next_dead;
         domain_free(d);
+    }
 }

@@ -38,13 +38,16 @@ int domctl_max_vcpus(struct domain *d, struct xen_domctl *op)
  */
 static int reset_vcpu(struct vcpu *v)
 {
+    struct domain *d = v->domain;
     int rc;
 
-    domain_pause(v->domain);
+    domain_pause_sync(d);
     __atomic_fetch_or(&v->wait, WAIT_DOWN, __ATOMIC_SEQ_CST);
     v->initialised = false;
+    spin_lock(&d->mm_lock);
     rc = vcpu_reset(v);
-    domain_unpause(v->domain);
+    spin_unlock(&d->mm_lock);
+    domain_unpause(d);
     return rc;
 }
 
@@ -68,8 +71,10 @@ int domctl_setvcpucontext(struct domain *d, struct xen_domctl *op)
         return -ENOMEM;
     rc = copy_from_guest(c, guest, sizeof(*c)) ? -EFAULT : 0;
     if (!rc) {
-        domain_pause(d);
+        domain_pause_sync(d);
+        spin_lock(&d->mm_lock);
         rc = set_vcpu_context(v, c);
+        spin_unlock(&d->mm_lock);
         domain_unpause(d);
     }
     xfree(c);
@@ -93,7 +98,7 @@ int domctl_getvcpucontext(struct domain *d, struct xen_domctl *op)
     c = xzalloc(struct vcpu_guest_context);
     if (!c)
         return -ENOMEM;
-    vcpu_pause(v);
+    vcpu_pause_sync(v);
     get_vcpu_context(v, c);
     vcpu_unpause(v);
     rc = copy_to_guest(op->u.vcpucontext.ctxt.p, c, sizeof(*c)) ? -EFAULT : 0;

@@ -68,7 +68,7 @@ static void dump_vcpu(const struct vcpu *v)
 
 static void dump_domain(struct domain *d)
 {
-    static const char *const states[] = {"alive", "dying", "dead"};
+    static const char *const states[] = {"alive", "dying", "dead", "new"};
     struct vcpu *v;
 
     printk("Domain %u: %s%s%s, references %u, pages %u of %u, paused %d\n", d->id, states[d->state],

@@ -412,15 +412,19 @@ void vcpu_block(void)
 /* End whatever event `v` waits for. */
 void vcpu_unblock(struct vcpu *v)
 {
-    uint32_t was;
+    uint32_t waits = v->wait;
 
-    if (!(v->wait & (WAIT_BLOCKED | WAIT_POLLING)))
+    if (!(waits & (WAIT_BLOCKED | WAIT_POLLING)))
         return;
-    was = __atomic_fetch_and(&v->wait, ~(WAIT_BLOCKED | WAIT_POLLING), __ATOMIC_SEQ_CST);
-    if (was & WAIT_POLLING) {
-        __atomic_fetch_and(&v->domain->poll_mask, ~(1u << v->id), __ATOMIC_SEQ_CST);
+    /*
+     * First the timer, then the wait: if v was woken meanwhile and polls again, it is this new poll
+     * that ends early. The other way round it would lose its timeout.
+     */
+    if (waits & WAIT_POLLING) {
         timer_stop(&v->poll_timer);
+        __atomic_fetch_and(&v->domain->poll_mask, ~(1u << v->id), __ATOMIC_SEQ_CST);
     }
+    __atomic_fetch_and(&v->wait, ~(WAIT_BLOCKED | WAIT_POLLING), __ATOMIC_SEQ_CST);
     vcpu_wake(v);
 }
 

@@ -156,13 +156,24 @@ static void watchdog_fn(void *arg)
     domain_shutdown(d, SHUTDOWN_watchdog);
 }
 
+void watchdogs_init(struct domain *d)
+{
+    for (unsigned i = 0; i < NR_WATCHDOGS; i++)
+        timer_init(&d->watchdog[i], watchdog_fn, d);
+}
+
+/* None of them goes off any more. */
+void watchdogs_kill(struct domain *d)
+{
+    for (unsigned i = 0; i < NR_WATCHDOGS; i++)
+        timer_kill(&d->watchdog[i]);
+}
+
 static long watchdog_new(struct domain *d, uint64_t expires)
 {
     for (unsigned i = 0; i < NR_WATCHDOGS; i++) {
-        if (d->watchdog_used[i])
+        if (__atomic_exchange_n(&d->watchdog_used[i], true, __ATOMIC_SEQ_CST))
             continue;
-        d->watchdog_used[i] = true;
-        timer_init(&d->watchdog[i], watchdog_fn, d);
         timer_set(&d->watchdog[i], expires);
         return i + 1;
     }

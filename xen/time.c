@@ -219,15 +219,21 @@ uint64_t wallclock_ns(void)
     return __sync_val_compare_and_swap(&wall_start, 0, 0) + now_ns();
 }
 
+static spinlock_t wallclock_lock = SPINLOCK_INIT(RANK_WALLCLOCK);
+
 /* Write the wall clock's start, moved by the domain's own offset, to its shared_info. */
 void update_wallclock(struct domain *d)
 {
-    struct shared_info *s = d->shared_info;
+    struct shared_info *s = d->shared_info; /* NULL: it is dead */
     uint64_t start = __sync_val_compare_and_swap(&wall_start, 0, 0);
     uint64_t seconds = start / NS_PER_SEC + d->time_offset;
     volatile uint32_t *wc_version = &s->wc_version;
-    uint32_t version = *wc_version | 1;
+    uint32_t version;
 
+    if (!s)
+        return;
+    spin_lock(&wallclock_lock);
+    version = *wc_version | 1;
     *wc_version = version;
     barrier();
     s->wc_sec = (uint32_t)seconds;
@@ -235,6 +241,7 @@ void update_wallclock(struct domain *d)
     s->wc_nsec = start % NS_PER_SEC;
     barrier();
     *wc_version = version + 1;
+    spin_unlock(&wallclock_lock);
 }
 
 /* The date was `secs` seconds and `nsecs` ns since 1970 at that system time. For every domain. */

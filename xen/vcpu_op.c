@@ -28,12 +28,12 @@ static long initialise(struct vcpu *v, const void *guest_arg)
     c = xzalloc(struct vcpu_guest_context);
     if (!c)
         return -ENOMEM;
-    if (copy_from_guest(c, guest_arg, sizeof(*c)))
-        rc = -EFAULT;
-    else if (v->initialised)
-        rc = -EEXIST;
-    else
-        rc = set_vcpu_context(v, c);
+    rc = copy_from_guest(c, guest_arg, sizeof(*c)) ? -EFAULT : 0;
+    if (!rc) {
+        spin_lock(&v->domain->mm_lock);
+        rc = v->initialised ? -EEXIST : set_vcpu_context(v, c);
+        spin_unlock(&v->domain->mm_lock);
+    }
     xfree(c);
     if (rc == -ERESTART)
         rc = hypercall_continue(__HYPERVISOR_vcpu_op, 3, VCPUOP_initialise, v->id, guest_arg);
@@ -79,18 +79,13 @@ static long set_periodic_timer(struct vcpu *v, const void *guest_arg)
         return -EFAULT;
     if (op.period_ns < PERIOD_MIN || op.period_ns > PERIOD_MAX)
         return -EINVAL;
-    timer_stop(&v->periodic_timer);
-    v->periodic_period = op.period_ns;
-    v->periodic_last = now_ns();
-    if (v == current)
-        timer_set(&v->periodic_timer, v->periodic_last + v->periodic_period);
+    vcpu_set_period(v, op.period_ns);
     return 0;
 }
 
 static long stop_periodic_timer(struct vcpu *v)
 {
-    timer_stop(&v->periodic_timer);
-    v->periodic_period = 0;
+    vcpu_set_period(v, 0);
     return 0;
 }
 
@@ -204,6 +199,27 @@ static long map_info_frame(struct domain *d, uint64_t mfn, void **page)
 }
 
 /*
+ * v is current or not on a CPU; mm_lock is held. Who sends an event now writes to the old place or
+ * the new one; its port's bit stands already.
+ */
+static long move_info(struct vcpu *v, uint64_t mfn, uint32_t offset)
+{
+    struct vcpu_info *info;
+    void *page;
+    long rc = map_info_frame(v->domain, mfn, &page);
+
+    if (rc)
+        return rc;
+    info = page + offset;
+    *info = *v->info;
+    __atomic_store_n(&v->info, info, __ATOMIC_SEQ_CST);
+    v->info_mfn = mfn;
+    evtchn_move_vcpu_info(v);
+    update_vcpu_time(v);
+    return 0;
+}
+
+/*
  * VCPUOP_register_vcpu_info: from now on vcpu_info lies in a frame of the guest's choice.
  *  1. It is aligned as the structure is and does not cross a page boundary: -ENXIO.
  *  2. Once per vcpu only.
@@ -214,26 +230,22 @@ static long map_info_frame(struct domain *d, uint64_t mfn, void **page)
 static long register_info(struct vcpu *v, const void *guest_arg)
 {
     struct vcpu_register_vcpu_info op;
-    struct vcpu_info *info;
-    void *page;
     long rc;
 
     if (copy_from_guest(&op, guest_arg, sizeof(op)))
         return -EFAULT;
-    if (op.offset % __alignof__(*info) || op.offset > PAGE_SIZE - sizeof(*info))
+    if (op.offset % __alignof__(struct vcpu_info) ||
+        op.offset > PAGE_SIZE - sizeof(struct vcpu_info))
         return -ENXIO;
-    if (v->info_mfn != INVALID_MFN || (v != current && !(v->wait & WAIT_DOWN)))
-        return -EINVAL;
-    rc = map_info_frame(v->domain, op.mfn, &page);
-    if (rc)
-        return rc;
-    info = page + op.offset;
-    *info = *v->info;
-    v->info = info;
-    v->info_mfn = op.mfn;
-    evtchn_move_vcpu_info(v);
-    update_vcpu_time(v);
-    return 0;
+    spin_lock(&v->domain->mm_lock);
+    rc = v->info_mfn == INVALID_MFN && (v == current || (v->wait & WAIT_DOWN)) ? 0 : -EINVAL;
+    if (!rc)
+        rc = v != current && v->running ? -ERESTART : move_info(v, op.mfn, op.offset);
+    spin_unlock(&v->domain->mm_lock);
+    if (rc == -ERESTART) /* it went down a moment ago and is still on its CPU */
+        rc = hypercall_continue(__HYPERVISOR_vcpu_op, 3, VCPUOP_register_vcpu_info, v->id,
+                                guest_arg);
+    return rc;
 }
 
 /* ---- The rest -------------------------------------------------------------------------------- */

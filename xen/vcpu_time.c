@@ -79,18 +79,33 @@ void vcpu_copy_runstate(struct vcpu *v)
  */
 void vcpu_periodic_tick(struct vcpu *v)
 {
-    uint64_t now, next;
+    uint64_t now;
+    bool due;
 
     if (!v->periodic_period)
         return;
     now = now_ns();
-    next = v->periodic_last + v->periodic_period;
-    if (now >= next) {
+    spin_lock(&v->virq_lock);
+    due = v->periodic_period && now >= v->periodic_last + v->periodic_period;
+    if (due)
         v->periodic_last = now;
-        next = now + v->periodic_period;
+    if (v->periodic_period && v->running)
+        timer_set(&v->periodic_timer, v->periodic_last + v->periodic_period);
+    spin_unlock(&v->virq_lock);
+    if (due)
         send_guest_virq(v, VIRQ_TIMER);
-    }
-    timer_set(&v->periodic_timer, next);
+}
+
+/* A tick every `period` ns from now on, 0: none. Any vcpu of the domain may ask that. */
+void vcpu_set_period(struct vcpu *v, uint64_t period)
+{
+    spin_lock(&v->virq_lock);
+    timer_stop(&v->periodic_timer);
+    v->periodic_period = period;
+    v->periodic_last = now_ns();
+    if (period && v->running)
+        timer_set(&v->periodic_timer, v->periodic_last + period);
+    spin_unlock(&v->virq_lock);
 }
 
 static void periodic_timer_fn(void *v)

@@ -74,15 +74,6 @@ void fpu_restore(struct vcpu *v)
     c->fpu_owner = v;
 }
 
-/* v's state in the registers, if any, is not wanted any more. */
-void fpu_forget(struct vcpu *v)
-{
-    for (unsigned i = 0; i < nr_cpus; i++) {
-        if (cpus[i].fpu_owner == v)
-            cpus[i].fpu_owner = NULL;
-    }
-}
-
 /*
  * fs and gs of a guest may name anything; a descriptor that has gone bad since makes the load
  * fault. Then the selector becomes null and the guest hears of it by its failsafe callback. true:

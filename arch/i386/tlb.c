@@ -143,6 +143,15 @@ void tlb_flush_one_mask(uint32_t mask, uint32_t va)
         tlb_flush_one_local(va);
 }
 
+/*
+ * Wait until every other CPU has been where it serves requests: in a guest or idle, or waiting for
+ * a lock. What it read before, and does not keep across such a place, it uses no more.
+ */
+void wait_for_cpus(void)
+{
+    flush_others(~0u, clock_now(), true);
+}
+
 /* All CPUs, for translations of the hypervisor's own that are not global. */
 void tlb_flush_all(void)
 {

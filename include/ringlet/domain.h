@@ -70,9 +70,9 @@ struct vcpu {
     struct timer poll_timer;
     struct timer singleshot_timer;
     struct timer periodic_timer;
-    uint64_t periodic_period; /* ns; 0: stopped */
-    uint64_t periodic_last;   /* system time of the last periodic tick */
-    /* virq_port: a VIRQ is sent to the port it is bound to, or not at all */
+    uint64_t periodic_period; /* ns; 0: stopped. virq_lock */
+    uint64_t periodic_last;   /* system time of the last periodic tick. virq_lock */
+    /* virq_port: a VIRQ is sent to the port it is bound to, or not at all; the periodic tick */
     spinlock_t virq_lock;
     evtchn_port_t virq_port[NR_VIRQS];
     struct evtchn_fifo_vcpu *fifo;
@@ -108,7 +108,8 @@ struct vcpu {
 
 #define SHUTDOWN_CODE_NONE (~0u)
 
-enum domain_state { DOMAIN_ALIVE, DOMAIN_DYING, DOMAIN_DEAD };
+/* NEW: being made, nobody finds it. DYING is entered with no vcpu on a CPU; mm_lock tells it apart. */
+enum domain_state { DOMAIN_ALIVE, DOMAIN_DYING, DOMAIN_DEAD, DOMAIN_NEW };
 
 struct domain {
     domid_t id;
@@ -186,6 +187,7 @@ struct domain {
     struct timer watchdog[2];
     bool watchdog_used[2];
     struct domain *next; /* list in order of id; domlist_lock */
+    struct domain *next_dead;
 };
 
 /* xen/domain.c */
@@ -205,6 +207,7 @@ struct domain *find_domain(domid_t id);         /* takes a reference; NULL when 
 struct domain *find_domain_or_self(domid_t id); /* the same, where DOMID_SELF means the caller */
 void put_domain(struct domain *d);
 void domain_pause(struct domain *d);
+void domain_pause_sync(struct domain *d);
 void domain_unpause(struct domain *d);
 int domain_pause_by_controller(struct domain *d);
 int domain_unpause_by_controller(struct domain *d);
@@ -261,7 +264,6 @@ void build_initial_domain(const struct boot_module *kernel, const struct boot_mo
 noreturn void context_switch(struct vcpu *from, struct vcpu *to);
 void fpu_restore(struct vcpu *v);
 void fpu_save_owner(void);
-void fpu_forget(struct vcpu *v);
 void sync_vcpu_regs(struct vcpu *v);
 struct cpu_user_regs *vcpu_regs(struct vcpu *v);
 noreturn void idle_loop(void);

@@ -33,7 +33,14 @@ struct cpu_info {
  * Work to be done before the next return to a guest. One bit each in cpu.softirq_pending.
  * xen/softirq.c
  */
-enum softirq { SOFTIRQ_TIMER, SOFTIRQ_SCHEDULE, SOFTIRQ_CONSOLE, SOFTIRQ_NMI, NR_SOFTIRQS };
+enum softirq {
+    SOFTIRQ_DEAD_DOMAINS,
+    SOFTIRQ_TIMER,
+    SOFTIRQ_SCHEDULE,
+    SOFTIRQ_CONSOLE,
+    SOFTIRQ_NMI,
+    NR_SOFTIRQS
+};
 
 struct cpu {
     unsigned id;
@@ -78,16 +85,16 @@ struct cpu {
     struct timer *slice_timer;  /* active while one waits; on the heap of any CPU */
     uint64_t idle_ns;
 
-    spinlock_t timer_lock;   /* timers and their links; xen/timer.c */
+    spinlock_t timer_lock;       /* timers and their links; xen/timer.c */
     struct timer *timer_running; /* whose function is being called; written by this CPU only */
-    struct timer *timers;    /* heap by expiry: the one that expires first */
+    struct timer *timers;        /* heap by expiry: the one that expires first */
     uint64_t timer_deadline; /* what the timer device is set to; ~0: nothing. Its own CPU only */
 
     uint32_t locks_held;          /* one bit a lock_rank; debug builds */
     uint8_t lock_depth[RANK_MAX]; /* locks held of that rank */
     uint32_t apic_id;
     int64_t tsc_offset; /* its TSC less the boot CPU's; xen/time.c */
-    bool online; /* set once, by itself: takes part in everything from then on */
+    bool online;        /* set once, by itself: takes part in everything from then on */
 };
 
 /* arch/i386/percpu.c */
@@ -146,7 +153,9 @@ static inline void unmap_frame(const void *va)
 void send_ipi(const struct cpu *c);
 void ipi_interrupt(void); /* IPI_VECTOR */
 
-void tlb_serve_request(void); /* arch/i386/tlb.c */
+/* arch/i386/tlb.c */
+void tlb_serve_request(void);
+void wait_for_cpus(void);
 
 static inline void raise_softirq(enum softirq nr)
 {

@@ -47,6 +47,7 @@ void vcpu_runstate_change(struct vcpu *v, int state, uint64_t now);
 void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);
 void vcpu_copy_runstate(struct vcpu *v); /* to the registered area; v's address space is loaded */
 void vcpu_periodic_tick(struct vcpu *v);
+void vcpu_set_period(struct vcpu *v, uint64_t period);
 
 /* Has the vcpu an event, or an NMI, that it would take now? */
 static inline bool vcpu_event_deliverable(const struct vcpu *v)
@@ -80,5 +81,7 @@ static inline void vcpu_mark_events_pending(struct vcpu *v)
 /* xen/sched_op.c */
 /* a port became pending: end polls for it */
 void vcpu_poll_wake(struct domain *d, evtchn_port_t port);
+void watchdogs_init(struct domain *d);
+void watchdogs_kill(struct domain *d);
 
 #endif

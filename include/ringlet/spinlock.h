@@ -24,6 +24,7 @@ enum lock_rank {
     RANK_FIFO,       /* domain.fifo_lock: event queues of one domain */
     RANK_RUNQ,       /* runq_lock: the run queue, what runs where, vcpus' run states */
     RANK_TIMER,      /* cpu.timer_lock: the heap of timers of one CPU */
+    RANK_WALLCLOCK,  /* wallclock_lock of time.c: the wall clock in shared_infos */
     RANK_LINE,       /* line_lock of console_io.c: domain.line, domain.line_length */
     RANK_CONSOLE,    /* console_lock: output and input rings of the console */
     RANK_MAX

@@ -40,6 +40,11 @@ void vcpu_unblock(struct vcpu *v)
     woken[v->domain->id][v->id]++;
 }
 
+void send_ipi(const struct cpu *c)
+{
+    fail_msg("one CPU here: an interrupt to CPU %u", c->id);
+}
+
 void vcpu_poll_wake(struct domain *d, evtchn_port_t port)
 {
     (void)d;

@@ -21,6 +21,7 @@ enum { TIMERS = 200 };
 
 struct cpu cpus[MAX_CPUS];
 struct cpu *host_cpu = &cpus[0];
+unsigned nr_cpus = 1;
 struct vcpu *host_vcpu;
 
 static uint64_t clock_ns;
@@ -48,6 +49,11 @@ void timerdev_program(uint64_t deadline)
         raise_softirq(SOFTIRQ_TIMER);
     else
         host_cpu->timer_deadline = deadline;
+}
+
+void tlb_serve_request(void)
+{
+    abort();
 }
 
 void spin_wait(const spinlock_t *l)
