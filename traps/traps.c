@@ -29,14 +29,22 @@
 /* arch/i386/entry.S */
 extern const uint8_t sysenter_entry[], sysenter_flags_saved[];
 
-static void interrupt(unsigned vector)
+/* What is no exception. */
+static void interrupt(struct cpu_user_regs *regs)
 {
-    if (vector == TIMER_VECTOR)
+    switch (regs->entry_vector) {
+    case TIMER_VECTOR:
         timer_interrupt();
-    else if (vector == IPI_VECTOR)
+        break;
+    case IPI_VECTOR:
         ipi_interrupt();
-    else
-        irq_interrupt(vector);
+        break;
+    case TRAP_sysenter:
+        inject_sysenter(regs);
+        break;
+    default:
+        irq_interrupt(regs->entry_vector);
+    }
 }
 
 /*
@@ -214,9 +222,6 @@ static void guest_trap(struct cpu_user_regs *regs)
         break;
     case TRAP_machine_check:
         fatal_trap(regs, "machine check");
-    case TRAP_sysenter:
-        inject_sysenter(regs);
-        break;
     case TRAP_stack_error:
         if (!regs->error_code && emulate_4gb_segment(regs))
             break;
@@ -235,8 +240,8 @@ static void guest_trap(struct cpu_user_regs *regs)
 /* Every vector but the hypercall's. `regs` is the frame entry.S drew. Interrupts are off. */
 asmlinkage void do_trap(struct cpu_user_regs *regs)
 {
-    if (regs->entry_vector - 32u < 256 - 32)
-        interrupt(regs->entry_vector);
+    if (regs->entry_vector >= 32)
+        interrupt(regs);
     else if (regs_from_guest(regs))
         guest_trap(regs);
     else
