@@ -110,8 +110,12 @@ static const char *fill(struct build *b, uint32_t va, const void *data, uint32_t
 /* 1. An empty domain: paused, without memory. */
 static const char *create(struct build *b)
 {
-    int error = domctl_create(&b->domid, b->config->vcpus);
+    int error;
 
+    b->domid = b->config->domid;
+    error = domctl_create(&b->domid, b->config->vcpus);
+    if (error)
+        b->domid = 0; /* none that is ours to destroy */
     if (error)
         return failed("no new domain", error);
     error = domctl_max_vcpus(b->domid, b->config->vcpus);

@@ -34,6 +34,7 @@ static struct guest guests[MAX_GUESTS];
 static unsigned int guest_count;
 static volatile bool work;         /* an event came */
 static volatile bool domain_ended; /* VIRQ_DOM_EXC came */
+void (*domains_watcher)(struct guest *g, unsigned int reason);
 
 static void on_ring_event(evtchn_t port, void *data)
 {
@@ -239,6 +240,7 @@ static int bury(struct guest *g)
     console_carry(&g->console);
     disconnect(g);
     g->domid = 0;
+    g->suspended = false;
     return domctl_destroy(domid);
 }
 
@@ -278,22 +280,45 @@ const char *shutdown_word(unsigned int reason)
 }
 
 /* A guest that asks for a reboot at once would be rebuilt without end. */
-static void reap(struct guest *g)
+static void tell_and_bury(struct guest *g, const char *how, bool reboot)
 {
-    struct domain_info info;
-    int error = domctl_info(g->domid, &info);
-    bool reboot = !error && info.shutdown && info.shutdown_reason == SHUTDOWN_reboot;
     bool too_fast = time_now() - g->started < NS_PER_SEC;
 
-    if (!error && !info.shutdown && !info.dying)
-        return;
-    notice("%s: domain %u %s", g->config.name, g->domid,
-           !error && info.shutdown ? shutdown_word(info.shutdown_reason) : "is gone");
+    notice("%s: domain %u %s", g->config.name, g->domid, how);
     bury(g);
     if (reboot && too_fast)
         notice("%s: reboots too fast, not built again", g->config.name);
     else if (reboot)
         start(g);
+}
+
+static void reap(struct guest *g)
+{
+    struct domain_info info;
+    int error = domctl_info(g->domid, &info);
+
+    if (!error && !info.shutdown && !info.dying)
+        return;
+    if (domains_watcher) {
+        bury(g);
+        domains_watcher(g, info.shutdown_reason);
+    } else if (error || !info.shutdown) {
+        tell_and_bury(g, "is gone", false);
+    } else if (info.shutdown_reason != SHUTDOWN_suspend) {
+        tell_and_bury(g, shutdown_word(info.shutdown_reason),
+                      info.shutdown_reason == SHUTDOWN_reboot);
+    } else if (!g->suspended) {
+        g->suspended = true;
+        notice("%s: domain %u suspended", g->config.name, g->domid);
+    }
+}
+
+const char *guest_resume(struct guest *g)
+{
+    if (!g->suspended)
+        return "it is not suspended";
+    g->suspended = false;
+    return domctl_resume(g->domid) ? "the hypervisor refuses" : NULL;
 }
 
 static void reap_dead(void)
@@ -337,14 +362,9 @@ bool domains_pending(void)
     return work;
 }
 
-const char *guest_churn(struct guest *g)
+void domains_serve_until(uint64_t end)
 {
-    const char *why = guest_create(g);
-    uint64_t end = time_now() + RUN_MS * NS_PER_MS;
-
-    if (why)
-        return why;
-    while (g->domid && time_now() < end) {
+    while (time_now() < end) {
         bool more = domains_serve();
 
         events_off();
@@ -353,6 +373,15 @@ const char *guest_churn(struct guest *g)
         else
             wait_until(end);
     }
+}
+
+const char *guest_churn(struct guest *g)
+{
+    const char *why = guest_create(g);
+
+    if (why)
+        return why;
+    domains_serve_until(time_now() + RUN_MS * NS_PER_MS);
     /* It may have ended by itself. */
     return g->domid ? guest_destroy(g) : NULL;
 }

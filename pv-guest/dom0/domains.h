@@ -27,6 +27,7 @@ struct guest {
     struct console console;
     bool told_of_console, told_of_store; /* that the guest broke their rules */
     uint64_t started;                    /* ns, to stop one that reboots without end */
+    bool suspended;                      /* told so; it waits to be resumed or destroyed */
 };
 
 /* domains.c */
@@ -42,8 +43,19 @@ struct guest *guest_find(const char *name);
 /* Build its domain and let it run, or end it: NULL, or why not. */
 const char *guest_create(struct guest *g);
 const char *guest_destroy(struct guest *g);
+/* Let go on a guest that has suspended itself. */
+const char *guest_resume(struct guest *g);
 /* Build it, serve it for RUN_MS, and end it. NULL, or why it could not be built. */
 const char *guest_churn(struct guest *g);
+
+/* Serve all guests until then (ns), asleep in between. */
+void domains_serve_until(uint64_t end);
+
+/*
+ * While this is set, it is told of each guest that ends, instead of the person at the keyboard, and
+ * none is built again.
+ */
+extern void (*domains_watcher)(struct guest *g, unsigned int reason);
 
 /* Build every guest that starts by itself. */
 void domains_autostart(void);
@@ -56,6 +68,14 @@ bool domains_pending(void);
 
 /* "poweroff", "crash", ... for SHUTDOWN_*. */
 const char *shutdown_word(unsigned int reason);
+
+/* soak.c */
+
+/*
+ * Build, run, pause, crash and destroy guests of the archive at random until `lives` domains have
+ * lived, and report. Those that start by themselves are left alone.
+ */
+void soak(uint32_t seed, uint32_t lives);
 
 /* prompt.c */
 

@@ -16,6 +16,7 @@
 #include <pv/hypercall.h>
 #include <xen/domctl.h>
 #include <xen/physdev.h>
+#include <xen/sched.h>
 #include <xen/sysctl.h>
 
 #include "domctl.h"
@@ -54,7 +55,7 @@ int domctl_create(uint16_t *domid, unsigned int vcpus)
     op.u.createdomain.max_grant_frames = -1;
     op.u.createdomain.max_maptrack_frames = -1;
     op.u.createdomain.grant_opts = XEN_DOMCTL_GRANT_version(2);
-    error = domctl(&op, XEN_DOMCTL_createdomain, DOMID_INVALID);
+    error = domctl(&op, XEN_DOMCTL_createdomain, *domid ? *domid : DOMID_INVALID);
     if (!error)
         *domid = op.domain;
     return error;
@@ -183,6 +184,32 @@ int domctl_unpause(uint16_t domid)
     return simple(XEN_DOMCTL_unpausedomain, domid);
 }
 
+/*
+ * SCHEDOP_shutdown answers 1 in a guest that goes on in its old domain: the answer is EAX of the
+ * vcpu that called, the first.
+ */
+int domctl_resume(uint16_t domid)
+{
+    static struct vcpu_guest_context c; /* 2.8 KiB */
+    struct xen_domctl op;
+    int error;
+
+    memset(&op, 0, sizeof op);
+    set_xen_guest_handle(op.u.vcpucontext.ctxt, &c);
+    error = domctl(&op, XEN_DOMCTL_getvcpucontext, domid);
+    c.user_regs.eax = 1;
+    if (!error)
+        error = domctl(&op, XEN_DOMCTL_setvcpucontext, domid);
+    return error ? error : simple(XEN_DOMCTL_resumedomain, domid);
+}
+
+int domain_crash(uint16_t domid)
+{
+    struct sched_remote_shutdown op = {.domain_id = domid, .reason = SHUTDOWN_crash};
+
+    return hv_sched_op(SCHEDOP_remote_shutdown, &op);
+}
+
 /* Freeing much memory takes long; a hypervisor that wants to be asked again says EAGAIN. */
 int domctl_destroy(uint16_t domid)
 {
@@ -226,12 +253,27 @@ int domctl_info(uint16_t domid, struct domain_info *info)
     return !error && info->domid != domid ? -XEN_ESRCH : error;
 }
 
+static int sysctl(struct xen_sysctl *op, uint32_t cmd)
+{
+    op->cmd = cmd;
+    op->interface_version = XEN_SYSCTL_INTERFACE_VERSION;
+    return hv_sysctl(op);
+}
+
+void debug_key(char key)
+{
+    struct xen_sysctl op;
+
+    memset(&op, 0, sizeof op);
+    op.u.debug_keys.nr_keys = 1;
+    set_xen_guest_handle(op.u.debug_keys.keys, &key);
+    sysctl(&op, XEN_SYSCTL_debug_keys);
+}
+
 uint32_t host_free_pages(void)
 {
     struct xen_sysctl op;
 
     memset(&op, 0, sizeof op);
-    op.cmd = XEN_SYSCTL_physinfo;
-    op.interface_version = XEN_SYSCTL_INTERFACE_VERSION;
-    return hv_sysctl(&op) ? 0 : op.u.physinfo.free_pages;
+    return sysctl(&op, XEN_SYSCTL_physinfo) ? 0 : op.u.physinfo.free_pages;
 }

@@ -30,7 +30,10 @@ struct start_state {
 
 /* domctl.c */
 
-/* A new domain without memory, paused, with so many vcpus to be; its number into *domid. */
+/*
+ * A new domain without memory, paused, with so many vcpus to be. *domid is the number it is to have,
+ * or 0; and then the one it has.
+ */
 int domctl_create(uint16_t *domid, unsigned int vcpus);
 int domctl_max_vcpus(uint16_t domid, unsigned int vcpus);
 int domctl_max_mem(uint16_t domid, uint32_t kib);
@@ -46,12 +49,19 @@ int domctl_hypercall_page(uint16_t domid, uint32_t mfn);
 int domctl_start_state(uint16_t domid, const struct start_state *state);
 int domctl_pause(uint16_t domid);
 int domctl_unpause(uint16_t domid);
+/* A domain that suspended itself goes on, told that it was not saved. */
+int domctl_resume(uint16_t domid);
+/* Have the hypervisor end it, as if it had crashed. */
+int domain_crash(uint16_t domid);
 /* Destroy: the domain is dying at once, and gone when nobody maps its frames any more. */
 int domctl_destroy(uint16_t domid);
 /* The first domain numbered domid or higher; -XEN_ESRCH: there is none. */
 int domctl_next(uint16_t domid, struct domain_info *info);
 /* Exactly this domain. */
 int domctl_info(uint16_t domid, struct domain_info *info);
+
+/* As if the key were typed at the hypervisor's own console. */
+void debug_key(char key);
 
 /* Frames of the machine that are nobody's, by sysctl; 0 when it does not say. */
 uint32_t host_free_pages(void);

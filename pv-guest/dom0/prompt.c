@@ -31,7 +31,8 @@ static char line[LINE];
 static size_t length;
 static struct guest *attached; /* whose console has the keyboard, or NULL */
 static bool prompting;         /* the prompt is on the screen */
-static uint32_t rounds;        /* of churn, its second word */
+static uint32_t rounds;        /* the second word of churn and soak */
+static uint32_t seed;          /* of soak, the first word */
 
 /* ---- The screen ------------------------------------------------------------------------------ */
 
@@ -113,6 +114,12 @@ static void cmd_churn(struct guest *g)
            g->config.name, done, why ? ", then " : "", why ? why : "", before, host_free_pages());
 }
 
+static void cmd_soak(struct guest *unused)
+{
+    (void)unused;
+    soak(seed, rounds);
+}
+
 /* A guest that has ended still has its last words to show. */
 static void cmd_console(struct guest *g)
 {
@@ -136,6 +143,19 @@ static void cmd_unpause(struct guest *g)
         say(g, "it does not run", NULL);
     else
         say(g, domctl_unpause(g->domid) ? "it is not paused" : NULL, "unpaused");
+}
+
+static void cmd_resume(struct guest *g)
+{
+    say(g, guest_resume(g), "resumed");
+}
+
+static void cmd_crash(struct guest *g)
+{
+    if (!g->domid)
+        say(g, "it does not run", NULL);
+    else
+        say(g, domain_crash(g->domid) ? "the hypervisor refuses" : NULL, "crashed");
 }
 
 static void list_node(const struct node *n, int depth)
@@ -227,7 +247,7 @@ static void cmd_help(struct guest *unused);
 static const struct command {
     const char *name, *argument, *help;
     void (*run)(struct guest *g);
-    enum { NO_GUEST, NEEDS_GUEST, MAY_HAVE_GUEST, NEEDS_GUEST_AND_NUMBER } wants;
+    enum { NO_GUEST, NEEDS_GUEST, MAY_HAVE_GUEST, NEEDS_GUEST_AND_NUMBER, NEEDS_NUMBERS } wants;
 } commands[] = {
     {"list", "", "the domains there are, and the guests that could run", cmd_list, NO_GUEST},
     {"create", "NAME", "build a guest's domain and run it", cmd_create, NEEDS_GUEST},
@@ -235,9 +255,13 @@ static const struct command {
      NEEDS_GUEST},
     {"pause", "NAME", "stop running it", cmd_pause, NEEDS_GUEST},
     {"unpause", "NAME", "go on running it", cmd_unpause, NEEDS_GUEST},
+    {"resume", "NAME", "go on running it after it has suspended itself", cmd_resume, NEEDS_GUEST},
+    {"crash", "NAME", "end it as if it had crashed", cmd_crash, NEEDS_GUEST},
     {"destroy", "NAME", "end it at once", cmd_destroy, NEEDS_GUEST},
     {"churn", "NAME N", "build and destroy it N times, and see that its memory comes back",
      cmd_churn, NEEDS_GUEST_AND_NUMBER},
+    {"soak", "SEED N", "N random lives of the guests that do not start by themselves", cmd_soak,
+     NEEDS_NUMBERS},
     {"shutdown", "[NAME]", "ask it to power off; alone: power off this machine", cmd_shutdown,
      MAY_HAVE_GUEST},
     {"reboot", "[NAME]", "ask it to reboot; alone: reboot this machine", cmd_reboot,
@@ -269,14 +293,20 @@ static int split(char *text, char **words)
 
 static void run(const struct command *c, int argc, char **argv)
 {
+    static const struct {
+        int least, most;
+    } words[] = {
+        [NO_GUEST] = {1, 1},       [NEEDS_GUEST] = {2, 2},
+        [MAY_HAVE_GUEST] = {1, 2}, [NEEDS_GUEST_AND_NUMBER] = {3, 3},
+        [NEEDS_NUMBERS] = {3, 3},
+    };
     struct guest *g = argc > 1 ? guest_find(argv[1]) : NULL;
-    int most = c->wants == NO_GUEST ? 1 : c->wants == NEEDS_GUEST_AND_NUMBER ? 3 : 2;
-    int least = c->wants == NEEDS_GUEST ? 2 : c->wants == NEEDS_GUEST_AND_NUMBER ? 3 : 1;
 
+    seed = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
     rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
-    if (argc > most || argc < least)
+    if (argc > words[c->wants].most || argc < words[c->wants].least)
         printf("usage: %s %s\n", c->name, c->argument);
-    else if (argc > 1 && !g)
+    else if (argc > 1 && !g && c->wants != NEEDS_NUMBERS)
         printf("no guest %s; list names them\n", argv[1]);
     else
         c->run(g);

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""A domain's life from the control domain's prompt: how it ends, pauses, is saved and goes on."""
+import re
+
+from machine import guest, ramdisk
+from test_dom0 import DOM0, leave, state
+
+ENDINGS = {"off": (0, "powered off"), "crash": (3, "crashed"), "hang": (4, r"hung \(watchdog\)"),
+           "again": (1, "rebooted")}
+
+
+def test_endings(boot):
+    """Each reason to end reaches the control domain; what reboots at once is not built again."""
+    disk = ramdisk("endings", guest("life"),
+                   *(f"{name}.cfg:kernel=life.elf;memory=4;cmdline=end={reason}"
+                     for name, (reason, _) in ENDINGS.items()))
+    m = boot([guest("dom0"), disk])
+    m.expect(DOM0)
+    for name, (_, words) in ENDINGS.items():
+        m.command(f"create {name}", DOM0)
+        m.expect(rf"{name}: domain \d+ {words}")
+        if name == "again":
+            m.expect("again: reboots too fast, not built again")
+        assert state(m, name) == "not running"
+    m.sendline("shutdown")
+    m.wait_end()
+
+
+def test_suspend(boot):
+    """A guest that suspends itself waits; resumed, it is told that it was not saved."""
+    disk = ramdisk("suspend", guest("life"), "s.cfg:kernel=life.elf;memory=4;cmdline=end=2")
+    m = boot([guest("dom0"), disk])
+    m.expect(DOM0)
+    for _ in range(2):
+        assert "not suspended" in m.command("resume s", DOM0)
+        m.command("create s", DOM0)
+        m.expect(r"s: domain \d+ suspended")
+        assert state(m, "s") == "suspended"
+        m.sendline("console s")
+        m.expect("ends with reason 2")
+        leave(m)
+        assert "s: resumed" in m.command("resume s", DOM0)
+        m.expect(r"s: domain \d+ powered off")
+        m.sendline("console s")
+        m.expect("goes on: 1")
+        m.expect("no longer runs")
+    m.command("create s", DOM0)
+    m.expect(r"s: domain \d+ suspended")
+    assert "destroyed" in m.command("destroy s", DOM0)
+    assert state(m, "s") == "not running"
+    m.sendline("shutdown")
+    m.wait_end()
+
+
+def test_pause_and_crash(boot):
+    """A paused guest uses no time; one crashed from outside ends as if by itself."""
+    disk = ramdisk("pause", guest("life"),
+                   "f.cfg:kernel=life.elf;memory=4;cmdline=forever;vcpus=3;autostart=yes")
+    m = boot([guest("dom0"), disk])
+    m.expect(DOM0)
+    m.sendline("console f")
+    m.expect("2 other vcpus")
+    leave(m)
+    assert "f: paused" in m.command("pause f", DOM0)
+    m.command("pause f", DOM0)
+    times = [re.search(r" f +4 +paused +(\d+\.\d) s", m.command("list", DOM0)).group(1)
+             for _ in range(3)]
+    assert times[0] == times[2]
+    m.command("unpause f", DOM0)
+    assert state(m, "f") == "paused"
+    m.command("unpause f", DOM0)
+    assert "it is not paused" in m.command("unpause f", DOM0)
+    assert state(m, "f") != "paused"
+    m.command("crash f", DOM0)
+    m.expect(r"f: domain \d+ crashed")
+    assert "it does not run" in m.command("crash f", DOM0)
+    m.sendline("shutdown")
+    m.wait_end()
