@@ -7,7 +7,7 @@
  *  2. An entry that gives way is written back with its new arguments, and the multicall continues
  *     from it.
  *  3. `iret` is carried out and ends the multicall: what follows would run in the context returned
- *     to.
+ *     to. So would an error: whether its result could be written is not told.
  *  4. A multicall within a multicall is refused: -EINVAL.
  */
 #include <ringlet/domain.h>
@@ -17,6 +17,8 @@
 
 /* Entries between two looks at what waits; after a memory_op, which may clear 4 MiB, at once. */
 #define PREEMPT_EVERY 8
+
+#define ENDS 1 /* not an error: the entry was the last to run */
 
 static int run_entry(struct multicall_entry *e, struct multicall_entry *guest)
 {
@@ -29,7 +31,9 @@ static int run_entry(struct multicall_entry *e, struct multicall_entry *guest)
     result = call_hypercall(e->op, (const uint32_t *)e->args);
     if (unlikely(c->multicall_continued))
         return copy_to_guest(guest, e, sizeof(*e)) ? -EFAULT : -ERESTART;
-    return put_guest_words(&guest->result, &result, 1) ? 0 : -EFAULT;
+    if (!put_guest_words(&guest->result, &result, 1) && e->op != __HYPERVISOR_iret)
+        return -EFAULT;
+    return unlikely(e->op == __HYPERVISOR_iret) ? ENDS : 0;
 }
 
 asmlinkage long do_multicall(void *guest_calls, uint32_t nr)
@@ -54,16 +58,12 @@ asmlinkage long do_multicall(void *guest_calls, uint32_t nr)
             break;
         if (unlikely(current->domain->crashed))
             break;
-        if (likely(entry.op != __HYPERVISOR_iret && entry.op != __HYPERVISOR_memory_op))
-            continue;
-        if (entry.op == __HYPERVISOR_iret) {
-            c->multicall = NULL;
-            return c->iret_eax;
-        }
-        if (preempt_needed())
+        if (unlikely(entry.op == __HYPERVISOR_memory_op) && preempt_needed())
             rc = -ERESTART;
     }
     c->multicall = NULL;
+    if (rc == ENDS)
+        return c->iret_eax;
     if (rc == -ERESTART)
         return hypercall_continue(__HYPERVISOR_multicall, 2, &calls[i], nr - i);
     return rc;

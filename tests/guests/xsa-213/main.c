@@ -7,7 +7,8 @@
  * page tables of a user: what was checked for one was done to the other.
  *
  * This guest puts an iret between entries: to itself, and into ring 3. The ones in front must be
- * done, the iret must go where it says with EAX as it says, and nothing behind it may be done.
+ * done, the iret must go where it says with EAX as it says, also where its result cannot be
+ * written, and nothing behind it may be done.
  *
  * Run: qemu bochs
  */
@@ -46,11 +47,10 @@ static void judge(const char *what)
 }
 
 /* The frame of an iret hypercall: EAX to load, EIP, CS, EFLAGS. It returns to label 1. */
-static void iret_to_self(void)
+static void iret_to_self(const struct multicall_entry *list, uint32_t n, const char *what)
 {
     uint32_t eax = __HYPERVISOR_multicall, came_back = 0;
 
-    prepare();
     __asm__ volatile("pushfl\n"
                      "orl $0x200, (%%esp)\n"
                      "pushl %%cs\n"
@@ -62,11 +62,20 @@ static void iret_to_self(void)
                      "1: movl $1, %1\n"
                      "2:\n"
                      : "+a"(eax), "+r"(came_back)
-                     : "b"(calls), "c"(4)
+                     : "b"(list), "c"(n)
                      : "memory", "cc");
-    tap_ok(came_back, "to itself: the iret goes where its frame says");
-    tap_is(eax, 0x1234, "to itself: with EAX from its frame");
-    judge("to itself");
+    tap_ok(came_back, "%s: the iret goes where its frame says", what);
+    tap_is(eax, 0x1234, "%s: with EAX from its frame", what);
+}
+
+/* The iret's entry can be read, but its result not be written: whom would that error be told? */
+static void iret_without_result(void)
+{
+    struct multicall_entry *list = page_alloc();
+
+    *list = calls[1];
+    make_readonly(list);
+    iret_to_self(list, 1, "no result");
 }
 
 /* Ring 3 at USER_BASE, where a system call waits: user_run()'s catcher of it is not in place, so
@@ -131,7 +140,10 @@ static void iret_to_user(void)
 int main(void)
 {
     page = page_alloc();
-    iret_to_self();
+    prepare();
+    iret_to_self(calls, 4, "to itself");
+    judge("to itself");
+    iret_without_result();
     iret_to_user();
     tap_audit();
     tap_done();
