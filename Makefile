@@ -211,7 +211,7 @@ test: ## Install what is missing and run every test; ends with "N passed, N fail
 
 bench: ## Count instructions of each operation, beside those of real Xen
 	@tools/install-deps run
-	@$(MAKE) $(JOBS) --no-print-directory hypervisor $B/guests/bench.elf
+	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(addprefix $B/guests/,bench.elf dom0.elf life.elf)
 	@tools/bench
 
 SOURCES = $(shell find $(HV_DIRS) include pv-guest tests -name '*.[ch]' | sort)

@@ -17,6 +17,7 @@ void worker_ask(unsigned int worker);
 /* peer.c: the guest at the other end of a channel and a shared page */
 void peer_open(uint16_t peer, bool first);
 void peer_round(void);
+uint64_t peer_measure(uint32_t n);
 bool peer_gone(void);
 uint32_t peer_events(void);
 

@@ -13,10 +13,11 @@
  * beside, and is set back with each step.
  *
  * Words on the command line: peer=N and first or second (the domain at the other end), seed=N,
- * forever (it does not end by itself), end=N (it ends at once with reason N of xen/sched.h, 4 by
+ * measure=N (it plays N rounds with its peer, tells how long they took, and sleeps), forever (it
+ * does not end by itself), end=N (it ends at once with reason N of xen/sched.h, 4 by
  * hanging until the watchdog ends it; if it goes on behind that it says so).
  *
- * Run: none (tests/system/test_life.py and test_soak.py start it)
+ * Run: none (tests/system/test_life.py, test_soak.py and tools/bench start it)
  *
  * Next: life.h, workers.c, peer.c.
  */
@@ -139,9 +140,23 @@ static uint32_t number(const char *word, const char *name)
     return strncmp(word, name, n) == 0 ? strtoul(word + n, NULL, 10) : 0;
 }
 
+/* For tools/bench by the hypervisor's console, and by this guest's own for a Xen that has no other. */
+static void measure(uint32_t rounds)
+{
+    char line[80];
+    uint64_t ticks = peer_measure(rounds);
+    int n = snprintf(line, sizeof(line), "%u round trips: %llu ticks\n", rounds, ticks);
+
+    hv_console_io(CONSOLEIO_write, n, line);
+    console_write(line, n);
+    events_off();
+    for (;;)
+        hv_sched_op(SCHEDOP_poll, &(struct sched_poll){0});
+}
+
 int main(int argc, char **argv)
 {
-    uint32_t peer = 0;
+    uint32_t peer = 0, rounds = 0;
 
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "end=", 4) == 0) {
@@ -150,10 +165,13 @@ int main(int argc, char **argv)
         }
         seed ^= number(argv[i], "seed=");
         peer |= number(argv[i], "peer=");
+        rounds |= number(argv[i], "measure=");
         forever |= strcmp(argv[i], "forever") == 0;
     }
     if (peer)
         peer_open(peer, strcmp(argv[argc - 1], "first") == 0);
+    if (rounds)
+        measure(rounds);
     workers = workers_start();
     printf("%u other vcpus\n", workers);
     for (;;)

@@ -97,6 +97,35 @@ static void answer(void)
     }
 }
 
+/* Block until there is one event more than `seen`. */
+static void await_event(void)
+{
+    for (events_off(); event_count(port) == seen; events_off())
+        events_wait();
+    events_on();
+    seen++;
+}
+
+/* The first's n round trips in ticks of the time-stamp counter; the second answers for ever. */
+uint64_t peer_measure(uint32_t n)
+{
+    uint64_t start;
+
+    if (!is_first) {
+        for (;;) {
+            await_event();
+            event_send(port);
+        }
+    }
+    await_event(); /* the answer to being connected to */
+    start = read_tsc();
+    for (uint32_t i = 0; i < n; i++) {
+        event_send(port);
+        await_event();
+    }
+    return read_tsc() - start;
+}
+
 void peer_round(void)
 {
     if (!is_first)
