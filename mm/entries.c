@@ -78,7 +78,7 @@ int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *owner)
     f = &frame_table[mfn];
     if (!(e & PTE_RW))
         return get_frame(f, owner) ? 0 : -EBUSY;
-    if (likely(get_writable_fast(f, owner)))
+    if (likely(owner_slot(f) == owner->slot) && likely(get_writable_fast(f, owner)))
         return 0;
     return get_frame_and_type(f, owner, FT_WRITABLE) ? -EBUSY : 0;
 }

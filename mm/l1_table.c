@@ -91,7 +91,7 @@ unsigned get_usual_l2_entries(const pte_t *table, unsigned i, unsigned n, const 
 }
 
 /* Drop those of the entries below i, downwards to the first one that needs more: its index + 1, or 0. */
-unsigned put_usual_l2_entries(const pte_t *table, unsigned i, const struct domain *d)
+unsigned put_usual_l2_entries(const pte_t *table, unsigned i)
 {
     const pte_t *p = table + i;
 
@@ -99,7 +99,7 @@ unsigned put_usual_l2_entries(const pte_t *table, unsigned i, const struct domai
         uint32_t low = ((const uint32_t *)p)[-2];
 
         if (low & LOW_P) {
-            if (unlikely(((const uint32_t *)p)[-1]) || unlikely(!put_l2_fast(low, d)))
+            if (unlikely(((const uint32_t *)p)[-1]) || unlikely(!put_l2_fast(low)))
                 break;
             p--;
         } else {

@@ -12,8 +12,8 @@
  *  5. Requests are done in order until one fails; *done tells how many were. Nothing of a failed
  *     one has happened.
  *
- * Most of the cost of a Linux fork is here, and most batches write one table over and over: the
- * table's frame stays referenced and mapped from one request to the next.
+ * Most batches write one table over and over: its frame stays referenced and mapped from one request
+ * to the next.
  *
  * Read next: entries.c.
  */
@@ -24,37 +24,28 @@
 
 #define PREEMPT_EVERY 64
 
-/* The table that the last request wrote. `page` is its machine address; NO_PAGE: none. */
-struct table_map {
+/*
+ * Requests of one call. Between them `table` is the L1 of pt_owner's that the last one wrote, mapped
+ * at `va`; `page` is its machine address, NO_PAGE: none. The reference to it keeps it pt_owner's. It
+ * stays a validated L1 as well, until an L2 or L3 is written: what was one goes only under mm_lock,
+ * which is held.
+ */
+struct batch {
     uint32_t page_low, page_high;
-    struct frame *frame; /* referenced */
     uint8_t *va;
+    struct frame *table;
+    struct domain *pt_owner, *owner;
 };
 #define NO_PAGE 0xFFFFFFFFu
 
-static void table_unmap(struct table_map *t)
+static inline void table_unmap(struct batch *b)
 {
-    if (t->page_high != NO_PAGE) {
-        unmap_frame(t->va);
-        put_frame(t->frame);
-        t->page_high = NO_PAGE;
-    }
-}
-
-static int table_map(struct table_map *t, uint32_t low, uint32_t high, struct domain *pt_owner)
-{
-    uint32_t page = low & ~(PAGE_SIZE - 1), mfn = low >> PAGE_SHIFT | high << (32 - PAGE_SHIFT);
-
-    if (t->page_low == page && t->page_high == high)
-        return 0;
-    table_unmap(t);
-    if (high >> PAGE_SHIFT || mfn >= max_frame || !get_frame(mfn_frame(mfn), pt_owner))
-        return -EINVAL;
-    t->page_low = page;
-    t->page_high = high;
-    t->frame = mfn_frame(mfn);
-    t->va = map_frame(mfn);
-    return 0;
+    if (b->page_high == NO_PAGE)
+        return;
+    unmap_frame(b->va);
+    if (unlikely(!put_frame_fast(b->table)))
+        put_frame(b->table);
+    b->page_high = NO_PAGE;
 }
 
 /* The frame is no page table: an ordinary write of 8 bytes, as a writable mapping would allow. */
@@ -69,27 +60,22 @@ static int write_plain(struct frame *f, pte_t *p, pte_t val)
     return 0;
 }
 
-static int update_entry(struct table_map *t, uint64_t ptr, pte_t val, struct domain *pt_owner,
-                        struct domain *owner)
+#define DONE_AND_GIVE_WAY 1
+
+/* Write to a frame that is no validated L1. */
+static noinline int update_other(struct frame *f, pte_t *p, pte_t val, bool preserve_ad)
 {
-    bool preserve_ad = (ptr & 3) == MMU_PT_UPDATE_PRESERVE_AD;
-    pte_t *p = (pte_t *)(t->va + (ptr & (PAGE_SIZE - sizeof(pte_t))));
-    uint32_t x = t->frame->type_info;
+    uint32_t x = f->type_info;
+    int rc = -EINVAL; /* descriptor tables are written by update_descriptor */
 
     if (!(x & FT_COUNT) || (x & FT_TYPE) == FT_WRITABLE || (x & FT_TYPE) == FT_NONE)
-        return write_plain(t->frame, p, val);
-    if (!(x & FT_VALIDATED))
-        return -EINVAL;
-    switch (x & FT_TYPE) {
-    case FT_L1:
-        return mod_l1_entry(p, val, pt_owner, owner, preserve_ad);
-    case FT_L2:
-        return mod_l2_entry(p, val, t->frame, current, preserve_ad);
-    case FT_L3:
-        return mod_l3_entry(p, val, t->frame, current);
-    default:
-        return -EINVAL; /* descriptor tables are written by update_descriptor */
-    }
+        rc = write_plain(f, p, val);
+    else if ((x & (FT_TYPE | FT_VALIDATED)) == (FT_L2 | FT_VALIDATED))
+        rc = mod_l2_entry(p, val, f, current, preserve_ad);
+    else if ((x & (FT_TYPE | FT_VALIDATED)) == (FT_L3 | FT_VALIDATED))
+        rc = mod_l3_entry(p, val, f, current);
+    /* An L2's may have let a full L1 go and taken another: a thousand checks in one. */
+    return !rc && preempt_needed() ? DONE_AND_GIVE_WAY : rc;
 }
 
 static int update_machphys(uint64_t ptr, uint64_t val, struct domain *owner)
@@ -105,59 +91,68 @@ static int update_machphys(uint64_t ptr, uint64_t val, struct domain *owner)
 
 /*
  * The usual request: another entry of the L1 that the last one wrote, naming a frame of the same
- * domain. False: not that, and nothing was done. A frame's type may have changed since the last
- * request, so it is looked at each time; the reference that table_map() took keeps it the owner's.
+ * domain. False: not that, and nothing was done.
  */
-static inline __attribute__((always_inline)) bool update_same_l1(const uint32_t req[4],
-                                                                 const struct table_map *t,
-                                                                 struct domain *pt_owner,
-                                                                 uint32_t command)
+static inline __attribute__((always_inline)) bool update_same_l1(const struct batch *b,
+                                                                 const uint32_t w[4])
 {
-    /* The same page, and the low bits are this command and an aligned entry. */
-    if (((req[0] ^ t->page_low ^ command) & ~(PAGE_SIZE - sizeof(pte_t))) || req[1] != t->page_high)
+    /* The same page, and the low bits are MMU_NORMAL_PT_UPDATE and an aligned entry. */
+    if (((w[0] ^ b->page_low) & ~(PAGE_SIZE - sizeof(pte_t))) || w[1] != b->page_high)
         return false;
-    if ((t->frame->type_info & (FT_TYPE | FT_VALIDATED)) != (FT_L1 | FT_VALIDATED))
-        return false;
-    return mod_l1_fast((pte_t *)(t->va + (req[0] & (PAGE_SIZE - sizeof(pte_t)))), req[2], req[3],
-                       pt_owner, command == MMU_PT_UPDATE_PRESERVE_AD);
+    return mod_l1_fast((pte_t *)(b->va + (w[0] & (PAGE_SIZE - sizeof(pte_t)))), w[2], w[3],
+                       b->pt_owner, false);
 }
 
-/* Both kinds of it, once its table is mapped. */
-static bool update_own_l1(const uint32_t req[4], const struct table_map *t, struct domain *pt_owner)
+/* Map the frame that a request's address names, for want of the one that the last request mapped. */
+static inline int table_map(struct batch *b, uint32_t low, uint32_t high)
 {
-    if ((req[0] & 3) == MMU_PT_UPDATE_PRESERVE_AD)
-        return update_same_l1(req, t, pt_owner, MMU_PT_UPDATE_PRESERVE_AD);
-    return update_same_l1(req, t, pt_owner, MMU_NORMAL_PT_UPDATE);
+    uint32_t mfn = low >> PAGE_SHIFT | high << (32 - PAGE_SHIFT);
+    struct frame *f = &frame_table[mfn];
+
+    table_unmap(b);
+    if (high >> PAGE_SHIFT || mfn >= max_frame || owner_slot(f) != b->pt_owner->slot ||
+        !(likely(get_frame_fast(f, b->pt_owner)) || get_frame(f, b->pt_owner)))
+        return -EINVAL;
+    b->page_low = low & ~(PAGE_SIZE - 1);
+    b->page_high = high;
+    b->table = f;
+    b->va = map_frame(mfn);
+    return 0;
 }
 
-#define DONE_AND_GIVE_WAY 1
-
-/* Requests of every kind. What was usual but for its table is done as such once that is mapped. */
-static noinline int any_update(const uint32_t w[4], struct table_map *t, struct domain *pt_owner,
-                               struct domain *owner)
+/*
+ * Requests of every kind. What was usual but for its table is done as such once that is mapped. The
+ * map stays for the next request where that may be a usual one.
+ */
+static noinline int any_update(struct batch *b, uint32_t low, uint32_t high, uint32_t val_low,
+                               uint32_t val_high)
 {
-    uint64_t ptr = (uint64_t)w[1] << 32 | w[0], val = (uint64_t)w[3] << 32 | w[2];
+    bool preserve_ad = (low & 3) == MMU_PT_UPDATE_PRESERVE_AD;
+    pte_t *p, val = (uint64_t)val_high << 32 | val_low;
     int rc;
 
-    switch (w[0] & 3) {
-    case MMU_NORMAL_PT_UPDATE:
-    case MMU_PT_UPDATE_PRESERVE_AD:
-    case MMU_PT_UPDATE_NO_TRANSLATE: /* no guest here has frame numbers to translate */
+    if ((low & 3) == MMU_MACHPHYS_UPDATE)
+        return update_machphys((uint64_t)high << 32 | low, val, b->owner);
+    /* MMU_PT_UPDATE_NO_TRANSLATE is the fourth: no guest here has frame numbers to translate. */
+    if ((low & ~(PAGE_SIZE - 1)) != b->page_low || high != b->page_high) {
         rc = finish_old_table(current);
         if (!rc)
-            rc = table_map(t, w[0], w[1], pt_owner);
-        if (rc || (owner == pt_owner && update_own_l1(w, t, pt_owner)))
+            rc = table_map(b, low, high);
+        if (unlikely(rc))
             return rc;
-        rc = update_entry(t, ptr, val, pt_owner, owner);
-        /* An L2's may have let a full L1 go and taken another: a thousand checks in one. */
-        if (!rc && frame_type(t->frame) != FT_L1 && preempt_needed())
-            rc = DONE_AND_GIVE_WAY;
-        return rc;
-    case MMU_MACHPHYS_UPDATE:
-        return update_machphys(ptr, val, owner);
-    default:
-        return -ENOSYS;
     }
+    p = (pte_t *)(b->va + (low & (PAGE_SIZE - sizeof(pte_t))));
+    if (unlikely((b->table->type_info & (FT_TYPE | FT_VALIDATED)) != L1_TYPE)) {
+        rc = update_other(b->table, p, val, preserve_ad);
+    } else if (likely(b->owner == b->pt_owner)) {
+        if (likely(mod_l1_fast(p, val_low, val_high, b->pt_owner, preserve_ad)))
+            return 0;
+        return mod_l1_entry(p, val, b->pt_owner, b->pt_owner, preserve_ad);
+    } else {
+        rc = mod_l1_entry(p, val, b->pt_owner, b->owner, preserve_ad);
+    }
+    table_unmap(b);
+    return rc;
 }
 
 /*
@@ -209,33 +204,37 @@ static int get_update_domains(uint32_t foreigndom, struct domain **pt_owner, str
 static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *done,
                       struct domain *pt_owner, struct domain *owner)
 {
-    struct table_map t = {.page_high = NO_PAGE};
-    bool same_owner = owner == pt_owner;
-    uint32_t i, w[4];
+    struct batch b = {.page_high = NO_PAGE, .pt_owner = pt_owner, .owner = owner};
+    const struct mmu_update *r, *end = reqs + count, *pause = reqs + PREEMPT_EVERY;
     int rc = 0;
 
     spin_lock(&pt_owner->mm_lock);
-    for (i = 0; i < count; i++) {
-        if (i % PREEMPT_EVERY == PREEMPT_EVERY - 1 && preempt_needed()) {
-            rc = -ERESTART;
-            break;
+    for (r = reqs; r < end; r++) {
+        uint32_t w[4];
+
+        if (unlikely(r == pause)) {
+            if (preempt_needed()) {
+                rc = -ERESTART;
+                break;
+            }
+            pause += PREEMPT_EVERY;
         }
-        if (unlikely(!get_guest_words4(w, &reqs[i]))) {
+        if (unlikely(!get_guest_words4(w, r))) {
             rc = -EFAULT;
             break;
         }
-        if (likely(same_owner && update_same_l1(w, &t, pt_owner, MMU_NORMAL_PT_UPDATE)))
+        if (likely(update_same_l1(&b, w)))
             continue;
-        rc = any_update(w, &t, pt_owner, owner);
-        if (rc)
+        rc = any_update(&b, w[0], w[1], w[2], w[3]);
+        if (unlikely(rc))
             break;
     }
     if (rc == DONE_AND_GIVE_WAY) {
         rc = -ERESTART;
-        i++;
+        r++;
     }
-    *done = i;
-    table_unmap(&t);
+    *done = r - reqs;
+    table_unmap(&b);
     if (!rc)
         rc = finish_old_table(current);
     spin_unlock(&pt_owner->mm_lock);

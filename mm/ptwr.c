@@ -348,7 +348,7 @@ static bool simple_store(const struct cpu_user_regs *regs, const uint8_t *bytes,
     uint32_t displacement = mod ? (uint32_t)(int8_t)bytes[2] : 0;
 
     if (mod > 1 || rm == REG_ESP || rm == REG_EBP || (address & 3) ||
-        !flat_data_segment(regs->ds, address) ||
+        !(regs->ds == FLAT_RING1_DS || flat_segment(regs->ds, DESC_RW)) ||
         insn_read_register(regs, rm, 4) + displacement != address)
         return false;
     store->length = 2 + mod;

@@ -98,7 +98,7 @@ static int undo_table(struct frame *f, uint32_t type, bool preemptible)
     }
     while (!rc) {
         if (l2)
-            i = put_usual_l2_entries(table, i, d);
+            i = put_usual_l2_entries(table, i);
         if (!i || (rc = undo_entry(f, type, table, i - 1, preemptible)))
             break;
         i--;

@@ -14,6 +14,18 @@ static inline mfn_t table_mfn(const uint32_t e[2])
     return e[0] >> PAGE_SHIFT | e[1] << (32 - PAGE_SHIFT);
 }
 
+/* The L1 that maps `va` on this CPU's tables, INVALID_MFN where there is none. */
+static inline mfn_t guest_l1(uint32_t va)
+{
+    const uint32_t *l3e = (const uint32_t *)&this_cpu->l3[l3_index(va)];
+    const uint32_t *l2e;
+
+    if (va >= HYPERVISOR_START || !(l3e[0] & PTE_P))
+        return INVALID_MFN;
+    l2e = (const uint32_t *)((const pte_t *)glance_frame(table_mfn(l3e)) + l2_index(va));
+    return (l2e[0] & (uint32_t)(PTE_P | PTE_PSE)) == PTE_P ? table_mfn(l2e) : INVALID_MFN;
+}
+
 /*
  * The entry for `va` in the tables the running vcpu v uses, or NULL where there is none or va is
  * the hypervisor's. The L1's frame goes to *l1_mfn. The caller holds the domain's mm_lock and calls
@@ -21,31 +33,20 @@ static inline mfn_t table_mfn(const uint32_t e[2])
  */
 pte_t *map_guest_l1(const struct vcpu *v, uint32_t va, mfn_t *l1_mfn)
 {
-    const uint32_t *l3e = (const uint32_t *)&this_cpu->l3[l3_index(va)];
-    uint32_t l2e[2];
-    pte_t *l2;
+    mfn_t mfn = guest_l1(va);
 
     ASSERT(v == current);
-    if (va >= HYPERVISOR_START || !(l3e[0] & PTE_P))
-        return NULL;
-    l2 = map_frame(table_mfn(l3e));
-    memcpy(l2e, &l2[l2_index(va)], sizeof(l2e));
-    unmap_frame(l2);
-    if ((l2e[0] & (uint32_t)(PTE_P | PTE_PSE)) != PTE_P)
-        return NULL;
-    *l1_mfn = table_mfn(l2e);
-    return (pte_t *)map_frame(*l1_mfn) + l1_index(va);
+    (void)v;
+    *l1_mfn = mfn;
+    return likely(mfn != INVALID_MFN) ? (pte_t *)map_frame(mfn) + l1_index(va) : NULL;
 }
 
 /* A copy of that entry; 0 where there is none. */
 pte_t guest_l1_entry(const struct vcpu *v, uint32_t va)
 {
-    mfn_t mfn;
-    pte_t e = 0, *p = map_guest_l1(v, va, &mfn);
+    mfn_t mfn = guest_l1(va);
 
-    if (p) {
-        e = *p;
-        unmap_frame(p);
-    }
-    return e;
+    ASSERT(v == current);
+    (void)v;
+    return likely(mfn != INVALID_MFN) ? ((const pte_t *)glance_frame(mfn))[l1_index(va)] : 0;
 }

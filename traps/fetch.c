@@ -34,14 +34,16 @@ static inline bool peek_words(uint32_t linear, uint32_t words[2])
 }
 
 /*
- * The first 8 bytes of an instruction in the ABI's flat kernel segment, all on one page: nearly
- * always so. false: find them by fetch_insn(). The segment ends above HYPERVISOR_START, so this is
- * its limit check too.
+ * The first 8 bytes of an instruction of the guest's kernel in a flat segment, the ABI's or its own,
+ * all on one page: nearly always so. false: find them by fetch_insn(). The segment ends above HYPERVISOR_START,
+ * so this is its limit check too.
  */
 bool peek_insn(const struct cpu_user_regs *regs, uint32_t words[2])
 {
-    return regs->cs == FLAT_RING1_CS && (regs->eip & (PAGE_SIZE - 1)) <= PAGE_SIZE - 8 &&
-           regs->eip < HYPERVISOR_START && peek_words(regs->eip, words);
+    return (regs->cs == FLAT_RING1_CS ||
+            (in_guest_kernel(regs) && flat_segment(regs->cs, DESC_CODE | DESC_RW))) &&
+           (regs->eip & (PAGE_SIZE - 1)) <= PAGE_SIZE - 8 && regs->eip < HYPERVISOR_START &&
+           peek_words(regs->eip, words);
 }
 
 /*

@@ -48,23 +48,22 @@ uint16_t segment_selector(const struct cpu_user_regs *regs, unsigned segment)
 }
 
 /*
- * Is this a flat writable data segment that reaches `address`, as every kernel's ds is? Its
- * descriptor is read where the processor would read it, in this CPU's GDT window; where a guest has
- * no GDT page it reads as zeros, which is no data segment.
+ * Is this a flat segment as every kernel's cs and ds are: 32-bit, base 0, cut at GUEST_SEGMENT_END,
+ * and of that kind (DESC_CODE | DESC_RW or DESC_RW)? Its descriptor is read where the processor
+ * would read it, in this CPU's GDT window; where a guest has no GDT page it reads as zeros, which is
+ * no segment. The accessed bit, the DPL and the bit for software do not matter.
  */
-bool flat_data_segment(uint16_t selector, uint32_t address)
+bool flat_segment(uint16_t selector, uint32_t kind)
 {
-    const struct desc *d = (const struct desc *)(GDT_WINDOW(this_cpu->id) + (selector & ~7));
-    uint32_t a, b;
+    const uint32_t limit = (GUEST_SEGMENT_END >> PAGE_SHIFT) - 1;
+    const volatile struct desc *d =
+        (const struct desc *)(this_cpu->window_start + WINDOW_GDT_SLOT * PAGE_SIZE +
+                              (selector & ~7u));
 
-    if ((selector & 4) || selector >= (GUEST_GDT_PAGES + 1) * PAGE_SIZE)
-        return false;
-    a = d->a;
-    b = d->b;
-    return !(a >> 16) && !(b & 0xff0000ff) &&
-           (b & (DESC_P | DESC_S | DESC_CODE | DESC_EXPAND_DOWN | DESC_RW | DESC_G)) ==
-               (DESC_P | DESC_S | DESC_RW | DESC_G) &&
-           (address >> PAGE_SHIFT) < ((a & 0xffff) | (b & 0xf0000));
+    return !(selector & 4) && selector < (GUEST_GDT_PAGES + 1) * PAGE_SIZE &&
+           d->a == (limit & 0xffff) &&
+           (d->b & ~(DESC_ACCESSED | DESC_DPL | DESC_AVL)) ==
+               ((limit & 0xf0000) | DESC_P | DESC_S | DESC_G | DESC_DB | kind);
 }
 
 /*

@@ -36,6 +36,14 @@ void *map_frame_slow(mfn_t mfn)
     panic("map cache: all slots in use");
 }
 
+const void *glance_frame_slow(mfn_t mfn)
+{
+    const void *p = map_frame(mfn);
+
+    unmap_frame(p);
+    return p;
+}
+
 void clear_frame(mfn_t mfn)
 {
     void *p = map_frame(mfn);

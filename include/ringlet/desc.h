@@ -100,6 +100,7 @@ struct desc {
 #define DESC_G (1u << 23)
 #define DESC_DB (1u << 22)
 #define DESC_L (1u << 21)
+#define DESC_AVL (1u << 20)
 
 /* Interrupt (type 14) or trap (15) gate, or task gate (5). */
 struct gate {

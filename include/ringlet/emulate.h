@@ -46,7 +46,7 @@ struct segment {
 uint16_t segment_selector(const struct cpu_user_regs *regs, unsigned segment);
 struct desc *guest_descriptor(uint16_t selector);
 bool read_segment(uint16_t selector, struct segment *s);
-bool flat_data_segment(uint16_t selector, uint32_t address);
+bool flat_segment(uint16_t selector, uint32_t kind);
 bool segment_linear(const struct segment *s, uint32_t offset, uint32_t size, uint32_t *linear);
 bool read_operand(const struct cpu_user_regs *regs, uint32_t linear, void *to, uint32_t size);
 bool write_operand(const struct cpu_user_regs *regs, uint32_t linear, const void *from,

@@ -19,8 +19,7 @@
 #define LOW_RW 0x002u
 /* Flags that no domain, or not every domain, may set: PWT, PCD, PAT, G. */
 #define LOW_NOT_PLAIN 0x198u
-/* What says which frame is mapped and whether writable; the rest of the lower half is free bits. */
-#define LOW_IDENTITY (0xFFFFF000u | LOW_NOT_PLAIN | LOW_RW | LOW_P)
+#define LOW_FRAME 0xFFFFF000u
 
 _Static_assert(LOW_P == PTE_P && LOW_RW == PTE_RW, "page.h");
 _Static_assert(LOW_NOT_PLAIN == (PTE_PWT | PTE_PCD | PTE_PAT | PTE_G), "page.h");
@@ -37,7 +36,7 @@ static inline struct frame *own_frame(uint32_t low, const struct domain *d)
     uint32_t mfn = low >> PAGE_SHIFT;
     struct frame *f = &frame_table[mfn];
 
-    return likely(mfn < max_frame && f->owner == d->slot) ? f : NULL;
+    return likely(mfn < max_frame && owner_slot(f) == d->slot) ? f : NULL;
 }
 
 /* Take the references of a present entry whose upper half is zero. False: go the long way. */
@@ -66,16 +65,16 @@ static inline bool put_l1_fast(uint32_t low, const struct domain *d)
  */
 static inline bool get_l2_fast(uint32_t low, const struct domain *d)
 {
-    struct frame *f = own_frame(low, d);
+    uint32_t mfn = low >> PAGE_SHIFT;
 
-    return likely(f && !(low & LOW_NOT_PLAIN)) && get_l1_type_fast(f, d);
+    return likely(!(low & LOW_NOT_PLAIN)) && likely(mfn < max_frame) &&
+           get_l1_type_fast(&frame_table[mfn], d);
 }
 
-static inline bool put_l2_fast(uint32_t low, const struct domain *d)
+/* What a validated entry names is a frame of its owner's; a linear map's is no L1. */
+static inline bool put_l2_fast(uint32_t low)
 {
-    struct frame *f = own_frame(low, d);
-
-    return likely(f) && put_l1_type_fast(f);
+    return put_l1_type_fast(&frame_table[low >> PAGE_SHIFT]);
 }
 
 /*
@@ -114,6 +113,25 @@ static inline __attribute__((always_inline)) void replace_low(uint32_t *p, uint3
 }
 
 /*
+ * An entry goes on mapping the same frame, but writable from now on, or no more: the general
+ * reference stays, the type's is taken before or dropped after. False: go the long way.
+ */
+static inline __attribute__((always_inline)) bool change_rw(uint32_t *p, uint32_t old, uint32_t low,
+                                                            struct domain *d, bool preserve_ad)
+{
+    struct frame *f = own_frame(low, d);
+
+    if (unlikely(!f) || ((low & LOW_RW) && unlikely(!get_writable_type_fast(f))))
+        return false;
+    replace_low(p, old, low, preserve_ad);
+    if (!(low & LOW_RW)) {
+        tlb_stamp(d);
+        put_writable_type(f);
+    }
+    return true;
+}
+
+/*
  * Write an entry of a validated L1 of d's, whose mm_lock is held, to map another of d's own frames
  * or none. False: this is not the usual case, and nothing has changed.
  *
@@ -124,23 +142,28 @@ static inline __attribute__((always_inline)) bool mod_l1_fast(pte_t *pl1, uint32
                                                               uint32_t high, struct domain *d,
                                                               bool preserve_ad)
 {
-    uint32_t *p = halves(pl1), seen = p[0], old = seen;
+    uint32_t *p = halves(pl1), old = p[0];
 
     if (unlikely(high | p[1]))
         return false;
-    if ((low & LOW_P) && ((old ^ low) & LOW_IDENTITY)) {
-        if (unlikely(!get_l1_fast(low, d)))
-            return false;
-    } else if (low & LOW_P) {
-        /* The same frame, just as writable: the references stay as they are. */
+    if (low & LOW_P) {
         if (unlikely(low & LOW_NOT_PLAIN))
             return false;
-        old = 0;
+        if ((old & LOW_P) && !((old ^ low) & LOW_FRAME)) {
+            if ((old ^ low) & LOW_RW)
+                return change_rw(p, old, low, d, preserve_ad);
+            replace_low(p, old, low, preserve_ad);
+            return true;
+        }
+        if (unlikely(!get_l1_fast(low, d)))
+            return false;
     }
-    replace_low(p, seen, low, preserve_ad && (low & LOW_P));
-    tlb_stamp(d);
-    if ((old & LOW_P) && unlikely(!put_l1_fast(old, d)))
-        put_l1_entry(old, d);
+    replace_low(p, old, low, preserve_ad && (low & LOW_P));
+    if (old & LOW_P) {
+        tlb_stamp(d);
+        if (unlikely(!put_l1_fast(old, d)))
+            put_l1_entry(old, d);
+    }
     return true;
 }
 

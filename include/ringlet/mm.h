@@ -57,9 +57,25 @@ changed:
 #define L1_TYPE (FT_L1 | FT_VALIDATED)
 
 /*
- * Both references of a writable mapping in one compare-and-swap: the usual case, a frame of d's
- * that is writable already or was last. False: take the long way, as when a word has another flag
- * or its count is zero or nearly full, which one unsigned comparison tells.
+ * A reference was just taken to a frame that was d's when the counts were read. Only now can its
+ * owner no longer change: was it given up meanwhile, and its counts came to be the same in other
+ * hands? False: yes, and what was taken is given back.
+ */
+static inline __attribute__((always_inline)) bool still_owned(struct frame *f,
+                                                              const struct domain *d, bool typed)
+{
+    if (likely(owner_slot(f) == d->slot))
+        return true;
+    if (typed)
+        put_type(f);
+    put_frame(f);
+    return false;
+}
+
+/*
+ * Both references of a writable mapping in one compare-and-swap: the usual case, a frame that the
+ * caller saw to be d's, writable already or last. False: take the long way, as when a word has
+ * another flag or its count is zero or nearly full, which one unsigned comparison tells.
  */
 static inline __attribute__((always_inline)) bool get_writable_fast(struct frame *f,
                                                                     const struct domain *d)
@@ -68,7 +84,7 @@ static inline __attribute__((always_inline)) bool get_writable_fast(struct frame
 
     if (unlikely(count - PLAIN_COUNT >= FC_COUNT - 1 || type - PLAIN_TYPE >= FT_COUNT))
         return false;
-    return likely(f->owner == d->slot) && frame_exchange(f, count, type, count + 1, type + 1);
+    return frame_exchange(f, count, type, count + 1, type + 1) && still_owned(f, d, true);
 }
 
 /* Drop both at once, where the general reference is not the last. */
@@ -81,40 +97,60 @@ static inline __attribute__((always_inline)) bool put_writable_fast(struct frame
            frame_exchange(f, count, type, count - 1, type - 1);
 }
 
+/* The type's alone, for one who holds a general reference to a frame that may be written. */
+static inline bool get_writable_type_fast(struct frame *f)
+{
+    uint32_t type = f->type_info;
+
+    return likely(type - PLAIN_TYPE < FT_COUNT) &&
+           __sync_bool_compare_and_swap(&f->type_info, type, type + 1);
+}
+
+static inline void put_writable_type(struct frame *f)
+{
+    ASSERT(frame_type(f) == FT_WRITABLE && (f->type_info & FT_COUNT));
+    __atomic_fetch_sub(&f->type_info, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Of these bits an L1 in use has those of L1_TYPE, pinned or not, unless its count is half full. */
+#define L1_TYPE_MASK (~(FT_PINNED | FT_COUNT >> 1))
+#define COUNT_HALF_FULL (FC_COUNT & ~(FC_COUNT >> 1))
+
 /*
- * Both references of an L2's entry to an L1 that is validated and in use: as above, but pinned or
- * not. The table stays validated meanwhile, because the last reference to its type is not dropped
- * without its owner's mm_lock, which the caller holds.
+ * Both references of an L2's entry to an L1 that is validated already, and so in use (F5). mm_lock
+ * is held: an L1 of d's stays one until it is let go, so it is enough that the frame is d's after its
+ * type was seen. False: take the long way.
  */
 static inline __attribute__((always_inline)) bool get_l1_type_fast(struct frame *f,
                                                                    const struct domain *d)
 {
     uint32_t count = f->count_info, type = f->type_info;
 
-    if (unlikely(count - PLAIN_COUNT >= FC_COUNT - 1 ||
-                 (type & ~FT_PINNED) - (L1_TYPE | 1) >= FT_COUNT - 1))
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (unlikely((type & L1_TYPE_MASK) != L1_TYPE) || unlikely(count & COUNT_HALF_FULL) ||
+        unlikely(owner_slot(f) != d->slot))
         return false;
-    return likely(f->owner == d->slot) && frame_exchange(f, count, type, count + 1, type + 1);
+    return frame_exchange(f, count, type, count + 1, type + 1);
 }
 
-/* Drop both, where neither is the last. */
+/* Drop both, where the type's is not the last. */
 static inline __attribute__((always_inline)) bool put_l1_type_fast(struct frame *f)
 {
     uint32_t count = f->count_info, type = f->type_info;
 
-    return likely(count - PLAIN_COUNT - 1 < FC_COUNT &&
-                  (type & ~FT_PINNED) - (L1_TYPE | 2) < FT_COUNT - 1) &&
+    return likely((type & ~FT_PINNED) - (L1_TYPE | 2) < FT_COUNT - 1) &&
            frame_exchange(f, count, type, count - 1, type - 1);
 }
 
-/* A general reference alone, where it is neither the first nor one too many. False: take the long way. */
+/* A general reference alone, likewise, where it is neither the first nor one too many. */
 static inline bool get_frame_fast(struct frame *f, const struct domain *d)
 {
     uint32_t count = f->count_info;
 
-    if (unlikely(count - PLAIN_COUNT >= FC_COUNT - 1 || f->owner != d->slot))
+    if (unlikely(count - PLAIN_COUNT >= FC_COUNT - 1))
         return false;
-    return __sync_bool_compare_and_swap(&f->count_info, count, count + 1);
+    return __sync_bool_compare_and_swap(&f->count_info, count, count + 1) &&
+           still_owned(f, d, false);
 }
 
 /* Drop it, where it is not the last. */
@@ -133,7 +169,7 @@ static inline bool put_frame_fast(struct frame *f)
 int get_l1_table(pte_t *table, struct domain *d);
 void put_l1_table(pte_t *table, unsigned n, struct domain *d);
 unsigned get_usual_l2_entries(const pte_t *table, unsigned i, unsigned n, const struct domain *d);
-unsigned put_usual_l2_entries(const pte_t *table, unsigned i, const struct domain *d);
+unsigned put_usual_l2_entries(const pte_t *table, unsigned i);
 
 /* mm/mmu_update.c */
 int get_foreign_domain(domid_t id, struct domain **out);

@@ -148,9 +148,11 @@ void unmap_ldt_window(void);
 
 /* arch/i386/mapcache.c; the short ways are in percpu.h */
 void *map_frame_slow(mfn_t mfn);
+const void *glance_frame_slow(mfn_t mfn);
 #ifdef RINGLET_HOST
 void *map_frame(mfn_t mfn);
 void unmap_frame(const void *va);
+#define glance_frame(mfn) direct_map((maddr_t)(mfn) << PAGE_SHIFT)
 #endif
 void clear_frame(mfn_t mfn);
 void copy_frame(mfn_t dst, mfn_t src);

@@ -136,6 +136,19 @@ static inline void *map_frame(mfn_t mfn)
     return (void *)(c->window_start + slot * PAGE_SIZE);
 }
 
+/* The same for a glance: until this CPU's next map_frame(), and nothing is to be undone. */
+static inline const void *glance_frame(mfn_t mfn)
+{
+    struct cpu *c = this_cpu;
+    unsigned slot = mfn % MAPCACHE_SLOTS;
+
+    if (mfn < DIRECTMAP_SIZE >> PAGE_SHIFT)
+        return direct_map((maddr_t)mfn << PAGE_SHIFT);
+    if (unlikely(c->map_tag[slot] != mfn))
+        return glance_frame_slow(mfn);
+    return (const void *)(c->window_start + slot * PAGE_SIZE);
+}
+
 /* Undo one map_frame(); any address within the page will do. */
 static inline void unmap_frame(const void *va)
 {

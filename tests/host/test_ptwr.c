@@ -74,10 +74,10 @@ uint16_t segment_selector(const struct cpu_user_regs *regs, unsigned segment)
 }
 
 /* Every segment of this host is flat. */
-bool flat_data_segment(uint16_t selector, uint32_t address)
+bool flat_segment(uint16_t selector, uint32_t kind)
 {
     (void)selector;
-    (void)address;
+    (void)kind;
     return true;
 }
 
