@@ -82,7 +82,7 @@ void load_debug_registers(const struct vcpu *v)
 {
     uint32_t dr7;
 
-    if (likely(!(v->debugreg[7] & DR7_ENABLES)))
+    if (likely(!has_breakpoints(v)))
         return;
     dr7 = loaded_dr7(v);
     if (!dr7)
@@ -92,10 +92,15 @@ void load_debug_registers(const struct vcpu *v)
     write_dr7(dr7);
 }
 
+bool has_breakpoints(const struct vcpu *v)
+{
+    return v->debugreg[7] & DR7_ENABLES;
+}
+
 /* v stops running: no breakpoint of its own stays behind. */
 void unload_debug_registers(const struct vcpu *v)
 {
-    if (unlikely(v->debugreg[7] & DR7_ENABLES))
+    if (unlikely(has_breakpoints(v)))
         write_dr7(0);
 }
 

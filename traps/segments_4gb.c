@@ -12,7 +12,8 @@
  *      expand-down    offsets 4 GiB - base .. 4 GiB - 1              below base
  *
  * On a #GP or #SS for an offset that only the other form has, the descriptor is turned into that
- * form in the guest's table, the segment register is loaded again, and the instruction starts over.
+ * form in the guest's table, the segment register is loaded again, and the instruction starts over
+ * (or, if it is a plain load or store, is carried out: emulate_move()).
  * The guest may ask to hear of it, because it is slow (VMASST_TYPE_4gb_segments_notify): then trap
  * 15 is delivered, with the number of prefix bytes as error code.
  *
@@ -76,6 +77,48 @@ static void notify(const struct insn *in)
         inject_exception(TRAP_spurious_int, in->prefix_length);
 }
 
+/* MOV between a register and 4 bytes of memory. */
+static bool is_plain_move(const struct insn *in)
+{
+    return in->map == MAP_ONE_BYTE && in->operand_size == 4 && !in->lock &&
+           (in->opcode == 0x89 || in->opcode == 0x8b || in->opcode == 0xa1 || in->opcode == 0xa3);
+}
+
+/*
+ * Programs of glibc go from one side of base to the other and back all the time (the stack
+ * protector's word lies above, malloc's and others' variables below), and each change would be a
+ * fault. So of the plain moves below base most are carried out here, one fault instead of two;
+ * one of MOVES_IN_A_ROW turns the segment, for programs that stay below. `flipped` is the segment
+ * as it would be. Not if the guest wants to be told of flips, or if the processor would look closer
+ * than we do: at breakpoints, at alignment.
+ */
+#define MOVES_IN_A_ROW 16
+
+static bool emulate_move(struct cpu_user_regs *regs, const struct insn *in,
+                         const struct desc *flipped, uint32_t base)
+{
+    struct vcpu *v = current;
+    bool store = in->access & ACCESS_WRITE;
+    uint32_t *reg = insn_register(regs, in->opcode < 0xa0 ? in->reg : REG_EAX), value;
+    uint32_t offset = insn_offset(in, regs);
+
+    if (!is_plain_move(in) || !(flipped->b & DESC_EXPAND_DOWN) || offset > 0xfffffffc ||
+        (store && !(flipped->b & DESC_RW)) || (regs->eflags & EFLAGS_AC) ||
+        (v->domain->vm_assist & (1u << VMASST_TYPE_4gb_segments_notify)) || has_breakpoints(v) ||
+        ++v->moves_below % MOVES_IN_A_ROW == 0)
+        return false;
+    if (store) {
+        if (!write_operand(regs, base + offset, reg, 4))
+            return true;
+    } else {
+        if (!read_operand(regs, base + offset, &value, 4))
+            return true;
+        *reg = value;
+    }
+    retire_insn(regs, in->length);
+    return true;
+}
+
 /*
  * #GP or #SS with error code 0 in the running vcpu. true: the instruction can start over, or
  * something else was injected; false: the fault is the guest's to hear of.
@@ -83,6 +126,7 @@ static void notify(const struct insn *in)
 bool emulate_4gb_segment(struct cpu_user_regs *regs)
 {
     struct desc *entry, old, changed;
+    struct segment segment;
     enum emulation fetched;
     struct insn in;
     uint16_t selector;
@@ -102,8 +146,11 @@ bool emulate_4gb_segment(struct cpu_user_regs *regs)
     if (!entry)
         return false;
     changed = old = *entry;
-    if (!flip_descriptor(&changed, insn_offset(&in, regs)) ||
-        !replace_descriptor(entry, old, changed) || !reload_segment(in.segment, selector))
+    if (!flip_descriptor(&changed, insn_offset(&in, regs)))
+        return false;
+    if (read_segment(selector, &segment) && emulate_move(regs, &in, &changed, segment.base))
+        return true;
+    if (!replace_descriptor(entry, old, changed) || !reload_segment(in.segment, selector))
         return false;
     notify(&in);
     return true;

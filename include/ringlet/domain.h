@@ -99,6 +99,7 @@ struct vcpu {
     unsigned gdt_entries;
     /* each holds a FT_SEG reference; the first DIV_ROUND_UP(gdt_entries, 512) */
     mfn_t gdt_frames[GUEST_GDT_PAGES];
+    uint8_t moves_below; /* counts what traps/segments_4gb.c emulated */
     uint32_t ldt_base, ldt_entries;
     mfn_t ldt_frames[GUEST_LDT_PAGES]; /* mapped so far: FT_SEG references; INVALID_MFN: not yet */
     bool fpu_initialised;

@@ -74,6 +74,7 @@ long set_debugreg(struct vcpu *v, unsigned reg, uint32_t value);
 bool debugreg_values_ok(const unsigned long dr[8]);
 void load_debug_registers(const struct vcpu *v); /* only if v uses them */
 void unload_debug_registers(const struct vcpu *v);
+bool has_breakpoints(const struct vcpu *v);
 
 /*
  * mm/ptwr.c: a write to a page table mapped read-only, on behalf of a guest with
