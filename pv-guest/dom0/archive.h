@@ -36,7 +36,8 @@ struct config {
     char cmdline[1024]; /* start_info has room for MAX_GUEST_CMDLINE, 1024 */
     uint32_t memory;    /* MiB */
     uint32_t vcpus;
-    uint16_t domid; /* the number its domain is to have; 0: any */
+    uint16_t domid;       /* the number its domain is to have; 0: any */
+    uint32_t weight, cap; /* 0: the hypervisor's default, none */
     struct numbers ioports, irqs, iomem;
     bool autostart;
 };

@@ -10,13 +10,15 @@
  *     name = toy
  *     autostart = yes
  *     vcpus = 2
+ *     weight = 512
+ *     cap = 50
  *     ioports = 70-71 1f0-1f7
  *     irqs = 8 14
  *     iomem = b8-bf
  *
  * kernel and ramdisk name files of the same archive, memory counts MiB; extra is another word for
- * cmdline, as in xl's files, and values may stand in quotes as there. The last three give it parts of
- * the machine: ports and frames in hexadecimal, lines in decimal. Only kernel must be given.
+ * cmdline, as in xl's files, and values may stand in quotes as there. weight and cap are its share
+ * of the processors (as the commands of these names). The last three give it parts of the machine: ports and frames in hexadecimal, lines in decimal. Only kernel must be given.
  * Every mistake is an error with its line: a misspelt key that is passed over costs an evening.
  *
  * Next: domains.c, which keeps the configurations.
@@ -26,7 +28,14 @@
 
 #include "archive.h"
 
-enum { DEFAULT_MEMORY = 32, MAX_MEMORY = 4096, MAX_VCPUS = 32, MAX_PORT = 0xffff, MAX_LINE = 255 };
+enum {
+    DEFAULT_MEMORY = 32,
+    MAX_MEMORY = 4096,
+    MAX_VCPUS = 32,
+    MAX_CAP = 3200,
+    MAX_PORT = 0xffff,
+    MAX_LINE = 255
+};
 
 struct span {
     const char *s;
@@ -153,6 +162,10 @@ static const char *take_pair(struct span key, struct span value, struct config *
         return take_number(value, MAX_MEMORY, "memory is 1 to 4096 MiB", &c->memory);
     if (is(key, "vcpus"))
         return take_number(value, MAX_VCPUS, "a guest has 1 to 32 vcpus", &c->vcpus);
+    if (is(key, "weight"))
+        return take_number(value, UINT16_MAX, "a weight is 1 to 65535", &c->weight);
+    if (is(key, "cap"))
+        return take_number(value, MAX_CAP, "a cap is 1 to 3200 hundredths", &c->cap);
     if (is(key, "ioports"))
         return take_numbers(value, 16, MAX_PORT, &c->ioports);
     if (is(key, "irqs"))

@@ -206,6 +206,15 @@ static const char *find_files(const struct guest *g, struct file *kernel, struct
     return why;
 }
 
+static const char *give_share(uint16_t domid, const struct config *c)
+{
+    unsigned int weight = c->weight, cap = c->cap;
+
+    if (!weight && !cap)
+        return NULL;
+    return domctl_share(domid, &weight, &cap) ? "the hypervisor refuses its weight or cap" : NULL;
+}
+
 const char *guest_create(struct guest *g)
 {
     struct file kernel, ramdisk;
@@ -220,6 +229,8 @@ const char *guest_create(struct guest *g)
     if (why)
         return why;
     why = connect(g, &b);
+    if (!why)
+        why = give_share(b.domid, &g->config);
     if (!why && domctl_unpause(b.domid) != 0)
         why = "it cannot be started";
     if (why) {

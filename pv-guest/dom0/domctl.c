@@ -210,6 +210,44 @@ int domain_crash(uint16_t domid)
     return hv_sched_op(SCHEDOP_remote_shutdown, &op);
 }
 
+int domctl_share(uint16_t domid, unsigned int *weight, unsigned int *cap)
+{
+    struct xen_domctl op;
+    struct xen_domctl_scheduler_op *s = &op.u.scheduler_op;
+
+    if (*weight > UINT16_MAX || *cap > UINT16_MAX)
+        return -XEN_EINVAL;
+    memset(&op, 0, sizeof op);
+    s->sched_id = XEN_SCHEDULER_CREDIT;
+    s->cmd = XEN_DOMCTL_SCHEDOP_putinfo;
+    s->u.credit.weight = *weight;
+    s->u.credit.cap = *cap;
+    int error = domctl(&op, XEN_DOMCTL_scheduler_op, domid);
+    s->cmd = XEN_DOMCTL_SCHEDOP_getinfo;
+    if (!error)
+        error = domctl(&op, XEN_DOMCTL_scheduler_op, domid);
+    *weight = s->u.credit.weight;
+    *cap = s->u.credit.cap;
+    return error;
+}
+
+int domctl_pin(uint16_t domid, unsigned int vcpu, uint32_t *cpus)
+{
+    struct xen_domctl op;
+    struct xen_domctl_vcpuaffinity *a = &op.u.vcpuaffinity;
+    uint8_t map[sizeof *cpus];
+
+    memset(&op, 0, sizeof op);
+    memcpy(map, cpus, sizeof map);
+    a->vcpu = vcpu;
+    a->flags = XEN_VCPUAFFINITY_HARD;
+    a->cpumap_hard.nr_bits = 8 * sizeof map;
+    set_xen_guest_handle(a->cpumap_hard.bitmap, map);
+    int error = domctl(&op, XEN_DOMCTL_setvcpuaffinity, domid);
+    memcpy(cpus, map, sizeof map);
+    return error;
+}
+
 /* Freeing much memory takes long; a hypervisor that wants to be asked again says EAGAIN. */
 int domctl_destroy(uint16_t domid)
 {

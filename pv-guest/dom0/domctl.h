@@ -53,6 +53,14 @@ int domctl_unpause(uint16_t domid);
 int domctl_resume(uint16_t domid);
 /* Have the hypervisor end it, as if it had crashed. */
 int domain_crash(uint16_t domid);
+/*
+ * A domain's weight (0: as it is) and cap (SHARE_AS_IT_IS), by the credit scheduler's parameters;
+ * what they are then is returned in them.
+ */
+#define SHARE_AS_IT_IS UINT16_MAX
+int domctl_share(uint16_t domid, unsigned int *weight, unsigned int *cap);
+/* A vcpu runs on these processors only, a bit each; those of them that there are are returned. */
+int domctl_pin(uint16_t domid, unsigned int vcpu, uint32_t *cpus);
 /* Destroy: the domain is dying at once, and gone when nobody maps its frames any more. */
 int domctl_destroy(uint16_t domid);
 /* The first domain numbered domid or higher; -XEN_ESRCH: there is none. */

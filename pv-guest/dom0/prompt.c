@@ -25,14 +25,13 @@
 #define LEAVE CTRL(']')
 #define DELETE 0x7F
 
-enum { LINE = 128, WORDS = 4 };
+enum { LINE = 128, WORDS = 5 };
 
 static char line[LINE];
 static size_t length;
 static struct guest *attached; /* whose console has the keyboard, or NULL */
 static bool prompting;         /* the prompt is on the screen */
-static uint32_t rounds;        /* the second word of churn and soak */
-static uint32_t seed;          /* of soak, the first word */
+static char **given;           /* the words of the command being carried out */
 
 /* ---- The screen ------------------------------------------------------------------------------ */
 
@@ -100,13 +99,13 @@ static void cmd_destroy(struct guest *g)
 }
 
 /*
- * What a domain had must come back when it ends: build and destroy it `rounds` times. The first
+ * What a domain had must come back when it ends: build and destroy it some times. The first
  * time is not counted, for the hypervisor keeps some of what it allocates on first use.
  */
 static void cmd_churn(struct guest *g)
 {
     const char *why = guest_churn(g);
-    uint32_t before = host_free_pages(), done;
+    uint32_t before = host_free_pages(), rounds = strtoul(given[2], NULL, 10), done;
 
     for (done = 0; done < rounds && !why; done++)
         why = guest_churn(g);
@@ -117,7 +116,7 @@ static void cmd_churn(struct guest *g)
 static void cmd_soak(struct guest *unused)
 {
     (void)unused;
-    soak(seed, rounds);
+    soak(strtoul(given[1], NULL, 10), strtoul(given[2], NULL, 10));
 }
 
 /* A guest that has ended still has its last words to show. */
@@ -156,6 +155,57 @@ static void cmd_crash(struct guest *g)
         say(g, "it does not run", NULL);
     else
         say(g, domain_crash(g->domid) ? "the hypervisor refuses" : NULL, "crashed");
+}
+
+/* Weight, cap and affinity are the domain's, and end with it. */
+static void set_share(struct guest *g, unsigned int weight, unsigned int cap)
+{
+    if (!g->domid)
+        say(g, "it does not run", NULL);
+    else if (domctl_share(g->domid, &weight, &cap))
+        say(g, "the hypervisor refuses", NULL);
+    else
+        printf("%s: weight %u, cap %u\n", g->config.name, weight, cap);
+}
+
+static void cmd_weight(struct guest *g)
+{
+    set_share(g, strtoul(given[2], NULL, 10), SHARE_AS_IT_IS);
+}
+
+static void cmd_cap(struct guest *g)
+{
+    set_share(g, 0, strtoul(given[2], NULL, 10));
+}
+
+/* "0,2-3" as a set of bits. */
+static uint32_t parse_cpus(const char *text)
+{
+    uint32_t set = 0;
+    char *end;
+
+    for (;; text = end + 1) {
+        unsigned long first = strtoul(text, &end, 10), last = first;
+
+        if (*end == '-')
+            last = strtoul(end + 1, &end, 10);
+        for (; first <= last && first < 32; first++)
+            set |= 1u << first;
+        if (*end != ',')
+            return set;
+    }
+}
+
+static void cmd_pin(struct guest *g)
+{
+    uint32_t cpus = strcmp(given[3], "all") ? parse_cpus(given[3]) : UINT32_MAX;
+
+    if (!g->domid)
+        say(g, "it does not run", NULL);
+    else if (domctl_pin(g->domid, strtoul(given[2], NULL, 10), &cpus))
+        say(g, "the hypervisor refuses", NULL);
+    else
+        printf("%s: vcpu %s runs on processors %#" PRIx32 "\n", g->config.name, given[2], cpus);
 }
 
 static void list_node(const struct node *n, int depth)
@@ -247,7 +297,14 @@ static void cmd_help(struct guest *unused);
 static const struct command {
     const char *name, *argument, *help;
     void (*run)(struct guest *g);
-    enum { NO_GUEST, NEEDS_GUEST, MAY_HAVE_GUEST, NEEDS_GUEST_AND_NUMBER, NEEDS_NUMBERS } wants;
+    enum {
+        NO_GUEST,
+        NEEDS_GUEST,
+        MAY_HAVE_GUEST,
+        NEEDS_GUEST_AND_1,
+        NEEDS_GUEST_AND_2,
+        NEEDS_NUMBERS
+    } wants;
 } commands[] = {
     {"list", "", "the domains there are, and the guests that could run", cmd_list, NO_GUEST},
     {"create", "NAME", "build a guest's domain and run it", cmd_create, NEEDS_GUEST},
@@ -259,9 +316,15 @@ static const struct command {
     {"crash", "NAME", "end it as if it had crashed", cmd_crash, NEEDS_GUEST},
     {"destroy", "NAME", "end it at once", cmd_destroy, NEEDS_GUEST},
     {"churn", "NAME N", "build and destroy it N times, and see that its memory comes back",
-     cmd_churn, NEEDS_GUEST_AND_NUMBER},
+     cmd_churn, NEEDS_GUEST_AND_1},
     {"soak", "SEED N", "N random lives of the guests that do not start by themselves", cmd_soak,
      NEEDS_NUMBERS},
+    {"weight", "NAME N", "its vcpus' share of the processors, beside others' 256", cmd_weight,
+     NEEDS_GUEST_AND_1},
+    {"cap", "NAME N", "at most N hundredths of a processor; 0: no limit", cmd_cap,
+     NEEDS_GUEST_AND_1},
+    {"pin", "NAME VCPU CPUS", "the processors it may run on: 0,2-3 or all", cmd_pin,
+     NEEDS_GUEST_AND_2},
     {"shutdown", "[NAME]", "ask it to power off; alone: power off this machine", cmd_shutdown,
      MAY_HAVE_GUEST},
     {"reboot", "[NAME]", "ask it to reboot; alone: reboot this machine", cmd_reboot,
@@ -277,7 +340,7 @@ static void cmd_help(struct guest *unused)
 {
     (void)unused;
     for (const struct command *c = commands; c < commands + COMMANDS; c++)
-        printf("  %-8s %-7s %s\n", c->name, c->argument, c->help);
+        printf("  %-8s %-14s %s\n", c->name, c->argument, c->help);
     printf("NAME is a guest's name or its domain's number.\n");
 }
 
@@ -296,14 +359,12 @@ static void run(const struct command *c, int argc, char **argv)
     static const struct {
         int least, most;
     } words[] = {
-        [NO_GUEST] = {1, 1},       [NEEDS_GUEST] = {2, 2},
-        [MAY_HAVE_GUEST] = {1, 2}, [NEEDS_GUEST_AND_NUMBER] = {3, 3},
-        [NEEDS_NUMBERS] = {3, 3},
+        [NO_GUEST] = {1, 1},          [NEEDS_GUEST] = {2, 2},   [MAY_HAVE_GUEST] = {1, 2},
+        [NEEDS_GUEST_AND_1] = {3, 3}, [NEEDS_NUMBERS] = {3, 3}, [NEEDS_GUEST_AND_2] = {4, 4},
     };
     struct guest *g = argc > 1 ? guest_find(argv[1]) : NULL;
 
-    seed = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
-    rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
+    given = argv;
     if (argc > words[c->wants].most || argc < words[c->wants].least)
         printf("usage: %s %s\n", c->name, c->argument);
     else if (argc > 1 && !g && c->wants != NEEDS_NUMBERS)

@@ -336,6 +336,33 @@ static void affinity(domid_t id)
     tap_is(domctl(XEN_DOMCTL_getvcpuaffinity, id), -XEN_EINVAL, "affinity of no vcpu");
 }
 
+/* Weight and cap, as Xen's credit scheduler has them. */
+static void share(domid_t id)
+{
+    struct xen_domctl_scheduler_op *s = &ctl.u.scheduler_op;
+
+    memset(s, 0, sizeof(*s));
+    s->sched_id = XEN_SCHEDULER_CREDIT;
+    s->cmd = XEN_DOMCTL_SCHEDOP_getinfo;
+    tap_is(domctl(XEN_DOMCTL_scheduler_op, id), 0, "scheduler_op getinfo");
+    tap_ok(s->u.credit.weight == 256 && s->u.credit.cap == 0, "weight 256, no cap");
+    s->cmd = XEN_DOMCTL_SCHEDOP_putinfo;
+    s->u.credit.weight = 1024;
+    s->u.credit.cap = 50;
+    tap_is(domctl(XEN_DOMCTL_scheduler_op, id), 0, "scheduler_op putinfo");
+    s->u.credit.weight = 0;
+    s->u.credit.cap = 0xffff;
+    tap_is(domctl(XEN_DOMCTL_scheduler_op, id), 0, "putinfo of nothing");
+    s->cmd = XEN_DOMCTL_SCHEDOP_getinfo;
+    domctl(XEN_DOMCTL_scheduler_op, id);
+    tap_ok(s->u.credit.weight == 1024 && s->u.credit.cap == 50, "weight 1024, cap 50");
+    s->cmd = XEN_DOMCTL_SCHEDOP_getvcpuinfo;
+    tap_is(domctl(XEN_DOMCTL_scheduler_op, id), -XEN_EINVAL, "vcpus have no parameters");
+    s->cmd = XEN_DOMCTL_SCHEDOP_putinfo;
+    s->sched_id = XEN_SCHEDULER_CREDIT2;
+    tap_is(domctl(XEN_DOMCTL_scheduler_op, id), -XEN_EINVAL, "it is not Credit2");
+}
+
 static void vcpus(domid_t id)
 {
     ctl.u.max_vcpus.max = 1;
@@ -354,6 +381,7 @@ static void vcpus(domid_t id)
     tap_is(domctl(XEN_DOMCTL_sendtrigger, id), -XEN_ESRCH, "NMI to a vcpu beyond the last");
     ctl.u.scheduler_op.sched_id = 99;
     tap_is(domctl(XEN_DOMCTL_scheduler_op, id), -XEN_EINVAL, "parameters of no scheduler");
+    share(id);
     affinity(id);
 }
 
