@@ -28,6 +28,10 @@
  * the one with the greatest vtime, when it is behind that by PREEMPT_MARGIN: two busy vcpus do not
  * switch at every event they send each other.
  *
+ * Waking costs others time: the interrupt, the switch to the one that wakes and the one back, when it
+ * sleeps again, come out of the time of whoever ran. So each wake advances vtime by WAKE_COST, a
+ * little more than that takes: who does nothing but wake up gets no more than its share either.
+ *
  * A cap is a domain's budget of CPU time for each PERIOD. When it is used up the domain is parked:
  * its vcpus stay in the queue and are passed over until the period ends. What was used too much is
  * taken from the next budget, so the cap is exact in the long run.
@@ -63,6 +67,7 @@
 #define SLICE MILLISECS(10)
 #define CREDIT MILLISECS(5)
 #define LAG MILLISECS(40)
+#define WAKE_COST MICROSECS(5)
 #define PREEMPT_MARGIN MICROSECS(500)
 #define PERIOD MILLISECS(30)
 #define RATE_SHIFT 16
@@ -344,6 +349,7 @@ void vcpu_wake(struct vcpu *v)
             now = now_ns();
             charge_all(now);
             limit_lag(v, v->processor, CREDIT);
+            v->vtime += weigh(v->domain, WAKE_COST);
             vcpu_runstate_change(v, RUNSTATE_runnable, now);
             enqueue(v);
             find_cpu(v);

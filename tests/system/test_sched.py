@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""The scheduler's promises to whole domains: shares, caps, quick waking, and storms that hurt nobody.
+
+Time is QEMU's -icount: it passes by instructions, so shares are exact and the same on every machine.
+tests/guests/load works, and tells for each window of system time what share of a processor it got.
+"""
+import re
+
+import pytest
+
+from machine import CMDLINE, dom0_modules, guest, ramdisk
+
+DOM0 = "dom0> "
+LOGGED = CMDLINE + " guest_loglvl=all"
+
+# One instruction takes 16 ns, or 2: slow machines for long windows, fast ones for short times.
+SLOW = "shift=4,sleep=off"
+FAST = "shift=1,sleep=off"
+
+
+def config(name, words, more=""):
+    """A guest of the control domain's that runs the load guest."""
+    return f"{name}.cfg:kernel=load.elf;memory=8;autostart=yes;cmdline={words};{more}".rstrip(";")
+
+
+def start(boot, name, configs, kernels=("load",), icount=SLOW):
+    """A machine with these guests; their domains by name."""
+    disk = ramdisk(name, *(guest(kernel) for kernel in kernels), *configs)
+    m = boot([guest("dom0"), disk], cmdline=LOGGED, icount=icount, limit=500)
+    domains = {}
+    while len(domains) < sum("autostart=yes" in c for c in configs):
+        m.expect(r"(\w+): domain (\d+), \d+ MiB")
+        domains[m.process.match.group(1).decode()] = int(m.process.match.group(2))
+    m.expect(DOM0)
+    return m, domains
+
+
+def shares(m, domains, names, skip=1):
+    """The shares of one window, in hundredths of a percent, by name.
+
+    The window is the first that all tell of, after `skip` others.
+    """
+    seen = {}
+    wanted = {domains[name] for name in names}
+    while True:
+        m.expect(r"\(d(\d+)\) load: window (\d+): (\d+)", 200)
+        domain, window, share = (int(g) for g in m.process.match.groups())
+        seen.setdefault(window, {})[domain] = share
+        whole = sorted(w for w in seen if wanted <= seen[w].keys())
+        if len(whole) > skip:
+            return {name: seen[whole[skip]][domains[name]] for name in names}
+
+
+def assert_near(got, expected, percent):
+    """Within so many hundredths of what is expected."""
+    assert abs(got - expected) <= expected * percent / 100, f"{got}, expected {expected}"
+
+
+def test_weights(boot):
+    """Weights 1:2:4 give shares of 1:2:4, within 1 %; hardly anything is lost."""
+    weights = {"one": 100, "two": 200, "four": 400}
+    m, domains = start(boot, "weights", [config(name, "spin 20000", f"weight={w}")
+                                         for name, w in weights.items()])
+    got = shares(m, domains, weights)
+    print(got)
+    for name, weight in weights.items():
+        assert_near(got[name], sum(got.values()) * weight / 700, 1)
+    assert sum(got.values()) > 9800
+
+
+def test_caps(boot):
+    """Caps hold within 1 %, what they leave goes to who has none, and the prompt changes them."""
+    m, domains = start(boot, "caps", [config("ten", "spin 2000", "cap=10"),
+                                      config("third", "spin 2000", "cap=33;weight=1000"),
+                                      config("rest", "spin 2000")], icount=FAST)
+    got = shares(m, domains, domains)
+    print(got)
+    assert_near(got["ten"], 1000, 1)
+    assert_near(got["third"], 3300, 1)
+    assert_near(got["rest"], 5700, 2)
+    assert "rest: weight 256, cap 20" in m.command("cap rest 20", DOM0)
+    assert "ten: weight 512, cap 10" in m.command("weight ten 512", DOM0)
+    got = shares(m, domains, domains, skip=2)
+    assert_near(got["rest"], 2000, 1)
+    assert_near(got["ten"], 1000, 1)
+
+
+def test_wake_up_latency(boot):
+    """A domain that sleeps and wakes beside three that spin gets the processor at once."""
+    m, _ = start(boot, "latency", [config(f"busy{i}", "spin") for i in range(3)] +
+                 [config("sleeper", "nap 400")], icount="shift=0,sleep=off")
+    m.expect(r"load: late by ns: (\d+) (\d+) (\d+)", 300)
+    median, most, worst = (int(g) for g in m.process.match.groups())
+    print(f"woken late by: median {median} ns, 99 % {most} ns, at worst {worst} ns")
+    assert median < 20000 and most < 1000000 and worst < 10000000
+
+
+# Who must have what share, in hundredths, beside each storm. The doorbell keeps the control domain
+# busy, which has a share of its own.
+STORMS = {"timers": 33.33, "events": 33.33, "doorbell": 25, "hypercalls": 33.33, "faults": 33.33,
+          "yields": 33.33, "memory": 33.33}
+
+
+@pytest.mark.parametrize("storm", STORMS)
+def test_storm(boot, storm):
+    """A guest that storms costs the others no more than its share."""
+    m, domains = start(boot, f"storm-{storm}", [config("left", "spin 2000"),
+                                                config("right", "spin 2000"),
+                                                config("storm", storm)], icount=FAST)
+    got = shares(m, domains, ["left", "right"])
+    print(f"{storm}: {got}")
+    for share in got.values():
+        assert share > STORMS[storm] * 98, got
