@@ -423,8 +423,8 @@ void vcpu_unblock(struct vcpu *v)
     if (!(waits & (WAIT_BLOCKED | WAIT_POLLING)))
         return;
     /*
-     * First the timer, then the wait: if v was woken meanwhile and polls again, it is this new poll
-     * that ends early. The other way round it would lose its timeout.
+     * First the timer and poll_mask, then the wait: if v was woken meanwhile and polls again, it is
+     * this new poll that ends early. The other way round it would lose its timeout or its events.
      */
     if (waits & WAIT_POLLING) {
         timer_stop(&v->poll_timer);

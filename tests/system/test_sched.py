@@ -43,7 +43,7 @@ def shares(m, domains, names, skip=1):
     seen = {}
     wanted = {domains[name] for name in names}
     while True:
-        m.expect(r"\(d(\d+)\) load: window (\d+): (\d+)", 200)
+        m.expect(r"\(d(\d+)\) load: window (\d+): (\d+)\r*\n", 200)
         domain, window, share = (int(g) for g in m.process.match.groups())
         seen.setdefault(window, {})[domain] = share
         whole = sorted(w for w in seen if wanted <= seen[w].keys())
@@ -69,10 +69,13 @@ def test_weights(boot):
 
 
 def test_caps(boot):
-    """Caps hold within 1 %, what they leave goes to who has none, and the prompt changes them."""
-    m, domains = start(boot, "caps", [config("ten", "spin 2000", "cap=10"),
-                                      config("third", "spin 2000", "cap=33;weight=1000"),
-                                      config("rest", "spin 2000")], icount=FAST)
+    """Caps hold within 1 %, what they leave goes to who has none, and the prompt changes them.
+
+    A window is a whole number of the scheduler's periods, 30 ms.
+    """
+    m, domains = start(boot, "caps", [config("ten", "spin 3000", "cap=10"),
+                                      config("third", "spin 3000", "cap=33;weight=1000"),
+                                      config("rest", "spin 3000")], icount=FAST)
     got = shares(m, domains, domains)
     print(got)
     assert_near(got["ten"], 1000, 1)
@@ -89,7 +92,7 @@ def test_wake_up_latency(boot):
     """A domain that sleeps and wakes beside three that spin gets the processor at once."""
     m, _ = start(boot, "latency", [config(f"busy{i}", "spin") for i in range(3)] +
                  [config("sleeper", "nap 400")], icount="shift=0,sleep=off")
-    m.expect(r"load: late by ns: (\d+) (\d+) (\d+)", 300)
+    m.expect(r"load: late by ns: (\d+) (\d+) (\d+)\r*\n", 300)
     median, most, worst = (int(g) for g in m.process.match.groups())
     print(f"woken late by: median {median} ns, 99 % {most} ns, at worst {worst} ns")
     assert median < 20000 and most < 1000000 and worst < 10000000
