@@ -383,6 +383,7 @@ static void setup_cpus(unsigned n)
         domains[d].max_vcpus = VCPUS;
         domains[d].shutdown_code = SHUTDOWN_CODE_NONE;
         sched_init_domain(&domains[d]);
+        watchdogs_init(&domains[d]);
         for (unsigned i = 0; i < VCPUS; i++) {
             struct vcpu *v = &vcpus[d][i];
 
@@ -436,6 +437,7 @@ static int teardown(void **state)
         for (unsigned i = 0; i < VCPUS; i++)
             sched_destroy_vcpu(&vcpus[d][i]);
         sched_destroy_domain(&domains[d]);
+        watchdogs_kill(&domains[d]);
     }
     return 0;
 }
