@@ -262,8 +262,8 @@ static long apic_write(void *guest_arg)
 }
 
 /*
- * What the initial domain found on the PCI bus, and memory it reserved for that bus's registers:
- * nothing here depends on it.
+ * What the initial domain found on the PCI bus, memory it reserved for that bus's registers, a USB
+ * controller it resets (Xen may print to one's debug port): nothing here depends on it.
  */
 static long told(void)
 {
@@ -321,6 +321,7 @@ asmlinkage long do_physdev_op(int cmd, void *guest_arg)
     case PHYSDEVOP_pci_device_add:
     case PHYSDEVOP_pci_device_remove:
     case PHYSDEVOP_pci_mmcfg_reserved:
+    case PHYSDEVOP_dbgp_op:
         return machine_op(cmd, guest_arg);
     case PHYSDEVOP_restore_msi:
     case PHYSDEVOP_restore_msi_ext:

@@ -446,6 +446,7 @@ static void test_serial(void)
 
 static void test_errors(void)
 {
+    struct physdev_dbgp_op usb = {.op = PHYSDEVOP_DBGP_RESET_DONE};
     uint32_t flags;
     int pirq = -1;
 
@@ -465,6 +466,7 @@ static void test_errors(void)
     tap_is(setup_gsi(1000, true, true), -XEN_EINVAL, "wire no line");
     tap_is(eoi_page(~0u), -XEN_EINVAL, "a page nobody has");
     tap_is(bind(UART_LINE, NULL), -XEN_EBUSY, "bind the line of the hypervisor's console");
+    tap_is(hv_physdev_op(PHYSDEVOP_dbgp_op, &usb), 0, "tell of a USB controller's reset");
     tap_is(hv_physdev_op(PHYSDEVOP_map_pirq, (void *)0xfffffff0), -XEN_EFAULT, "map from nowhere");
     tap_is(hv_physdev_op(PHYSDEVOP_eoi, (void *)0xfffffff0), -XEN_EFAULT, "end from nowhere");
 }
@@ -523,6 +525,7 @@ static void test_unprivileged(void)
     struct physdev_get_free_pirq free = {.type = MAP_PIRQ_TYPE_GSI};
     struct physdev_irq vector = {.irq = 14};
     struct physdev_pci_device_add pci = {.bus = 0};
+    struct physdev_dbgp_op usb = {.op = PHYSDEVOP_DBGP_RESET_DONE};
     uint32_t value;
     int pirq = 14;
 
@@ -537,6 +540,7 @@ static void test_unprivileged(void)
     tap_is(hv_physdev_op(PHYSDEVOP_get_free_pirq, &free), -XEN_EPERM, "ask for a free number");
     tap_is(hv_physdev_op(PHYSDEVOP_alloc_irq_vector, &vector), -XEN_EPERM, "ask for a vector");
     tap_is(hv_physdev_op(PHYSDEVOP_pci_device_add, &pci), -XEN_EPERM, "tell of a device");
+    tap_is(hv_physdev_op(PHYSDEVOP_dbgp_op, &usb), -XEN_EPERM, "tell of a reset");
     tap_is(map_device(0xb8), -XEN_EPERM, "map the screen");
     outb(0x21, 0);
     tap_is(inb(0x21), 0xff, "no PIC");
