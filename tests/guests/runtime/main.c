@@ -270,6 +270,41 @@ static void test_time(void)
     tap_ok(time_now() - start < 40 * NS_PER_MS, "a deadline in the past does not wait");
 }
 
+/* --- hypercalls ---------------------------------------------------------------------------- */
+
+static long call_number(uint32_t number)
+{
+    uint32_t ebx = 0, ecx = 0, edx = 0, esi = 0, edi = 0;
+    long result = (long)number;
+
+    __asm__ volatile("int $0x82"
+                     : "+a"(result), "+b"(ebx), "+c"(ecx), "+d"(edx), "+S"(esi), "+D"(edi)
+                     :
+                     : "memory");
+    return result;
+}
+
+/* A stub is `mov $number, %eax; int $0x82; ret`, but for iret, which is jumped to. */
+static void test_hypercall_page(void)
+{
+    static const uint32_t unknown[] = {11, 27, 34,  38,         49,         54,
+                                       63, 64, 127, 0x7fffffff, 0x80000000, 0xfffffffe};
+    bool stubs = true, refused = true;
+
+    for (uint32_t n = 0; n < 64; n++) {
+        uint8_t stub[8] = {0xb8, n, 0, 0, 0, 0xcd, 0x82, 0xc3};
+
+        if (n != __HYPERVISOR_iret)
+            stubs &= memcmp(hypercall_page[n], stub, sizeof(stub)) == 0;
+    }
+    tap_ok(stubs, "the hypercall page has a stub for each of 64 numbers");
+    tap_ok(memcmp(hypercall_page[__HYPERVISOR_iret], "\x50\xb8\x17\0\0\0\xcd\x82", 8) == 0,
+           "iret's pushes eax and does not return");
+    for (uint32_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
+        refused &= call_number(unknown[i]) == -XEN_ENOSYS;
+    tap_ok(refused, "numbers that are no hypercall: -ENOSYS");
+}
+
 /* --- ring 3 -------------------------------------------------------------------------------- */
 
 /* A loop that ends when the kernel writes to its page, then a system call. EBX, ESI, EDI and EBP
@@ -355,6 +390,7 @@ int main(void)
     test_exceptions();
     test_events();
     test_time();
+    test_hypercall_page();
     test_user();
     test_grants();
     tap_done();
