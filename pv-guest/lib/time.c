@@ -46,19 +46,20 @@ uint64_t time_now(void)
     return now;
 }
 
-/* wc_sec is when system time began. */
+/* wc_sec and wc_nsec are when system time began. */
 uint64_t time_wallclock(void)
 {
     volatile struct shared_info *info = shared();
-    uint32_t version, seconds;
+    uint32_t version;
+    uint64_t began;
 
     do {
         version = info->wc_version;
         __asm__ volatile("" ::: "memory");
-        seconds = info->wc_sec;
+        began = info->wc_sec * NS_PER_SEC + info->wc_nsec;
         __asm__ volatile("" ::: "memory");
     } while ((version & 1) || version != info->wc_version);
-    return seconds + time_now() / NS_PER_SEC;
+    return (began + time_now()) / NS_PER_SEC;
 }
 
 static void tick(evtchn_t port, void *data)

@@ -5,19 +5,17 @@
  *
  * Next: peer.c.
  */
-#include <string.h>
+#include <stddef.h>
 
 #include <pv/hypercall.h>
-#include <pv/page.h>
 #include <pv/start.h>
+#include <pv/vcpu.h>
 #include <xen/event_channel.h>
 #include <xen/sched.h>
-#include <xen/vcpu.h>
 
 #include "life.h"
 
 #define MAX_WORKERS 7
-#define EFLAGS_INTERRUPTS 0x200
 
 static struct worker {
     evtchn_t port; /* its IPI */
@@ -28,8 +26,9 @@ static evtchn_t answer_port; /* vcpu 0's */
 static unsigned int count;
 
 /* Its upcalls stay masked and so does its port: what ends the wait is the poll itself. */
-static void __attribute__((noreturn)) work(struct worker *w)
+static void work(void *data)
 {
+    struct worker *w = data;
     evtchn_port_t port = w->port;
     struct sched_poll poll = {.nr_ports = 1};
 
@@ -45,27 +44,6 @@ static void __attribute__((noreturn)) work(struct worker *w)
     }
 }
 
-/* A vcpu that starts in work(w), with a page for a stack: a return address that is never used. */
-static int start(unsigned int vcpu_id, struct worker *w)
-{
-    static struct vcpu_guest_context c; /* 2.8 KiB */
-    uint32_t *stack = (uint32_t *)((char *)page_alloc() + PAGE_SIZE) - 2;
-
-    memset(&c, 0, sizeof(c));
-    stack[1] = (uint32_t)w;
-    c.flags = VGCF_in_kernel;
-    c.user_regs.cs = FLAT_KERNEL_CS;
-    c.user_regs.ss = c.user_regs.ds = c.user_regs.es = FLAT_KERNEL_DS;
-    c.user_regs.fs = c.user_regs.gs = FLAT_KERNEL_DS;
-    c.user_regs.eip = (uint32_t)work;
-    c.user_regs.esp = (uint32_t)stack;
-    c.user_regs.eflags = EFLAGS_INTERRUPTS;
-    c.kernel_ss = FLAT_KERNEL_SS;
-    c.kernel_sp = (uint32_t)stack;
-    c.ctrlreg[3] = xen_pfn_to_cr3(base_mfn());
-    return hv_vcpu_op(VCPUOP_initialise, vcpu_id, &c);
-}
-
 unsigned int workers_start(void)
 {
     int port = event_bind_ipi(NULL, NULL);
@@ -79,7 +57,7 @@ unsigned int workers_start(void)
         if (hv_event_channel_op(EVTCHNOP_bind_ipi, &op) != 0)
             break; /* there is no such vcpu */
         workers[count].port = op.port;
-        if (start(count + 1, &workers[count]) != 0 || hv_vcpu_op(VCPUOP_up, count + 1, NULL) != 0)
+        if (vcpu_start(count + 1, work, &workers[count]) != 0)
             panic("vcpu %u does not start", count + 1);
     }
     return count;
