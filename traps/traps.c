@@ -42,6 +42,9 @@ static void interrupt(struct cpu_user_regs *regs)
     case TRAP_sysenter:
         inject_sysenter(regs);
         break;
+    case SYSCALL_VECTOR:
+        inject_software_interrupt(SYSCALL_VECTOR);
+        break;
     default:
         irq_interrupt(regs->entry_vector);
     }

@@ -35,6 +35,13 @@ void asm_offsets(void)
     DEFINE(CPUINFO_cpu, offsetof(struct cpu_info, cpu));
     DEFINE(CPU_softirq_pending, offsetof(struct cpu, softirq_pending));
     DEFINE(VCPU_info, offsetof(struct vcpu, info));
+    DEFINE(VCPU_domain, offsetof(struct vcpu, domain));
+    DEFINE(VCPU_kernel_ss, offsetof(struct vcpu, kernel_ss));
+    DEFINE(VCPU_kernel_sp, offsetof(struct vcpu, kernel_sp));
+    DEFINE(VCPU_int80_cs, offsetof(struct vcpu, traps[SYSCALL_VECTOR].cs));
+    DEFINE(VCPU_int80_address, offsetof(struct vcpu, traps[SYSCALL_VECTOR].address));
+    DEFINE(DOMAIN_vm_assist, offsetof(struct domain, vm_assist));
+    DEFINE(ARCHITECTURAL_IOPL, 1u << VMASST_TYPE_architectural_iopl);
     DEFINE(VCPUINFO_pending, offsetof(struct vcpu_info, evtchn_upcall_pending));
     DEFINE(VCPUINFO_mask, offsetof(struct vcpu_info, evtchn_upcall_mask));
     DEFINE(NR_HYPERCALLS, NR_HYPERCALLS);

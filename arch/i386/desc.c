@@ -17,7 +17,7 @@
 #define GATE_DPL(n) ((n) << 5)
 
 extern const uint32_t trap_stubs[256];
-extern uint8_t hypercall_entry[], sysenter_entry[], idle_l3[];
+extern uint8_t hypercall_entry[], int80_entry[], sysenter_entry[], idle_l3[];
 
 static struct desc gdt_pages[MAX_CPUS][PAGE_SIZE / sizeof(struct desc)] __aligned(PAGE_SIZE);
 static struct gate idts[MAX_CPUS][256] __aligned(8);
@@ -264,15 +264,18 @@ void desc_init_cpu(unsigned cpu)
  * does not ask for events to be masked on the way (a real gate cannot do that), put a gate into the
  * real IDT that leads straight to the guest's handler in ring 1; the processor takes the stack from
  * ss1:esp1. The selector was checked when the table was set: never one of the hypervisor's, so the
- * gate cannot lead into ring 0. Otherwise `int $0x80` faults and is bounced like any vector.
+ * gate cannot lead into ring 0. Who wants events masked gets a short way through ring 0 (entry.S).
+ * Otherwise `int $0x80` faults and is bounced like any vector.
  */
 void set_int80_gate(const struct vcpu *v)
 {
     const struct trap_info *t = &v->traps[0x80];
     struct gate *g = &this_cpu->idt[0x80];
 
-    if (t->address && TI_GET_DPL(t) == 3 && !TI_GET_IF(t) && (t->cs & 3) == 1)
+    if (t->address && TI_GET_DPL(t) == 3 && (t->cs & 3) == 1 && !TI_GET_IF(t))
         set_gate(g, t->address, t->cs, 0x8f | GATE_DPL(3)); /* a trap gate: IF stays on */
+    else if (t->address && TI_GET_DPL(t) == 3 && (t->cs & 3) == 1)
+        set_gate(g, (uint32_t)int80_entry, HYPERVISOR_CS, GATE_INTERRUPT | GATE_DPL(3));
     else
         set_gate(g, trap_stubs[0x80], HYPERVISOR_CS, GATE_INTERRUPT);
 }

@@ -56,6 +56,7 @@
 #define TRAP_sysenter 0x100
 #define NO_VECTOR 0xffff /* and for registers saved by no entry at all */
 
+#define SYSCALL_VECTOR 0x80 /* of guests that mask events on the way: entry.S, int80_entry */
 #define HYPERCALL_VECTOR 0x82
 #define TIMER_VECTOR 0xf0
 #define IPI_VECTOR 0xf1
