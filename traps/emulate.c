@@ -272,6 +272,10 @@ static enum emulation emulate_bytes(struct cpu_user_regs *regs, uint32_t bytes, 
     return EMULATION_REFUSED;
 }
 
+/*
+ * #GP with error code 0 in the running vcpu. The instruction is fetched and decoded once, for the 4
+ * GB segments' sake too. true: nothing is left to do; false: the fault is the guest's to hear of.
+ */
 bool emulate_privileged(struct cpu_user_regs *regs)
 {
     enum emulation result;
@@ -279,12 +283,15 @@ bool emulate_privileged(struct cpu_user_regs *regs)
 
     if (likely(peek_insn(regs, words)))
         result = emulate_bytes(regs, words[0], &length);
-    if (unlikely(!length)) {
+    if (unlikely(!length || (result == EMULATION_REFUSED && has_4gb_segments()))) {
         struct insn in;
 
         result = fetch_insn(regs, &in);
-        if (result == EMULATION_DONE)
+        if (result == EMULATION_DONE) {
             result = emulate_insn(regs, &in);
+            if (result == EMULATION_REFUSED && has_4gb_segments() && emulate_4gb_segment(regs, &in))
+                return true;
+        }
         length = in.length;
     }
     if (likely(result == EMULATION_DONE))

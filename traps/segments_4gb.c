@@ -27,6 +27,12 @@
 #include <ringlet/emulate.h>
 #include <ringlet/traps.h>
 
+/* Did the running guest ask for it? */
+bool has_4gb_segments(void)
+{
+    return current->domain->vm_assist & (1u << VMASST_TYPE_4gb_segments);
+}
+
 /* Load a segment register; `ok` becomes 0 if that faults. */
 #define LOAD_SEGMENT(register, selector, ok)                                        \
     __asm__ volatile("1: movl %1, %%" register "\n"                                 \
@@ -120,25 +126,18 @@ static bool emulate_move(struct cpu_user_regs *regs, const struct insn *in,
 }
 
 /*
- * #GP or #SS with error code 0 in the running vcpu. true: the instruction can start over, or
- * something else was injected; false: the fault is the guest's to hear of.
+ * #GP or #SS with error code 0 in the running vcpu, at this instruction. true: it can start over, or
+ * is done, or something else was injected; false: the fault is the guest's to hear of.
  */
-bool emulate_4gb_segment(struct cpu_user_regs *regs)
+bool emulate_4gb_segment(struct cpu_user_regs *regs, const struct insn *in)
 {
     struct desc *entry, old, changed;
     struct segment segment;
-    enum emulation fetched;
-    struct insn in;
     uint16_t selector;
 
-    if (!(current->domain->vm_assist & (1u << VMASST_TYPE_4gb_segments)))
+    if (!in->memory || !in->access)
         return false;
-    fetched = fetch_insn(regs, &in);
-    if (fetched != EMULATION_DONE)
-        return fetched == EMULATION_HANDLED;
-    if (!in.memory || !in.access)
-        return false;
-    selector = segment_selector(regs, in.segment);
+    selector = segment_selector(regs, in->segment);
     /* The reserved entries are everybody's: they are not changed for one guest. */
     if (!(selector & ~3) || (!(selector & 4) && selector >= FIRST_RESERVED_SELECTOR))
         return false;
@@ -146,12 +145,26 @@ bool emulate_4gb_segment(struct cpu_user_regs *regs)
     if (!entry)
         return false;
     changed = old = *entry;
-    if (!flip_descriptor(&changed, insn_offset(&in, regs)))
+    if (!flip_descriptor(&changed, insn_offset(in, regs)))
         return false;
-    if (read_segment(selector, &segment) && emulate_move(regs, &in, &changed, segment.base))
+    if (read_segment(selector, &segment) && emulate_move(regs, in, &changed, segment.base))
         return true;
-    if (!replace_descriptor(entry, old, changed) || !reload_segment(in.segment, selector))
+    if (!replace_descriptor(entry, old, changed) || !reload_segment(in->segment, selector))
         return false;
-    notify(&in);
+    notify(in);
     return true;
+}
+
+/* #SS with error code 0: the same, and nothing else can have caused it that is emulated. */
+bool emulate_4gb_stack(struct cpu_user_regs *regs)
+{
+    struct insn in;
+    enum emulation fetched;
+
+    if (!has_4gb_segments())
+        return false;
+    fetched = fetch_insn(regs, &in);
+    if (fetched != EMULATION_DONE)
+        return fetched == EMULATION_HANDLED;
+    return emulate_4gb_segment(regs, &in);
 }

@@ -168,8 +168,6 @@ static void guest_general_protection(struct cpu_user_regs *regs)
     } else if (!error) {
         if (emulate_privileged(regs))
             return;
-        if ((v->domain->vm_assist & (1u << VMASST_TYPE_4gb_segments)) && emulate_4gb_segment(regs))
-            return;
     }
     inject_exception(TRAP_gp_fault, error);
 }
@@ -226,7 +224,7 @@ static void guest_trap(struct cpu_user_regs *regs)
     case TRAP_machine_check:
         fatal_trap(regs, "machine check");
     case TRAP_stack_error:
-        if (!regs->error_code && emulate_4gb_segment(regs))
+        if (!regs->error_code && emulate_4gb_stack(regs))
             break;
         inject_exception(TRAP_stack_error, regs->error_code);
         break;

@@ -70,6 +70,10 @@ static inline void retire_insn(struct cpu_user_regs *regs, uint32_t length)
         trap_after_insn(regs, 0);
 }
 
+/* traps/segments_4gb.c: VMASST_TYPE_4gb_segments */
+bool has_4gb_segments(void);
+bool emulate_4gb_segment(struct cpu_user_regs *regs, const struct insn *in);
+
 /* traps/ioports.c */
 bool may_use_iopl(const struct vcpu *v, const struct cpu_user_regs *regs);
 enum emulation emulate_string_io(struct cpu_user_regs *regs, const struct insn *in);
