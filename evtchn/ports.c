@@ -95,7 +95,7 @@ bool evtchn_is_pending(const struct domain *d, evtchn_port_t port)
     return d->evtchn.fifo ? fifo_is_pending(d, port) : two_level_is_pending(d, port);
 }
 
-static bool is_masked(const struct domain *d, evtchn_port_t port)
+bool evtchn_is_masked(const struct domain *d, evtchn_port_t port)
 {
     return d->evtchn.fifo ? fifo_is_masked(d, port) : two_level_is_masked(d, port);
 }
@@ -188,6 +188,6 @@ void evtchn_dump(struct domain *d)
         else
             printk(" %u", e->u.virq);
         printk("%s%s\n", evtchn_is_pending(d, port) ? " pending" : "",
-               is_masked(d, port) ? " masked" : "");
+               evtchn_is_masked(d, port) ? " masked" : "");
     }
 }

@@ -51,6 +51,7 @@ static struct line {
 struct pirq {
     unsigned line;      /* 0: the number is free; line 0 is the timer's, never a guest's */
     evtchn_port_t port; /* 0: not bound */
+    bool given;         /* an ISA line's own number, which nobody has asked for: it gives way */
 };
 
 /* Does this line exist, with devices wired to it? */
@@ -107,7 +108,7 @@ int irq_give_machine(struct domain *d)
     memset(d->irqs, 0xff, sizeof(d->irqs));
     for (int line = 1; line < NR_ISA_IRQS; line++)
         if (line_exists(line))
-            d->pirqs[line].line = (unsigned)line;
+            d->pirqs[line] = (struct pirq){.line = (unsigned)line, .given = true};
     return 0;
 }
 
@@ -177,10 +178,18 @@ int pirq_free_number(const struct domain *d)
     return pirq ? pirq : -ENOSPC;
 }
 
+/* Has a line this number because somebody wants it so? irq_lock is held. */
+static bool is_taken(const struct pirq *p)
+{
+    return p->line && (!p->given || p->port);
+}
+
 /*
  * Let d's `pirq` be `line`; negative: whatever number fits. Returns the number.
  *  1. -EINVAL: no such line, or no such number. 0 is no PIRQ.
- *  2. -EEXIST: the line or the number is already mapped otherwise. The same again succeeds.
+ *  2. -EEXIST: the line or the number is already mapped otherwise. The same again succeeds. What
+ *     irq_give_machine() mapped gives way, unless it is bound: kernels that program the IO-APIC
+ *     themselves choose other numbers.
  *  3. -ENOMEM.
  * Lines that d is not permitted, and the hypervisor's own, can be mapped: it is binding that is
  * refused.
@@ -197,10 +206,13 @@ int pirq_map(struct domain *d, int line, int pirq)
     known = pirq_of_line(d, (unsigned)line);
     if (pirq < 0)
         pirq = known ? (int)known : line;
-    if (known ? known != (unsigned)pirq : d->pirqs[pirq].line)
+    if (known != (unsigned)pirq && (is_taken(&d->pirqs[known]) || is_taken(&d->pirqs[pirq]))) {
         pirq = -EEXIST;
-    else
+    } else {
+        d->pirqs[known].line = 0;
         d->pirqs[pirq].line = (unsigned)line;
+        d->pirqs[pirq].given = false;
+    }
     spin_unlock(&irq_lock);
     return pirq;
 }
@@ -315,6 +327,16 @@ void pirq_unbind(struct domain *d, unsigned pirq, evtchn_port_t port)
     spin_unlock(&irq_lock);
 }
 
+/* The guest has dealt with the interrupt. Not due: nothing happens. irq_lock is held. */
+static void end_interrupt(const struct pirq *p)
+{
+    struct line *l = &lines[p->line];
+
+    if (l->waiting)
+        controller->unmask(p->line);
+    l->waiting = false;
+}
+
 /*
  * PHYSDEVOP_eoi: d has dealt with the interrupt. -EINVAL: no such PIRQ. Not due, or not d's to end:
  * nothing happens.
@@ -322,7 +344,6 @@ void pirq_unbind(struct domain *d, unsigned pirq, evtchn_port_t port)
 long pirq_eoi(struct domain *d, unsigned pirq)
 {
     struct pirq *p;
-    struct line *l;
 
     spin_lock(&d->evtchn_lock);
     spin_lock(&irq_lock);
@@ -330,14 +351,27 @@ long pirq_eoi(struct domain *d, unsigned pirq)
     if (p && p->port) {
         if (d->evtchn.pirq_auto_unmask)
             evtchn_unmask(d, p->port);
-        l = &lines[p->line];
-        if (l->waiting)
-            controller->unmask(p->line);
-        l->waiting = false;
+        end_interrupt(p);
     }
     spin_unlock(&irq_lock);
     spin_unlock(&d->evtchn_lock);
     return p ? 0 : -EINVAL;
+}
+
+/*
+ * PHYSDEVOP_IRQ_UNMASK_NOTIFY, from before PHYSDEVOP_eoi: d has dealt with all interrupts whose
+ * ports it keeps open.
+ */
+long pirq_eoi_unmasked(struct domain *d)
+{
+    spin_lock(&d->evtchn_lock);
+    spin_lock(&irq_lock);
+    for (unsigned pirq = 1; d->pirqs && pirq < NR_PIRQS; pirq++)
+        if (d->pirqs[pirq].port && !evtchn_is_masked(d, d->pirqs[pirq].port))
+            end_interrupt(&d->pirqs[pirq]);
+    spin_unlock(&irq_lock);
+    spin_unlock(&d->evtchn_lock);
+    return 0;
 }
 
 /*

@@ -193,19 +193,15 @@ static long setup_gsi(void *guest_arg)
 }
 
 /*
- * PHYSDEVOP_alloc_irq_vector: vectors are the hypervisor's affair; the line's own number stands for
- * one, and becomes its PIRQ.
+ * PHYSDEVOP_alloc_irq_vector: vectors are the hypervisor's affair. The number that the kernel chose
+ * stands for one; PHYSDEVOP_apic_write says which line is to have it.
  */
 static long alloc_irq_vector(void *guest_arg)
 {
     struct physdev_irq op;
-    int pirq;
 
     if (copy_from_guest(&op, guest_arg, sizeof(op)))
         return -EFAULT;
-    pirq = op.irq < NR_LINES ? pirq_map(current->domain, (int)op.irq, (int)op.irq) : -EINVAL;
-    if (pirq < 0)
-        return pirq;
     op.vector = op.irq;
     return copy_to_guest(guest_arg, &op, sizeof(op)) ? -EFAULT : 0;
 }
@@ -234,9 +230,10 @@ static long apic_read(void *guest_arg)
 
 /*
  * PHYSDEVOP_apic_write: what kernels before PHYSDEVOP_setup_gsi did instead. The low half of a
- * redirection entry says how the line is wired, and its "vector" which PIRQ it is to be; where the
- * interrupt goes, and whether it is masked, remains ours. All other registers swallow what is
- * written, and so does the entry of a line in use.
+ * redirection entry says how the line is wired, and its "vector" which PIRQ it is to be (0: none
+ * yet); where the interrupt goes, and whether it is masked, remains ours. All other registers swallow
+ * what is written, and so does the entry of a line that is in use or has another number: to kernels
+ * this is a register, and an error in it fatal.
  */
 static long apic_write(void *guest_arg)
 {
@@ -255,10 +252,11 @@ static long apic_write(void *guest_arg)
     line = ioapic_line((uint32_t)op.apic_physbase, (op.reg - 0x10) / 2);
     if (line < 0)
         return line;
-    if (irq_set_mode((unsigned)line, ENTRY_LEVEL(op.value), ENTRY_LOW(op.value)))
+    if (!ENTRY_VECTOR(op.value) ||
+        irq_set_mode((unsigned)line, ENTRY_LEVEL(op.value), ENTRY_LOW(op.value)))
         return 0;
     pirq = pirq_map(current->domain, line, ENTRY_VECTOR(op.value));
-    return MIN(pirq, 0);
+    return pirq == -EEXIST ? 0 : MIN(pirq, 0);
 }
 
 /*
@@ -305,6 +303,8 @@ asmlinkage long do_physdev_op(int cmd, void *guest_arg)
         return irq_status_query(guest_arg);
     case PHYSDEVOP_eoi:
         return eoi(guest_arg);
+    case PHYSDEVOP_IRQ_UNMASK_NOTIFY:
+        return pirq_eoi_unmasked(current->domain);
     case PHYSDEVOP_pirq_eoi_gmfn_v1:
     case PHYSDEVOP_pirq_eoi_gmfn_v2:
         return pirq_eoi_gmfn(guest_arg, cmd == PHYSDEVOP_pirq_eoi_gmfn_v1);

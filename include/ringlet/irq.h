@@ -56,6 +56,7 @@ int pirq_permit(const struct domain *caller, unsigned pirq, struct domain *d, bo
 int pirq_bind(struct domain *d, unsigned pirq, evtchn_port_t port);
 void pirq_unbind(struct domain *d, unsigned pirq, evtchn_port_t port);
 long pirq_eoi(struct domain *d, unsigned pirq);
+long pirq_eoi_unmasked(struct domain *d);
 long irq_set_mode(unsigned line, bool level, bool active_low);
 long pirq_set_eoi_map(struct domain *d, mfn_t mfn, bool auto_unmask);
 void pirq_drop_eoi_map(struct domain *d);

@@ -31,6 +31,7 @@ static inline struct evtchn *evtchn_lookup(const struct domain *d, evtchn_port_t
 int evtchn_alloc_port(struct domain *d);
 void evtchn_free_port(struct domain *d, evtchn_port_t port);
 bool evtchn_is_pending(const struct domain *d, evtchn_port_t port);
+bool evtchn_is_masked(const struct domain *d, evtchn_port_t port);
 void evtchn_unmask(struct domain *d, evtchn_port_t port);
 
 /* evtchn/virq.c. evtchn_lock is held. */

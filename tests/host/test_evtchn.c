@@ -627,6 +627,12 @@ static void pirq_numbers(void **state)
     interrupt_on(18);
     assert_true(consume(0, port));
     assert_true(pirq_free_number(dom[0]) > 0);
+    assert_int_equal(pirq_map(dom[0], EDGE_LINE, LEVEL_LINE), LEVEL_LINE);
+    assert_int_equal(bind_pirq_nr(EDGE_LINE), -EPERM);
+    assert_int_equal(pirq_map(dom[0], LEVEL_LINE, LEVEL_LINE), -EEXIST);
+    assert_int_equal(pirq_map(dom[0], 3, 201), 201);
+    assert_true(bind_pirq_nr(6) > 0);
+    assert_int_equal(pirq_map(dom[0], 6, 202), -EEXIST);
     assert_int_equal(pirq_eoi(dom[0], ~0u), -EINVAL);
     assert_int_equal(irq_set_mode(LINES, true, true), -EINVAL);
 
