@@ -25,7 +25,7 @@
 
 #include "domains.h"
 
-enum { FIRST_ID = 100, LAST_ID = 1000, AUDIT_EVERY = 500, REASONS = 8, MAX_SOAKED = 32 };
+enum { FIRST_ID = 100, LAST_ID = 1000, AUDIT_EVERY = 100, REASONS = 8, MAX_SOAKED = 32 };
 
 #define PATIENCE (20 * NS_PER_SEC)
 

@@ -40,7 +40,7 @@ def test_soak(boot):
     assert int(report[10]) > LIVES
     assert report[11] == report[12], "memory is lost"
     audits = re.findall(r"Audit of the frame table: (\d+) differences", m.transcript)
-    assert len(audits) > LIVES // 500 and not any(map(int, audits))
+    assert len(audits) > LIVES // 100 and not any(map(int, audits))
     m.expect(DOM0)
     m.command("console witness", "Ctrl-] leaves")
     m.sendline()

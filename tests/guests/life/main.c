@@ -107,7 +107,8 @@ static void step(void)
 {
     switch (random_below(8)) {
     case 0:
-        make_table();
+        if (random_below(4) == 0)
+            make_table();
         break;
     case 1:
         make_channels();
