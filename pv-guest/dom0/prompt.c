@@ -292,6 +292,12 @@ static void cmd_list(struct guest *unused)
             printf("   -  %-14s %6" PRIu32 "  not running\n", g->config.name, g->config.memory);
 }
 
+static void cmd_free(struct guest *unused)
+{
+    (void)unused;
+    printf("%" PRIu32 " pages\n", host_free_pages());
+}
+
 static void cmd_help(struct guest *unused);
 
 static const struct command {
@@ -331,6 +337,7 @@ static const struct command {
      MAY_HAVE_GUEST},
     {"store", "NAME", "its part of xenstore; in brackets whom a node belongs to", cmd_store,
      NEEDS_GUEST},
+    {"free", "", "how much of the machine's memory is nobody's", cmd_free, NO_GUEST},
     {"help", "", "this list", cmd_help, NO_GUEST},
 };
 

@@ -35,7 +35,7 @@
 
 #include "life.h"
 
-#define WATCHDOG_SECONDS 60
+#define WATCHDOG_SECONDS 600
 
 static uint32_t seed = 1;
 static unsigned int workers;
