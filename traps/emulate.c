@@ -272,31 +272,35 @@ static enum emulation emulate_bytes(struct cpu_user_regs *regs, uint32_t bytes, 
     return EMULATION_REFUSED;
 }
 
-/*
- * #GP with error code 0 in the running vcpu. The instruction is fetched and decoded once, for the 4
- * GB segments' sake too. true: nothing is left to do; false: the fault is the guest's to hear of.
- */
+/* Any instruction: fetched and decoded once, for the 4 GB segments' sake too. */
+static noinline bool emulate_decoded(struct cpu_user_regs *regs)
+{
+    struct insn in;
+    enum emulation result = fetch_insn(regs, &in);
+
+    if (result != EMULATION_DONE)
+        return result == EMULATION_HANDLED;
+    result = emulate_insn(regs, &in);
+    if (result == EMULATION_DONE)
+        retire_insn(regs, in.length);
+    if (result == EMULATION_REFUSED)
+        return has_4gb_segments() && emulate_4gb_segment(regs, &in);
+    return true;
+}
+
+/* #GP with error code 0 in the running vcpu. false: the fault is the guest's to hear of. */
 bool emulate_privileged(struct cpu_user_regs *regs)
 {
-    enum emulation result;
     uint32_t words[2], length = 0;
+    enum emulation result = EMULATION_REFUSED;
 
     if (likely(peek_insn(regs, words)))
         result = emulate_bytes(regs, words[0], &length);
-    if (unlikely(!length || (result == EMULATION_REFUSED && has_4gb_segments()))) {
-        struct insn in;
-
-        result = fetch_insn(regs, &in);
-        if (result == EMULATION_DONE) {
-            result = emulate_insn(regs, &in);
-            if (result == EMULATION_REFUSED && has_4gb_segments() && emulate_4gb_segment(regs, &in))
-                return true;
-        }
-        length = in.length;
-    }
+    if (unlikely(result == EMULATION_REFUSED))
+        return emulate_decoded(regs);
     if (likely(result == EMULATION_DONE))
         retire_insn(regs, length);
-    return result != EMULATION_REFUSED;
+    return true;
 }
 
 /*
