@@ -93,6 +93,9 @@ void console_write(const char *s, size_t n)
     unlock_console();
 }
 
+/* Messages came that the initial domain has not been told of, by VIRQ_CON_RING; atomic. */
+static bool news;
+
 /* Write n characters of the hypervisor's own; each line gets the prefix. */
 void console_message(const char *s, size_t n)
 {
@@ -105,6 +108,10 @@ void console_message(const char *s, size_t n)
         at_line_start = *s == '\n';
     }
     unlock_console();
+    if (initial_domain && !locks_ignored) {
+        __atomic_store_n(&news, true, __ATOMIC_SEQ_CST);
+        raise_softirq(SOFTIRQ_CONSOLE);
+    }
 }
 
 /*
@@ -191,11 +198,15 @@ static void switch_input(void)
            input_to_hypervisor ? "the hypervisor" : "the initial domain");
 }
 
-/* SOFTIRQ_CONSOLE. Switch keys are held back until it is clear that there will not be three. */
-static void handle_typed(void)
+/*
+ * SOFTIRQ_CONSOLE. Messages may be printed with any lock held, so they are announced from here.
+ * Switch keys are held back until it is clear that there will not be three. */
+static void console_softirq(void)
 {
     char c;
 
+    if (__atomic_exchange_n(&news, false, __ATOMIC_SEQ_CST))
+        send_initial_domain_virq(VIRQ_CON_RING);
     while (next_typed(&c)) {
         if (c == SWITCH_KEY) {
             if (++switch_keys == 3) {
@@ -238,7 +249,7 @@ void __init console_init_early(const char *cmdline)
 /* Boot, once interrupts and softirqs work: input. */
 void __init console_init(void)
 {
-    softirq_register(SOFTIRQ_CONSOLE, handle_typed);
+    softirq_register(SOFTIRQ_CONSOLE, console_softirq);
     if (options.console_serial)
         serial_irq_enable();
 }

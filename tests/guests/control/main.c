@@ -31,6 +31,7 @@
 #include <xen/sysctl.h>
 #include <xen/version.h>
 
+#include <pv/event.h>
 #include <pv/page.h>
 #include <pv/start.h>
 #include <pv/tap.h>
@@ -570,6 +571,50 @@ static void io_ports(domid_t id)
     tap_is(domctl(XEN_DOMCTL_ioport_permission, id), 0, "and back");
 }
 
+static int io_memory(domid_t id, uint64_t first, uint64_t n, bool allow)
+{
+    ctl.u.iomem_permission.first_mfn = first;
+    ctl.u.iomem_permission.nr_mfns = n;
+    ctl.u.iomem_permission.allow_access = allow;
+    return domctl(XEN_DOMCTL_iomem_permission, id);
+}
+
+static int io_line(domid_t id, uint8_t pirq, bool allow)
+{
+    ctl.u.irq_permission.pirq = pirq;
+    ctl.u.irq_permission.allow_access = allow;
+    return domctl(XEN_DOMCTL_irq_permission, id);
+}
+
+static void io_devices(domid_t id)
+{
+    tap_is(io_memory(id, 0xb8, 0, true), -XEN_EINVAL, "device memory: no frames");
+    tap_is(io_memory(id, ~0ull, 2, true), -XEN_EINVAL, "device memory: around the end");
+    tap_is(io_memory(id, 1ull << 50, 1, true), -XEN_EINVAL, "device memory: beyond all addresses");
+    tap_is(io_memory(id, 0xb8, 8, true), 0, "device memory: the screen");
+    tap_is(io_memory(id, 0xba, 1, false), 0, "device memory: without its third frame");
+    tap_is(io_line(id, 200, true), -XEN_EPERM, "a PIRQ we do not have");
+    tap_is(io_line(id, 5, true), 0, "a line");
+    tap_is(io_line(id, 5, false), 0, "and back");
+}
+
+/* What the hypervisor prints is announced. */
+static void console_news(void)
+{
+    static char key = 'h';
+    int port = event_bind_virq(VIRQ_CON_RING, NULL, NULL);
+
+    tap_ok(port > 0, "bind the event of the hypervisor's console");
+    memset(&sys.u, 0, sizeof(sys.u));
+    sys.u.debug_keys.nr_keys = 1;
+    set_xen_guest_handle(sys.u.debug_keys.keys, &key);
+    tap_is(sysctl(XEN_SYSCTL_debug_keys), 0, "have it print something");
+    for (int i = 0; i < 1000 && !event_count(port); i++)
+        hv_sched_op(SCHEDOP_yield, NULL);
+    tap_ok(event_count(port) > 0, "that is announced");
+    event_close(port);
+}
+
 /* Gone at once, or when the hypervisor has had time to clean up. */
 static bool gone(domid_t id)
 {
@@ -601,6 +646,7 @@ static void one_domain(void)
     frames(id);
     whole_context(id);
     io_ports(id);
+    io_devices(id);
     tap_is(domctl(XEN_DOMCTL_destroydomain, id), 0, "destroy");
     tap_ok(gone(id), "it is gone");
     check_memory(before);
@@ -635,6 +681,7 @@ int main(void)
     ports();
     platform();
     machine();
+    console_news();
     mistakes();
     bad_domains();
     one_domain();

@@ -22,6 +22,7 @@ long close_port(evtchn_t port);
 long send_event(evtchn_t port);
 long unmask(evtchn_t port);
 long reset(domid_t dom);
+long bind_vcpu(evtchn_t port, uint32_t vcpu);
 
 /* fifo.c */
 void test_fifo(void);

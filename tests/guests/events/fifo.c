@@ -115,6 +115,45 @@ static void test_order(void)
     tap_is(bind_ipi(0), c, "fifo: taken off, it is");
 }
 
+/* Each vcpu has queues of its own: a port that is moved is put on the other's the next time. */
+static void test_second_vcpu(void)
+{
+    volatile struct evtchn_fifo_control_block *second = page_alloc();
+    long port = bind_ipi(1), a, b;
+
+    if (port < 0) {
+        tap_skip("there is one vcpu", "fifo: queues of a second vcpu");
+        return;
+    }
+    send_event(port);
+    tap_ok(!(words[port] & BIT(LINKED)),
+           "fifo: nowhere to queue for a vcpu without a control block");
+    tap_is(init_control(linear_to_mfn(second), 0, 1), EVTCHN_FIFO_LINK_BITS,
+           "fifo: control block of the second vcpu");
+    send_event(port);
+    tap_ok(second->head[DEFAULT] == (evtchn_t)port && second->ready == 1u << DEFAULT,
+           "fifo: its IPI is queued there");
+    second->head[DEFAULT] = 0;
+    words[port] = 0;
+    a = alloc_unbound(DOMID_SELF, DOMID_SELF);
+    b = bind_interdomain(DOMID_SELF, a);
+    take(DEFAULT); /* it was told of being connected */
+    set_priority(b, 2);
+    bind_vcpu(b, 1);
+    send_event(a);
+    tap_is(second->head[2], b, "fifo: a port moved to it is queued there");
+    bind_vcpu(b, 0);
+    send_event(a);
+    tap_is(control->head[2], 0, "fifo: moved back, it stays on the queue it is on");
+    second->head[2] = 0;
+    words[b] = 0;
+    send_event(a);
+    tap_is(take(2), b, "fifo: taken off, it goes to the other");
+    close_port(a);
+    close_port(b);
+    close_port(port);
+}
+
 static void test_many(void)
 {
     long port;
@@ -138,5 +177,6 @@ void test_fifo(void)
 {
     test_setup();
     test_order();
+    test_second_vcpu();
     test_many();
 }

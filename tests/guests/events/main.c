@@ -87,7 +87,7 @@ long reset(domid_t dom)
     return hv_event_channel_op(EVTCHNOP_reset, &op);
 }
 
-static long bind_vcpu(evtchn_t port, uint32_t vcpu)
+long bind_vcpu(evtchn_t port, uint32_t vcpu)
 {
     struct evtchn_bind_vcpu op = {.port = port, .vcpu = vcpu};
 
@@ -251,6 +251,61 @@ static void test_bits(void)
     close_port(ipi);
 }
 
+/* --- another vcpu, where there is one --------------------------------------------------------- */
+
+static bool selected(unsigned int vcpu_id, evtchn_port_t port)
+{
+    volatile struct vcpu_info *info = &shared_info_page.vcpu_info[vcpu_id];
+    bool is = info->evtchn_pending_sel >> port / 32 & 1 && info->evtchn_upcall_pending;
+
+    info->evtchn_pending_sel = 0;
+    info->evtchn_upcall_pending = 0;
+    return is;
+}
+
+static void test_second_vcpu(void)
+{
+    long timer = bind_virq(VIRQ_DEBUG, 1), ipi = bind_ipi(1), a, b;
+
+    if (ipi < 0) {
+        tap_skip("there is one vcpu", "events of a second vcpu");
+        return;
+    }
+    tap_ok(timer > 0, "a VIRQ of the second vcpu");
+    tap_is(bind_vcpu(timer, 0), -XEN_EINVAL, "it cannot be moved");
+    tap_is(bind_vcpu(ipi, 0), -XEN_EINVAL, "nor can its IPI");
+    set_mask(ipi, false);
+    settle();
+    selected(1, ipi);
+    send_event(ipi);
+    tap_ok(selected(1, ipi) && !selected(0, ipi), "its IPI is announced to it alone");
+    a = alloc_unbound(DOMID_SELF, DOMID_SELF);
+    b = bind_interdomain(DOMID_SELF, a);
+    set_mask(b, false);
+    for (unsigned int i = 0; i < 4; i++) {
+        unsigned int to = (i + 1) % 2;
+
+        tap_is(bind_vcpu(b, to), 0, "move a port to vcpu %u", to);
+        get_status(DOMID_SELF, b);
+        tap_is(status.vcpu, to, "status tells");
+        settle();
+        selected(1, b);
+        send_event(a);
+        tap_ok(selected(to, b) && !selected(1 - to, b), "vcpu %u hears of it", to);
+    }
+    bind_vcpu(b, 1);
+    set_mask(b, true);
+    settle();
+    send_event(a);
+    tap_ok(!selected(1, b) && !selected(0, b), "masked: nobody hears");
+    unmask(b);
+    tap_ok(selected(1, b) && !selected(0, b), "unmasked: the right one does");
+    close_port(timer);
+    close_port(ipi);
+    close_port(a);
+    close_port(b);
+}
+
 /* --- waiting for a port --------------------------------------------------------------------- */
 
 static long poll(evtchn_t *ports, unsigned int n, uint64_t timeout)
@@ -322,6 +377,7 @@ int main(void)
     test_channel();
     test_virqs();
     test_bits();
+    test_second_vcpu();
     test_poll();
     test_compat();
     test_limits();
