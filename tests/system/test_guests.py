@@ -46,3 +46,9 @@ def test_guest(boot, tap_run, name, emulator):
     tap_run(m, timeout)
     m.expect(r"initial domain powered off")
     m.wait_end()
+
+
+@pytest.mark.parametrize("name", ["emulate", "sysenter", "vectors"])
+def test_few_features(boot, tap_run, name):
+    """A processor without SYSENTER, machine checks, global pages and SSE."""
+    tap_run(boot([guest(name)], cpu="qemu32,-sep,-mce,-pge,-sse,-sse2"))
