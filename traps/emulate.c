@@ -250,25 +250,24 @@ static enum emulation emulate_insn(struct cpu_user_regs *regs, const struct insn
 
 /*
  * The instructions that come without a prefix, nearly always, from their first bytes: no decoder
- * is needed to see that 0F 20 has a ModRM byte and EC has not. *length is 0 if it is another one.
+ * is needed to see that 0F 20 has a ModRM byte and EC has not. *length holds only if it is done.
  */
 static enum emulation emulate_bytes(struct cpu_user_regs *regs, uint32_t bytes, uint32_t *length)
 {
-    unsigned opcode = bytes & 0xff, second = (bytes >> 8) & 0xff, size = opcode & 1 ? 4 : 1;
+    unsigned opcode = bytes & 0xff, second = (bytes >> 8) & 0xff;
 
     *length = 2;
-    if (opcode == 0x0f) {
+    if (likely(opcode == 0x0f)) {
         if ((second & 0xfc) == 0x20)
             *length = 3;
         return emulate_0f(regs, second, (bytes >> 19) & 7, (bytes >> 16) & 7);
     }
     if ((opcode & 0xfc) == 0xe4)
-        return emulate_in_out(regs, opcode, second, size, 2);
+        return emulate_in_out(regs, opcode, second, opcode & 1 ? 4 : 1, 2);
     if ((opcode & 0xfc) == 0xec) {
         *length = 1;
-        return emulate_in_out(regs, opcode, regs->edx & 0xffff, size, 1);
+        return emulate_in_out(regs, opcode, regs->edx & 0xffff, opcode & 1 ? 4 : 1, 1);
     }
-    *length = 0;
     return EMULATION_REFUSED;
 }
 
@@ -291,7 +290,7 @@ static noinline bool emulate_decoded(struct cpu_user_regs *regs)
 /* #GP with error code 0 in the running vcpu. false: the fault is the guest's to hear of. */
 bool emulate_privileged(struct cpu_user_regs *regs)
 {
-    uint32_t words[2], length = 0;
+    uint32_t words[2], length;
     enum emulation result = EMULATION_REFUSED;
 
     if (likely(peek_insn(regs, words)))
