@@ -42,7 +42,7 @@
  *
  * Invariants, under runq_lock:
  *  S1  a vcpu is queued exactly when it is runnable and not `running`, except inside the functions
- *      here.
+ *      here, and until vcpu_sleep() comes for one that has just been paused or taken down.
  *  S2  `running` is set from when a CPU takes the vcpu until its registers are saved
  *      (sched_context_saved), which is after the CPU has taken another; only then can a second CPU
  *      take it. cpu.runs is the one that runs or is being switched to. It may have become not
@@ -86,7 +86,7 @@ static void enqueue(struct vcpu *v)
 {
     struct vcpu *after = runq_tail;
 
-    ASSERT(!v->queued && !v->running && vcpu_runnable(v));
+    ASSERT(!v->queued && !v->running);
     while (after && after->vtime > v->vtime)
         after = after->runq_prev;
     v->runq_prev = after;
@@ -386,7 +386,7 @@ void vcpu_sleep_sync(struct vcpu *v)
 {
     ASSERT(v != current);
     vcpu_sleep(v);
-    while (*(volatile bool *)&v->running)
+    while (__atomic_load_n(&v->running, __ATOMIC_ACQUIRE))
         cpu_relax();
 }
 
@@ -624,8 +624,8 @@ static struct vcpu *pick_next(struct cpu *c, struct vcpu *prev, uint64_t now)
         now);
     vcpu_runstate_change(next, RUNSTATE_running, now);
     ASSERT(!next->running);
+    next->processor = c; /* before `running`: vcpu_kick() reads them without the lock */
     next->running = true;
-    next->processor = c;
     return next;
 }
 
@@ -657,7 +657,7 @@ void sched_context_saved(struct vcpu *prev)
 
     spin_lock(&runq_lock);
     ASSERT(prev->running && c->runs != prev);
-    prev->running = false;
+    __atomic_store_n(&prev->running, false, __ATOMIC_RELEASE); /* see vcpu_sleep_sync() */
     if (prev != c->idle) {
         if (!vcpu_runnable(prev)) {
             stay_waiting(prev);

@@ -131,7 +131,7 @@ void timer_stop(struct timer *t)
 {
     struct cpu *c;
 
-    if (!*(volatile bool *)&t->active)
+    if (!t->active)
         return;
     c = lock_timer(t);
     if (t->active)

@@ -48,23 +48,23 @@
 struct vcpu {
     struct domain *domain;
     unsigned id;
-    struct cpu *processor;
+    struct cpu *volatile processor; /* where it runs, or ran last; before `running` */
     struct vcpu_info *info; /* in shared_info, or where the guest registered it: always mapped */
     mfn_t info_mfn;         /* frame holding a registered vcpu_info, else INVALID_MFN */
     bool initialised;       /* has had a context set */
 
     /* Scheduling; runq_lock, but for wait and pause_count, which are atomic. See xen/sched.c. */
-    bool running;
+    volatile bool running;
     bool queued;
     struct vcpu *runq_next, *runq_prev;
-    uint32_t wait; /* WAIT_* */
-    int pause_count;
+    volatile uint32_t wait; /* WAIT_* */
+    volatile int pause_count;
     struct vcpu_runstate_info runstate;
-    uint64_t vtime;          /* virtual run time, ns */
-    void *runstate_guest;    /* registered area, guest address */
-    void *time_info_guest;   /* registered vcpu_time_info copy, guest address */
-    evtchn_port_t poll_port; /* the one port polled for; 0: several */
-    uint32_t affinity;       /* CPUs it may run on */
+    uint64_t vtime;                   /* virtual run time, ns */
+    void *runstate_guest;             /* registered area, guest address */
+    void *time_info_guest;            /* registered vcpu_time_info copy, guest address */
+    volatile evtchn_port_t poll_port; /* the one port polled for; 0: several */
+    uint32_t affinity;                /* CPUs it may run on */
     uint32_t affinity_saved; /* what it was before SCHEDOP_pin_override; 0: not overridden */
 
     struct timer poll_timer;
@@ -122,14 +122,14 @@ struct domain {
     enum domain_state state;
     bool shut_down;         /* the guest asked for SHUTDOWN_*; its vcpus are paused */
     unsigned shutdown_code; /* SHUTDOWN_*, or SHUTDOWN_CODE_NONE until one is given */
-    bool crashed;           /* domain_crash() has been called: no vcpu runs again */
+    volatile bool crashed;  /* domain_crash() has been called: no vcpu runs again */
     xen_domain_handle_t handle;
     uint32_t ssidref;
 
     struct shared_info *shared_info; /* a heap page shared with the guest */
     unsigned max_vcpus;
     struct vcpu *vcpus[MAX_VCPUS];
-    int pause_count;            /* atomic: the hypervisor's and the controllers' pauses together */
+    volatile int pause_count;   /* atomic: the hypervisor's and the controllers' pauses together */
     int controller_pause_count; /* domctl pauses not yet undone; domctl_lock */
 
     /*
@@ -161,7 +161,7 @@ struct domain {
     /* the queues of the FIFO ABI: their tails and the links between events */
     spinlock_t fifo_lock;
     struct evtchn_table evtchn;
-    uint32_t poll_mask; /* vcpus in SCHEDOP_poll; atomic */
+    volatile uint32_t poll_mask; /* vcpus in SCHEDOP_poll; atomic */
     struct grant_table grant;
 
     char line[160]; /* what an unprivileged guest wrote by console_io since its last newline */

@@ -111,8 +111,8 @@ static inline struct cpu_info *get_cpu_info(void)
 }
 
 #ifdef RINGLET_HOST
-extern struct cpu *host_cpu;
-extern struct vcpu *host_vcpu;
+extern _Thread_local struct cpu *host_cpu; /* a test may play several CPUs at once */
+extern _Thread_local struct vcpu *host_vcpu;
 #define this_cpu host_cpu
 #define current host_vcpu
 #else

@@ -63,7 +63,7 @@ static inline void vcpu_kick(struct vcpu *v)
 {
     if (v->wait & (WAIT_BLOCKED | WAIT_POLLING))
         vcpu_unblock(v);
-    else if (v != current && *(volatile bool *)&v->running && v->processor != this_cpu)
+    else if (v != current && v->running && v->processor != this_cpu)
         send_ipi(v->processor);
 }
 

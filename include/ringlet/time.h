@@ -24,7 +24,7 @@ struct timer {
     void (*fn)(void *arg);
     void *arg;
     struct cpu *cpu; /* whose heap it is in, or was last */
-    bool active;
+    volatile bool active;
     bool killed;
     struct timer *child, *next, *prev; /* the heap's links, see xen/timer.c */
 };

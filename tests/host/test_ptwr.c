@@ -27,8 +27,8 @@ struct frame *frame_table = frames;
 uint32_t *m2p, max_frame = FRAMES;
 static struct domain domain;
 static struct vcpu vcpu;
-struct vcpu *host_vcpu = &vcpu;
-struct cpu *host_cpu;
+_Thread_local struct vcpu *host_vcpu = &vcpu;
+_Thread_local struct cpu *host_cpu;
 
 static pte_t *table;  /* the page table's contents, below 4 GiB */
 static uint8_t *code; /* an executable page */

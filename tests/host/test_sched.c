@@ -31,8 +31,8 @@ enum { DOMAINS = 6, VCPUS = 2, PORTS = 64 };
 
 struct cpu cpus[MAX_CPUS];
 unsigned nr_cpus = 1;
-struct cpu *host_cpu = &cpus[0];
-struct vcpu *host_vcpu;
+_Thread_local struct cpu *host_cpu = &cpus[0];
+_Thread_local struct vcpu *host_vcpu;
 struct domain *domain_list;
 
 static struct domain domains[DOMAINS], idle_domain_of_test;

@@ -20,9 +20,9 @@
 enum { TIMERS = 200 };
 
 struct cpu cpus[MAX_CPUS];
-struct cpu *host_cpu = &cpus[0];
+_Thread_local struct cpu *host_cpu = &cpus[0];
 unsigned nr_cpus = 1;
-struct vcpu *host_vcpu;
+_Thread_local struct vcpu *host_vcpu;
 
 static uint64_t clock_ns;
 static void (*timer_softirq)(void);
