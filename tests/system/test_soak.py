@@ -9,7 +9,7 @@ import re
 from machine import guest, ramdisk
 from test_dom0 import DOM0
 
-LIVES = int(os.environ.get("SOAK_LIVES", "400"))
+LIVES = int(os.environ.get("SOAK_LIVES", "300"))
 SEED = int(os.environ.get("SOAK_SEED", "1"))
 CPUS = int(os.environ.get("SOAK_CPUS", "1"))
 REPORT = (r"soak \d+: (\d+) lives(.*): (\d+) powered off, (\d+) rebooted, "
