@@ -209,7 +209,7 @@ void soak(uint32_t seed, uint32_t lives)
     }
     domains_watcher = ended;
     /* Not counted: the hypervisor keeps some of what it allocates on first use. */
-    why = live(4 * n, &done);
+    why = live(2 * n, &done);
     before = host_free_pages();
     memset(endings, 0, sizeof endings);
     stuck = destroyed = panics = events = 0;

@@ -96,10 +96,8 @@ static void test_va(void)
     va(window, good, UVMF_INVLPG, 0, "as it should be");
     va(window, 0, UVMF_TLB_FLUSH | UVMF_ALL, 0, "and away");
     va((void *)0x90000000, good, UVMF_NONE, -XEN_EINVAL, "where there is no page table");
-    va(window, pte_make(base_mfn(), PAGE_KERNEL), UVMF_NONE, -XEN_EBUSY,
-       "a page table, writable");
-    va(window, pte_make(0xFFFFFFF0, PAGE_KERNEL), UVMF_NONE, -XEN_EPERM,
-       "a frame there is not");
+    va(window, pte_make(base_mfn(), PAGE_KERNEL), UVMF_NONE, -XEN_EBUSY, "a page table, writable");
+    va(window, pte_make(0xFFFFFFF0, PAGE_KERNEL), UVMF_NONE, -XEN_EPERM, "a frame there is not");
     va((void *)0xFC000000, good, UVMF_NONE, -XEN_EINVAL, "the hypervisor's address");
     tap_is(hv_update_va_mapping_otherdomain(window, good, UVMF_NONE, NOBODY),
            is_initial_domain() ? -XEN_ESRCH : -XEN_EPERM, "update_va_mapping: of nobody");
