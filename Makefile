@@ -127,6 +127,7 @@ hypervisor: $B/ringlet.elf $B/ringlet.sym $B/ringlet.asm ## The hypervisor alone
 
 -include pv-guest/guest.mk
 -include pv-guest/dom0/dom0.mk
+-include pv-guest/linux/linux.mk
 -include tests/host/host.mk
 host-tests: $B/pvgrub/grub-i386-xen.bin
 
@@ -153,12 +154,15 @@ iso: $B/ringlet.iso ## build/ringlet.iso, for QEMU, Bochs and machines with a BI
 
 # QEMU's multiboot loader takes modules as one comma-separated list.
 MODULES := $B/guests/$(GUEST).elf$(if $(WORDS), $(WORDS))$(if $(filter dom0,$(GUEST)),$(shell printf ,)$B/dom0.cpio)
+ifeq ($(GUEST),linux)
+MODULES := $(MINI)/vmlinux console=hvc0$(if $(WORDS), $(WORDS)),$(MINI)/initramfs.cpio.gz
+endif
 QEMU_BOOT = -kernel $B/ringlet.elf -append '$(XENARGS)' -initrd '$(MODULES)'
 
 # The packages come first: the makefiles included above may need them to be read at all.
-run: ## Install what is missing, build, and boot QEMU into the control domain (GUEST=toy: the toy)
+run: ## Install what is missing, build, boot QEMU into the control domain (GUEST=toy, GUEST=linux)
 	@tools/install-deps run
-	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
+	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(if $(filter linux,$(GUEST)),mini-linux,$(filter-out $B/ringlet.elf,$(BOOT_FILES)))
 	@echo 'Ctrl-A x ends QEMU.'
 	$Qtools/run-qemu $(QEMU_BOOT)
 
@@ -207,6 +211,7 @@ trace: ## What crosses between the rings: build/trace.html, trace.json (GUEST=to
 test: ## Install what is missing and run every test; ends with "N passed, N failed"
 	@tools/install-deps test
 	@$(MAKE) $(JOBS) --no-print-directory all
+	@$(MAKE) --no-print-directory mini-linux
 	@tests/run
 
 bench: ## Count instructions of each operation, beside those of real Xen

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""Mini-Linux (pv-guest/linux) as the initial domain, and the same kernel on the bare machine.
+
+`make mini-linux` builds it. What its programs print is in pv-guest/linux/initramfs and programs.
+"""
+import os
+import re
+import subprocess
+
+import pytest
+
+from machine import BUILD, SCALE, TOP
+
+MINI = BUILD / "mini-linux"
+PROMPT = "mini-linux# "
+CMDLINE = "console=com1 loglvl=warning dom0_mem=96M"
+# Ctrl-A three times: QEMU's terminal and run-bochs send one for two typed.
+SWITCH = "\x01" * 6
+STRESS_SECONDS = int(os.environ.get("STRESS_SECONDS", "120"))
+TROUBLE = re.compile(r"BUG:|WARNING:|Oops|Call Trace|rcu: INFO|soft lockup|Unknown hypercall")
+
+
+def modules(words=""):
+    """The kernel and its initramfs as multiboot modules."""
+    assert (MINI / "vmlinux").exists(), "mini-Linux is not built: make mini-linux"
+    return [f"{MINI}/vmlinux console=hvc0 {words}".strip(), f"{MINI}/initramfs.cpio.gz"]
+
+
+@pytest.fixture
+def linux(boot):
+    """A function that boots mini-Linux on Ringlet with words for Linux."""
+
+    def start(words="", vcpus=1, **options):
+        cmdline = f"{CMDLINE} dom0_max_vcpus={vcpus}"
+        if vcpus > 1:
+            options.setdefault("extra", ["-smp", str(vcpus)])
+        return boot(modules(words), cmdline=options.pop("cmdline", cmdline), **options)
+
+    return start
+
+
+def sound(m):
+    """Nothing in what the console said so far is a kernel's complaint."""
+    found = TROUBLE.search(m.transcript)
+    assert not found, m.transcript[max(0, found.start() - 200):found.end() + 1500]
+
+
+def audit(m):
+    """The hypervisor's audit of its frame table finds nothing."""
+    m.send(SWITCH)
+    m.expect("input goes to the hypervisor")
+    m.send("a")
+    m.expect(r"(\d+) differences")
+    assert m.process.match.group(1) == b"0", m.before[-1500:]
+    m.send(SWITCH)
+    m.expect("input goes to the initial domain")
+
+
+def native(words):
+    """What the same kernel prints on QEMU's machine itself; words must end the run."""
+    result = subprocess.run(
+        ["timeout", str(int(240 * SCALE)), "tools/run-qemu", "-kernel", str(MINI / "bzImage"),
+         "-initrd", str(MINI / "initramfs.cpio.gz"), "-append", f"console=ttyS0 quiet {words}"],
+        cwd=TOP, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return result.stdout.decode("latin-1").replace("\r", "")
+
+
+def answers(text):
+    """The lines of the workload with known answers."""
+    return re.findall(r"^(ANSWERS? .*)$", text.replace("\r", ""), re.MULTILINE)
+
+
+@pytest.mark.parametrize("emulator", ["qemu", "qemu-iso", "bochs"])
+def test_session(linux, emulator):
+    """A shell, typed at: processes, pipes, jobs, signals; the programs' checks; power-off."""
+    m = linux(emulator=emulator, limit=900)
+    m.expect(re.escape(PROMPT), timeout=300)
+
+    def run(command, answer):
+        assert answer in m.command(command, PROMPT, timeout=120), command
+
+    # The shell would break a longer line in two as it echoes it.
+    run("stty columns 200", "")
+    run("uname -rm", "6.1.")
+    run("cat /sys/hypervisor/type", "xen")
+    run("seq 1 500 | sort -rn | head -n 3 | tr '\\n' ,", "500,499,498,")
+    run("sleep 100 & kill %1; wait %1; echo status $?", "status 143")
+    run("i=0; while [ $i -lt 30 ]; do i=$((i+1)); sh -c :; done; echo $i done", "30 done")
+    run("dd if=/dev/urandom of=/tmp/f bs=64k count=16 2>/dev/null; gzip /tmp/f;"
+        " gunzip -t /tmp/f.gz && echo intact", "intact")
+    m.sendline("sleep 1000")
+    m.expect("sleep 1000")
+    m.send("\x03")
+    m.expect(re.escape(PROMPT))
+    run("check", "CHECKS 17 passed, 0 failed")
+    run("rings", "ring 3")
+    sound(m)
+    audit(m)
+    m.sendline("poweroff -f")
+    m.expect("initial domain powered off")
+    m.wait_end()
+
+
+@pytest.mark.parametrize("vcpus", [1, 4])
+def test_known_answers(linux, vcpus):
+    """The workload's answers are the same natively and as a guest, byte for byte."""
+    right = answers(native("answers poweroff"))
+    assert right[-1] == "ANSWERS DONE" and len(right) == 19
+    m = linux("answers check poweroff", vcpus=vcpus)
+    m.expect("ANSWERS DONE", timeout=200)
+    assert answers(m.transcript) == right
+    m.expect(r"CHECKS (\d+) passed, (\d+) failed", timeout=200)
+    assert m.process.match.group(2) == b"0", m.before
+    m.wait_end(timeout=60)
+    sound(m)
+
+
+def test_reboot(linux):
+    """A reboot that Linux asks for resets the machine, which here ends the emulator."""
+    m = linux("reboot")
+    m.expect("initial domain rebooted|initial domain .*reboot")
+    m.wait_end()
+
+
+@pytest.mark.parametrize("vcpus", [1, 4])
+def test_stress(linux, vcpus):
+    """Everything at once, then the audit of the frame table; no complaint, no lost second."""
+    seconds = STRESS_SECONDS // 2
+    m = linux(f"stress={seconds}", vcpus=vcpus, limit=seconds * 4 + 240)
+    m.expect(r"STRESS (\d+) rounds, (\d+) wrong, (\d+) seconds", timeout=seconds * 3 + 120)
+    rounds, wrong, took = (int(n) for n in m.process.match.groups())
+    assert rounds > 0 and wrong == 0 and took >= seconds, m.before[-1500:]
+    m.expect(re.escape(PROMPT))
+    audit(m)
+    sound(m)
+    m.sendline("poweroff -f")
+    m.wait_end()
