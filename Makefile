@@ -219,6 +219,11 @@ bench: ## Count instructions of each operation, beside those of real Xen
 	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(addprefix $B/guests/,bench.elf dom0.elf life.elf)
 	@tools/bench
 
+bench-linux: ## Count what mini-Linux's operations cost natively and as a guest (DEBUG=0: release)
+	@tools/install-deps run
+	@$(MAKE) $(JOBS) --no-print-directory hypervisor mini-linux
+	@tools/bench-linux
+
 SOURCES = $(shell find $(HV_DIRS) include pv-guest tests -name '*.[ch]' | sort)
 
 lint: check-headers ## Layout, static analysis, headers, length of functions, opening comments, the walk
@@ -252,4 +257,4 @@ help: ## This list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
 	  awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
-.PHONY: all hypervisor guests iso run linux bochs bochs-debug gdb walk trace test bench lint check-headers format clean help
+.PHONY: all hypervisor guests iso run linux bochs bochs-debug gdb walk trace test bench bench-linux lint check-headers format clean help

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# Mini-Linux (docs/linux.md): the kernel comes from pv-guest/linux/build, which keeps a cache of its
+# Mini-Linux (docs/mini-linux.md): the kernel comes from pv-guest/linux/build, which keeps a cache of its
 # own; the programs, busybox and the scripts of initramfs/ make its initramfs.
 
 MINI := $B/mini-linux

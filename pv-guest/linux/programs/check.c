@@ -172,7 +172,7 @@ static int check_pipe(void)
     return got == 16 * 16384 && sum == 3 * got;
 }
 
-static void catch(int number)
+static void catch (int number)
 {
     caught = number;
 }
@@ -201,14 +201,14 @@ static void on_fault(int number)
 }
 
 /* The signal that an access or instruction raises. */
-#define FAULT_OF(code)                                                                             \
-    ({                                                                                             \
-        int fault_number = sigsetjmp(after_fault, 1);                                              \
-                                                                                                   \
-        if (fault_number == 0) {                                                                   \
-            code;                                                                                  \
-        }                                                                                          \
-        fault_number;                                                                              \
+#define FAULT_OF(code)                                \
+    ({                                                \
+        int fault_number = sigsetjmp(after_fault, 1); \
+                                                      \
+        if (fault_number == 0) {                      \
+            code;                                     \
+        }                                             \
+        fault_number;                                 \
     })
 
 static void peek(uint32_t address)
@@ -253,12 +253,19 @@ static int check_instructions(void)
 {
     return FAULT_OF(__asm__ volatile("cli")) == SIGSEGV &&
            FAULT_OF(__asm__ volatile("hlt")) == SIGSEGV &&
-           FAULT_OF(__asm__ volatile("movl %%eax, %%cr3" : : "a"(0))) == SIGSEGV &&
-           FAULT_OF(__asm__ volatile("inb $0x70, %%al" : : : "eax")) == SIGSEGV &&
+           FAULT_OF(__asm__ volatile("movl %%eax, %%cr3"
+                                     :
+                                     : "a"(0))) == SIGSEGV &&
+           FAULT_OF(__asm__ volatile("inb $0x70, %%al"
+                                     :
+                                     :
+                                     : "eax")) == SIGSEGV &&
            FAULT_OF(__asm__ volatile("int $0x82")) == SIGSEGV &&
            FAULT_OF(__asm__ volatile("int $14")) == SIGSEGV &&
            FAULT_OF(__asm__ volatile("ud2")) == SIGILL &&
-           FAULT_OF(__asm__ volatile("divl %%ecx" : : "a"(1), "d"(0), "c"(0))) == SIGFPE &&
+           FAULT_OF(__asm__ volatile("divl %%ecx"
+                                     :
+                                     : "a"(1), "d"(0), "c"(0))) == SIGFPE &&
            FAULT_OF(__asm__ volatile("int3")) == SIGTRAP;
 }
 
@@ -278,7 +285,9 @@ static int check_single_step(void)
     sigaction(SIGTRAP, &action, &before);
     steps = 0;
     __asm__ volatile("pushfl; orl $0x100, (%%esp); popfl; nop; nop; nop; nop; nop; nop; nop; nop"
-                     : : : "memory", "cc");
+                     :
+                     :
+                     : "memory", "cc");
     sigaction(SIGTRAP, &before, NULL);
     return steps == 5;
 }
@@ -314,14 +323,15 @@ static int check_bad_return(void)
 static int check_ldt(void)
 {
     static uint32_t word = 0x600df00d;
-    struct user_desc segment = {.entry_number = 1, .base_addr = (uint32_t)&word, .limit = 3,
-                                .seg_32bit = 1, .useable = 1};
+    struct user_desc segment = {
+        .entry_number = 1, .base_addr = (uint32_t)&word, .limit = 3, .seg_32bit = 1, .useable = 1};
     uint32_t seen = 0;
 
     if (syscall(SYS_modify_ldt, 1, &segment, sizeof(segment)))
         return 0;
     __asm__ volatile("pushl %%fs; movl %1, %%fs; movl %%fs:0, %0; popl %%fs"
-                     : "=&r"(seen) : "r"(1 << 3 | 7));
+                     : "=&r"(seen)
+                     : "r"(1 << 3 | 7));
     return seen == word;
 }
 

@@ -45,7 +45,8 @@ int main(void)
 
     signal(SIGSEGV, on_fault);
     __asm__ volatile("movl %%cs, %0; movl %%ss, %1; movl %%gs, %2" : "=r"(cs), "=r"(ss), "=r"(gs));
-    __asm__ volatile("sgdt %0; sidt %1; str %2; smsw %3" : "=m"(gdt), "=m"(idt), "+m"(task), "=r"(cr0));
+    __asm__ volatile("sgdt %0; sidt %1; str %2; smsw %3"
+                     : "=m"(gdt), "=m"(idt), "+m"(task), "=r"(cr0));
     printf("selectors\n");
     show_selector("cs", cs & 0xffff);
     show_selector("ss", ss & 0xffff);

@@ -42,7 +42,7 @@ static inline void sha256_block(uint32_t *h, const uint8_t *block)
     }
     memcpy(v, h, sizeof(v));
     /* Instead of moving all eight variables on in each round, count their names back. */
-#define V(n) v[((n) - i) & 7]
+#define V(n) v[((n)-i) & 7]
 #pragma GCC unroll 8
     for (int i = 0; i < 64; i++) {
         uint32_t e = V(4), a = V(0);
