@@ -22,7 +22,7 @@ def changed_toy(request, tmp_path):
     """The toy with the solution of the lab that the test is named after; its ELF file."""
     number = request.node.name.rpartition("_")[2]
     shutil.copytree(TOP / "pv-guest", tmp_path / "pv-guest")
-    for kept in ("build/cross", "build/newlib"):
+    for kept in ("build/cross", "build/newlib", "build/unpack", "xen/unpack"):
         (tmp_path / kept).parent.mkdir(exist_ok=True)
         (tmp_path / kept).symlink_to(TOP / kept)
     shutil.copytree(BUILD / "guests" / "lib", tmp_path / "build/guests/lib")
