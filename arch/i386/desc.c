@@ -253,7 +253,7 @@ void desc_init_cpu(unsigned cpu)
  * so the processor takes ss1:esp1 from the TSS. Vector 80 belongs to the vcpu that runs; the gate
  * is replaced at each switch. It is safe because the selector has RPL 1 and names no descriptor
  * with DPL 0: there is none but ours, and those were refused when the table was set. What a real
- * gate cannot do is set the event mask; a guest that asks for it is bounced.
+ * gate cannot do is set the event mask; a guest that asks for it goes a short way through ring 0.
  * Without it: Every system call would cost an entry into ring 0 and a bounce: 280 instructions on
  * Xen 4.17, instead of 2.
  * Shown by: tests/system/test_bochs_debug.py::test_syscall_script,
