@@ -72,6 +72,7 @@ long finish_table_call(unsigned op, long result)
 int new_guest_cr3(struct vcpu *v, mfn_t mfn)
 {
     mfn_t old = v->l3_frame;
+    const pte_t *l3;
     int rc;
 
     ASSERT(v->old_table == INVALID_MFN);
@@ -85,7 +86,9 @@ int new_guest_cr3(struct vcpu *v, mfn_t mfn)
     if (rc)
         return rc;
     v->l3_frame = mfn;
-    reload_l3(v);
+    l3 = map_frame(mfn);
+    install_guest_l3(l3); /* mm_lock is held: nobody writes it */
+    unmap_frame(l3);
     if (old != INVALID_MFN && put_frame_and_type_preemptible(mfn_frame(old)))
         v->old_table = old;
     return 0;

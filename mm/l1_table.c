@@ -134,12 +134,30 @@ int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *ow
     pte_t old = *pl1;
     int rc;
 
-    if (owner == pt_owner && !preserve_ad && mod_l1_fast(pl1, e, e >> 32, pt_owner, false))
+    if (owner == pt_owner && mod_l1_fast(pl1, e, e >> 32, pt_owner, preserve_ad))
         return 0;
     rc = get_l1_entry(e, pt_owner, owner);
     if (rc)
         return rc;
     replace_entry(pl1, e, preserve_ad && (e & PTE_P));
     put_l1_entry(old, pt_owner);
+    return 0;
+}
+
+/*
+ * The same for d's own tables and frames, as LOCK CMPXCHG8B would: only if `old` still stands there.
+ * -EAGAIN: the processor has set Accessed or Dirty in it meanwhile.
+ */
+int mod_l1_entry_if(pte_t *pl1, pte_t old, pte_t e, struct domain *d)
+{
+    int rc = get_l1_entry(e, d, d);
+
+    if (rc)
+        return rc;
+    if (pte_cmpxchg(pl1, old, e) != old) {
+        put_l1_entry(e, d);
+        return -EAGAIN;
+    }
+    put_l1_entry(old, d);
     return 0;
 }

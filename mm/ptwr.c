@@ -246,21 +246,28 @@ static void set_operand(union entry *e, unsigned offset, unsigned size, uint64_t
         memcpy(&e->bytes[offset], &value, size);
 }
 
-/* Carry the instruction out on the entry `pl1`, whose bytes from `offset` on are its operand. */
+/*
+ * Carry the instruction out on the entry `pl1`, whose bytes from `offset` on are its operand. Other
+ * vcpus are kept off by mm_lock, but not their processors, which set Accessed and Dirty: then all
+ * that was computed from the old value is computed again.
+ */
 static bool update_entry(struct cpu_user_regs *regs, const struct insn *in, pte_t *pl1,
                          unsigned offset)
 {
     struct domain *d = current->domain;
-    union entry old = {.all = *pl1}, new = old;
+    union entry old, new;
     struct outcome o;
     int rc;
 
-    if (!compute(&o, regs, in, operand_of(&old, offset, in->size)))
-        return false;
-    set_operand(&new, offset, in->size, o.value);
-    rc = mod_l1_entry(pl1, new.all, d, d, false);
-    if (unlikely(rc) && o.plain && in->size == 4 && offset == 4 && (new.all &PTE_P)) /* P1 */
-        rc = mod_l1_entry(pl1, new.all & ~PTE_P, d, d, false);
+    do {
+        old.all = new.all = *pl1;
+        if (!compute(&o, regs, in, operand_of(&old, offset, in->size)))
+            return false;
+        set_operand(&new, offset, in->size, o.value);
+        rc = mod_l1_entry_if(pl1, old.all, new.all, d);
+        if (unlikely(rc) && o.plain && in->size == 4 && offset == 4 && (new.all &PTE_P)) /* P1 */
+            rc = mod_l1_entry_if(pl1, old.all, new.all & ~PTE_P, d);
+    } while (rc == -EAGAIN);
     if (unlikely(rc))
         return false;
     if (o.plain)
@@ -374,7 +381,8 @@ static bool store_word(uint32_t address, uint32_t value)
         return false;
     new.all = *entry;
     new.words[half] = value;
-    rc = mod_l1_entry(entry, new.all, d, d, false);
+    /* A store to the upper half leaves Accessed and Dirty as they are, or become just now. */
+    rc = mod_l1_entry(entry, new.all, d, d, half == 1);
     if (unlikely(rc) && half == 1 && (new.all &PTE_P)) /* P1 */
         rc = mod_l1_entry(entry, new.all & ~PTE_P, d, d, false);
     unlock_entry(v, entry);

@@ -192,31 +192,20 @@ static int validate_table(struct frame *f, uint32_t type, bool preemptible)
 /*
  * The frame's type count is zero: make it `type` with a count of one. A frame that was something
  * else may still be reachable by translations of its old life, so stale ones are flushed before the
- * new one begins.
+ * new one begins: that is, before it is FT_VALIDATED, for until then nobody else can have it. (Not
+ * before the exchange either: it could live its old life once more in between, and look the same:
+ * XSA-401.)
  */
 static int first_type_reference(struct frame *f, uint32_t x, uint32_t type)
 {
-    uint32_t nx = type | 1;
     struct domain *owner = frame_owner(f);
 
-    if (!is_page_table(type) && type != FT_SEG)
-        nx |= FT_VALIDATED;
-    if (!__atomic_compare_exchange_n(&f->type_info, &x, nx, false, __ATOMIC_SEQ_CST,
+    if (!__atomic_compare_exchange_n(&f->type_info, &x, type | 1, false, __ATOMIC_SEQ_CST,
                                      __ATOMIC_SEQ_CST))
         return -ERESTART;
     if ((x & FT_TYPE) != (type & FT_TYPE) && owner)
         tlb_flush_if_stale(owner);
     return 0;
-}
-
-/* Set or clear flags while others may change the count. */
-static void change_type_flags(struct frame *f, uint32_t clear, uint32_t set)
-{
-    uint32_t x = f->type_info;
-
-    while (!__atomic_compare_exchange_n(&f->type_info, &x, (x & ~clear) | set, false,
-                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-        ;
 }
 
 static int validate_frame(struct frame *f, uint32_t type, bool preemptible)
@@ -231,9 +220,9 @@ static int validate_frame(struct frame *f, uint32_t type, bool preemptible)
         rc = validate_table(f, type, preemptible);
 
     if (!rc) {
-        change_type_flags(f, 0, FT_VALIDATED);
+        __atomic_fetch_or(&f->type_info, FT_VALIDATED, __ATOMIC_SEQ_CST);
     } else if (rc == -ERESTART) {
-        change_type_flags(f, 0, FT_PARTIAL);
+        __atomic_fetch_or(&f->type_info, FT_PARTIAL, __ATOMIC_SEQ_CST);
     } else if (rc != -EAGAIN) {
         /* Back to no type: nothing refers to this frame as one. */
         __atomic_store_n(&f->type_info, FT_NONE, __ATOMIC_SEQ_CST);
@@ -256,8 +245,10 @@ static int get_type_common(struct frame *f, uint32_t type, bool preemptible)
             }
             if (first_type_reference(f, x, type))
                 continue;
-            if (type == FT_WRITABLE)
+            if (type == FT_WRITABLE) {
+                __atomic_fetch_or(&f->type_info, FT_VALIDATED, __ATOMIC_SEQ_CST);
                 return 0;
+            }
             f->nr_done = 0;
             return validate_frame(f, type, preemptible);
         }
@@ -274,6 +265,8 @@ static int get_type_common(struct frame *f, uint32_t type, bool preemptible)
                 continue;
             put_frame(f);
             return validate_frame(f, type, preemptible);
+        } else if (type == FT_WRITABLE) {
+            cpu_relax(); /* another CPU waits for the flush, and takes no lock meanwhile */
         } else {
             return -ERESTART; /* being validated or undone by another vcpu */
         }
@@ -311,16 +304,16 @@ static int put_type_common(struct frame *f, bool preemptible)
          */
         if (!(nx & FT_COUNT) && is_page_table(x))
             nx = x & ~FT_VALIDATED;
+        /* A page of descriptors is checked again by its next user. */
+        else if (!(nx & FT_COUNT) && (x & FT_TYPE) == FT_SEG)
+            nx &= ~FT_VALIDATED;
     } while (!__atomic_compare_exchange_n(&f->type_info, &x, nx, false, __ATOMIC_SEQ_CST,
                                           __ATOMIC_SEQ_CST));
 
     if ((nx & FT_COUNT) && !((x & FT_COUNT) == 1 && is_page_table(x)))
         return 0;
-    if (!is_page_table(x)) {
-        if ((x & FT_TYPE) == FT_SEG)
-            change_type_flags(f, FT_VALIDATED, 0);
+    if (!is_page_table(x))
         return 0;
-    }
     ASSERT(!(x & (FT_PINNED | FT_PARTIAL)));
     if (x & FT_VALIDATED)
         f->nr_done = table_entries(x);

@@ -41,6 +41,17 @@
 /* Changes by atomic addition only. */
 uint32_t tlb_clock = 1;
 
+/* T3. */
+void tlb_stamp_anew(struct domain *d)
+{
+    uint32_t now = *(volatile uint32_t *)&tlb_clock, seen = d->tlb_stale;
+
+    while ((int32_t)(now - seen) > 0 &&
+           !__atomic_compare_exchange_n(&d->tlb_stale, &seen, now, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST))
+        ;
+}
+
 /*
  * Load CR3: everything but global entries, which are ours and do not change, is forgotten (SDM vol.
  * 3, 4.10.4.1). T2.

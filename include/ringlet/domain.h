@@ -234,16 +234,11 @@ static inline struct domain *frame_owner(const struct frame *f)
 }
 
 /* A mapping of d's memory is gone; its entry was replaced by a locked instruction. arch/i386/tlb.c */
+void tlb_stamp_anew(struct domain *d);
 static inline void tlb_stamp(struct domain *d)
 {
-    uint32_t now = *(volatile uint32_t *)&tlb_clock, seen = d->tlb_stale;
-
-    if (likely(seen == now))
-        return;
-    while ((int32_t)(now - seen) > 0 &&
-           !__atomic_compare_exchange_n(&d->tlb_stale, &seen, now, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_SEQ_CST))
-        ;
+    if (unlikely(d->tlb_stale != *(volatile uint32_t *)&tlb_clock))
+        tlb_stamp_anew(d);
 }
 
 /* xen/context.c: the public vcpu_guest_context */

@@ -25,6 +25,7 @@ int get_l3_entry(pte_t e, struct frame *table, unsigned slot, bool preemptible);
 int put_l3_entry(pte_t e, bool preemptible);
 int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *frame_owner,
                  bool preserve_ad);
+int mod_l1_entry_if(pte_t *pl1, pte_t old, pte_t e, struct domain *d);
 int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, struct vcpu *v, bool preserve_ad);
 int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v);
 

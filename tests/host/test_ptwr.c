@@ -36,6 +36,7 @@ static unsigned code_length;
 static pte_t guest_entry; /* the guest's mapping of its page table */
 static int door_answer;
 static pte_t refused; /* the value the door refused last */
+static pte_t hardware_sets; /* bits the processor sets between the reading of an entry and its writing */
 static unsigned stepped;
 
 static uint32_t rnd(void)
@@ -119,10 +120,26 @@ void unmap_frame(const void *va)
 
 int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *owner, bool keep_ad)
 {
-    assert_true(pt_owner == &domain && owner == &domain && !keep_ad);
+    assert_true(pt_owner == &domain && owner == &domain);
     if (door_answer && (e & PTE_P)) {
         refused = e;
         return door_answer;
+    }
+    *pl1 = hardware_sets | (keep_ad ? e | (*pl1 & (PTE_A | PTE_D)) : e);
+    return 0;
+}
+
+int mod_l1_entry_if(pte_t *pl1, pte_t old, pte_t e, struct domain *d)
+{
+    assert_true(d == &domain);
+    assert_true(*pl1 == old);
+    if (door_answer && (e & PTE_P)) {
+        refused = e;
+        return door_answer;
+    }
+    if (hardware_sets & ~*pl1) {
+        *pl1 |= hardware_sets;
+        return -EAGAIN;
     }
     *pl1 = e;
     return 0;
@@ -437,6 +454,43 @@ static void test_upper_half_first(void **state)
     assert_true(table[0] == 0x0000000112345067);
 }
 
+/* Accessed and Dirty that come between: an instruction that reads the entry has seen them. */
+static void test_dirty_meanwhile(void **state)
+{
+    uint32_t address = (uint32_t)(uintptr_t)table;
+    struct cpu_user_regs regs;
+
+    (void)state;
+    hardware_sets = PTE_A | PTE_D;
+    begin(4, true, 0x0f, 0xba); /* LOCK BTR of Accessed: Dirty stays, CF was Accessed */
+    put(to_edi(6));
+    put(5);
+    table[0] = 0x12345007;
+    regs = random_regs(address);
+    regs.eflags &= ~1u;
+    assert_true(emulate(address, &regs));
+    assert_true(table[0] == 0x12345047);
+    assert_int_equal(regs.eflags & 1, 1);
+
+    begin(4, false, 0, 0x87); /* XCHG gets what it replaces */
+    put(to_edi(REG_EAX));
+    table[0] = 0x12345007;
+    regs = random_regs(address);
+    regs.eax = 0;
+    assert_true(emulate(address, &regs));
+    assert_int_equal(regs.eax, 0x12345067);
+    assert_true(table[0] == 0);
+
+    begin(4, false, 0, 0x89); /* a store to the upper half leaves the lower */
+    put(to_edi(REG_EAX));
+    table[0] = 0x12345007;
+    regs = random_regs(address + 4);
+    regs.eax = 0x80000000;
+    assert_true(emulate(address + 4, &regs));
+    assert_true(table[0] == 0x8000000012345067);
+    hardware_sets = 0;
+}
+
 /* What must stay the guest's own page fault, registers and memory untouched. */
 static void refused_as(const char *why, uint32_t address, struct cpu_user_regs regs)
 {
@@ -540,6 +594,7 @@ int main(void)
         cmocka_unit_test(test_bits),        cmocka_unit_test(test_bit_strings),
         cmocka_unit_test(test_single_step), cmocka_unit_test(test_upper_half_first),
         cmocka_unit_test(test_refusals),    cmocka_unit_test(test_other_instructions),
+        cmocka_unit_test(test_dirty_meanwhile),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);
