@@ -42,25 +42,35 @@ int finish_old_table_now(struct vcpu *v)
 }
 
 /*
+ * The same with no mm_lock held, whoever owns the table: between hypercalls that may be a domain
+ * that v built long ago. 0 or -ERESTART.
+ */
+int finish_any_old_table(struct vcpu *v)
+{
+    struct domain *owner;
+    int rc;
+
+    if (likely(v->old_table == INVALID_MFN))
+        return 0;
+    owner = frame_owner(mfn_frame(v->old_table));
+    get_domain(owner); /* the table's frame may be the last thing that keeps it */
+    spin_lock(&owner->mm_lock);
+    rc = finish_old_table_now(v);
+    spin_unlock(&owner->mm_lock);
+    put_domain(owner);
+    return rc;
+}
+
+/*
  * The end of mmu_update or mmuext_op: `result` (0 for -ERESTART), but not before the table that it
  * let go or found bad is undone, for the guest may reuse the frames at once.
  */
 long finish_table_call(unsigned op, long result)
 {
-    struct vcpu *v = current;
-    int rc = 0;
+    int rc = finish_any_old_table(current);
 
     if (result == -ERESTART)
         result = 0;
-    if (v->old_table != INVALID_MFN) {
-        struct domain *owner = frame_owner(mfn_frame(v->old_table));
-
-        get_domain(owner); /* the table's frame may be the last thing that keeps it */
-        spin_lock(&owner->mm_lock);
-        rc = finish_old_table_now(v);
-        spin_unlock(&owner->mm_lock);
-        put_domain(owner);
-    }
     return rc ? hypercall_continue(op, 2, result, CONTINUED) : result;
 }
 
@@ -94,13 +104,15 @@ int new_guest_cr3(struct vcpu *v, mfn_t mfn)
     return 0;
 }
 
-/* v will not run again: give up its root. 0, or -ERESTART to be called again. */
+/*
+ * v will not run again: give up its root. 0, or -ERESTART to be called again. Its domain's mm_lock is
+ * held, and v has no old_table.
+ */
 int drop_guest_cr3(struct vcpu *v)
 {
-    int rc = finish_old_table(v);
-
-    if (rc || v->l3_frame == INVALID_MFN)
-        return rc;
+    ASSERT(v->old_table == INVALID_MFN);
+    if (v->l3_frame == INVALID_MFN)
+        return 0;
     v->old_table = v->l3_frame;
     v->l3_frame = INVALID_MFN;
     return finish_old_table(v);

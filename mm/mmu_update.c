@@ -188,9 +188,7 @@ static int get_update_domains(uint32_t foreigndom, struct domain **pt_owner, str
 
     if (rc)
         return rc;
-    /* A table left half checked in a dying domain would stay so: nobody looks for those any more. */
-    rc = (*pt_owner)->state == DOMAIN_ALIVE ? get_foreign_domain(foreigndom & 0xffff, owner)
-                                            : -ESRCH;
+    rc = get_foreign_domain(foreigndom & 0xffff, owner);
     if (rc)
         put_domain(*pt_owner);
     return rc;
@@ -209,6 +207,11 @@ static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *d
     int rc = 0;
 
     spin_lock(&pt_owner->mm_lock);
+    /* A table left half checked in a dying domain would stay so: nobody looks for those any more. */
+    if (unlikely(pt_owner->state != DOMAIN_ALIVE)) {
+        rc = -ESRCH;
+        end = reqs;
+    }
     for (r = reqs; r < end; r++) {
         uint32_t w[4];
 
@@ -268,6 +271,9 @@ asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_
 
     if (unlikely(count == CONTINUED))
         return finish_table_call(__HYPERVISOR_mmu_update, (long)guest_reqs);
+    if (unlikely(finish_any_old_table(current)))
+        return hypercall_continue(__HYPERVISOR_mmu_update, 4, guest_reqs, count, guest_done,
+                                  foreigndom);
     count &= ~CONTINUED;
     if (count > HYPERVISOR_START / sizeof(*reqs) || !guest_range_ok(reqs, count * sizeof(*reqs)))
         return -EFAULT;

@@ -25,12 +25,19 @@ static int release_vcpus(struct domain *d)
 
     for_each_vcpu(d, v)
     {
-        rc = drop_guest_cr3(v);
+        rc = finish_any_old_table(v);
         if (rc)
             return rc;
-        destroy_gdt(v);
-        invalidate_ldt(v);
-        v->ldt_entries = 0;
+        spin_lock(&d->mm_lock);
+        rc = drop_guest_cr3(v);
+        if (!rc) {
+            destroy_gdt(v);
+            invalidate_ldt(v);
+            v->ldt_entries = 0;
+        }
+        spin_unlock(&d->mm_lock);
+        if (rc)
+            return rc;
         vcpu_unmap_info(v);
     }
     return 0;
@@ -88,6 +95,9 @@ static void advance_cursor(struct domain *d, struct frame *f)
 }
 
 /*
+ * mm_lock is held, here and in release_type(): what a controller on another CPU began before the
+ * domain was dying is finished, and it begins nothing more.
+ *
  * Any frame may leave the list in this phase: one given back while it was in use has its last
  * reference in a pin or in a table. The one at the cursor cannot, for the cursor holds a reference.
  */
@@ -115,19 +125,20 @@ static int release_types(struct domain *d)
     return 0;
 }
 
-/* Frames that others still map stay in the list without FC_ALLOCATED and are passed over. */
+/*
+ * Frames that others still map stay in the list without FC_ALLOCATED and are passed over; they may
+ * leave it at any moment, so here too the one at the cursor is referenced.
+ */
 static int release_frames(struct domain *d)
 {
-    mfn_t mfn = d->page_list, next;
     unsigned n = 0;
 
-    for (; mfn; mfn = next) {
-        struct frame *f = mfn_frame(mfn);
+    while (d->teardown_cursor) {
+        struct frame *f = mfn_frame(d->teardown_cursor);
 
-        next = f->next;
-        if (!(__atomic_fetch_and(&f->count_info, ~FC_ALLOCATED, __ATOMIC_SEQ_CST) & FC_ALLOCATED))
-            continue;
-        put_frame(f);
+        if (__atomic_fetch_and(&f->count_info, ~FC_ALLOCATED, __ATOMIC_SEQ_CST) & FC_ALLOCATED)
+            put_frame(f);
+        advance_cursor(d, f);
         if (++n % 16 == 0 && preempt_needed())
             return -ERESTART;
     }
@@ -157,9 +168,12 @@ int relinquish_memory(struct domain *d)
         d->teardown_phase = PHASE_TYPES;
         /* fall through */
     case PHASE_TYPES:
+        spin_lock(&d->mm_lock);
         rc = release_types(d);
+        spin_unlock(&d->mm_lock);
         if (rc)
             return rc;
+        advance_cursor(d, NULL);
         d->teardown_phase = PHASE_FRAMES;
         /* fall through */
     case PHASE_FRAMES:

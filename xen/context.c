@@ -128,8 +128,6 @@ static int take_tables(struct vcpu *v, const struct vcpu_guest_context *c)
     if (!rc && l3 >= max_frame)
         rc = -EINVAL;
     if (!rc)
-        rc = finish_old_table(v);
-    if (!rc)
         rc = undo_later(v, l3, get_frame_and_type_preemptible(mfn_frame(l3), v->domain, FT_L3));
     if (rc) {
         destroy_gdt(v);
@@ -252,7 +250,7 @@ static void set_online(struct vcpu *v, bool online)
 
 /*
  * Give a vcpu a whole new state. It must not be running: not started yet, or its domain paused. Its
- * domain's mm_lock is held: two siblings may want to start it at once.
+ * domain's mm_lock is held: two siblings may want to start it at once. It has no old_table.
  *
  *  1. -EINVAL: a value no vcpu may have (see check_context), page or descriptor tables that are
  *     none, a dying domain.

@@ -7,6 +7,7 @@
 #include <ringlet/domctl.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
+#include <ringlet/mm.h>
 #include <ringlet/sched.h>
 
 static struct vcpu *find_vcpu(const struct domain *d, uint32_t id)
@@ -44,9 +45,12 @@ static int reset_vcpu(struct vcpu *v)
     domain_pause_sync(d);
     __atomic_fetch_or(&v->wait, WAIT_DOWN, __ATOMIC_SEQ_CST);
     v->initialised = false;
-    spin_lock(&d->mm_lock);
-    rc = vcpu_reset(v);
-    spin_unlock(&d->mm_lock);
+    rc = finish_any_old_table(v);
+    if (!rc) {
+        spin_lock(&d->mm_lock);
+        rc = vcpu_reset(v);
+        spin_unlock(&d->mm_lock);
+    }
     domain_unpause(d);
     return rc;
 }
@@ -72,9 +76,12 @@ int domctl_setvcpucontext(struct domain *d, struct xen_domctl *op)
     rc = copy_from_guest(c, guest, sizeof(*c)) ? -EFAULT : 0;
     if (!rc) {
         domain_pause_sync(d);
-        spin_lock(&d->mm_lock);
-        rc = set_vcpu_context(v, c);
-        spin_unlock(&d->mm_lock);
+        rc = finish_any_old_table(v);
+        if (!rc) {
+            spin_lock(&d->mm_lock);
+            rc = set_vcpu_context(v, c);
+            spin_unlock(&d->mm_lock);
+        }
         domain_unpause(d);
     }
     xfree(c);

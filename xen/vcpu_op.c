@@ -9,6 +9,7 @@
 #include <ringlet/evtchn.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
+#include <ringlet/mm.h>
 #include <ringlet/sched.h>
 #include <xen/sched.h>
 
@@ -31,7 +32,9 @@ static long initialise(struct vcpu *v, const void *guest_arg)
     rc = copy_from_guest(c, guest_arg, sizeof(*c)) ? -EFAULT : 0;
     if (!rc) {
         spin_lock(&v->domain->mm_lock);
-        rc = v->initialised ? -EEXIST : set_vcpu_context(v, c);
+        rc = v->initialised ? -EEXIST : finish_old_table(v);
+        if (!rc)
+            rc = set_vcpu_context(v, c);
         spin_unlock(&v->domain->mm_lock);
     }
     xfree(c);

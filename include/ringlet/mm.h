@@ -192,6 +192,7 @@ int drop_guest_cr3(struct vcpu *v);
 void reload_l3(struct vcpu *v);
 void reload_l3_users(const struct domain *d, mfn_t l3);
 int finish_old_table_now(struct vcpu *v);
+int finish_any_old_table(struct vcpu *v);
 long finish_table_call(unsigned op, long result);
 
 /*
@@ -215,7 +216,8 @@ static inline int undo_later(struct vcpu *v, mfn_t mfn, int rc)
 }
 
 /*
- * Finish what an earlier hypercall of v had to leave half undone. 0, or -ERESTART: still not done.
+ * Finish what an earlier request of the same hypercall had to leave half undone, whose tables' owner
+ * has its mm_lock held. 0, or -ERESTART: still not done.
  */
 static inline int finish_old_table(struct vcpu *v)
 {

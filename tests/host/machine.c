@@ -195,6 +195,16 @@ void domain_crash(struct domain *d, const char *why, ...)
 
 /* ---- processor ------------------------------------------------------------------------------ */
 
+void tlb_serve_request(void)
+{
+    abort(); /* one CPU: nobody asks */
+}
+
+void tlb_stamp_anew(struct domain *d)
+{
+    d->tlb_stale = tlb_clock;
+}
+
 void tlb_flush_if_stale(struct domain *d)
 {
     (void)d;

@@ -36,7 +36,8 @@ static unsigned code_length;
 static pte_t guest_entry; /* the guest's mapping of its page table */
 static int door_answer;
 static pte_t refused; /* the value the door refused last */
-static pte_t hardware_sets; /* bits the processor sets between the reading of an entry and its writing */
+static pte_t
+    hardware_sets; /* bits the processor sets between the reading of an entry and its writing */
 static unsigned stepped;
 
 static uint32_t rnd(void)
@@ -589,11 +590,16 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stores),      cmocka_unit_test(test_alu),
-        cmocka_unit_test(test_exchange),    cmocka_unit_test(test_compare_exchange_8),
-        cmocka_unit_test(test_bits),        cmocka_unit_test(test_bit_strings),
-        cmocka_unit_test(test_single_step), cmocka_unit_test(test_upper_half_first),
-        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_other_instructions),
+        cmocka_unit_test(test_stores),
+        cmocka_unit_test(test_alu),
+        cmocka_unit_test(test_exchange),
+        cmocka_unit_test(test_compare_exchange_8),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_bit_strings),
+        cmocka_unit_test(test_single_step),
+        cmocka_unit_test(test_upper_half_first),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_other_instructions),
         cmocka_unit_test(test_dirty_meanwhile),
     };
 
