@@ -43,6 +43,13 @@ def test_cli_script(rings):
     assert not re.search(r"pushed .* ss ", out.partition("ringlet> pushed 13")[2])
 
 
+def test_sysenter(rings):
+    """SYSENTER pushes nothing and has no gate: it is told all the same."""
+    out = rings("--guest", "sysenter", commands=["crossing vector 0x100", "crossing", "q"])
+    has(out, r"ring 3 -> ring 0, by SYSENTER", r"no gate", r"now in ring 0 at sysenter",
+        r"cs  e008 ", r"ring 0 -> ring 1, by IRET")
+
+
 def test_syscall_script(rings):
     """int $0x80 goes from ring 3 to ring 1; a page fault of ring 3 enters ring 0 first."""
     out = rings("--script", "syscall")
