@@ -82,7 +82,6 @@ long finish_table_call(unsigned op, long result)
 int new_guest_cr3(struct vcpu *v, mfn_t mfn)
 {
     mfn_t old = v->l3_frame;
-    const pte_t *l3;
     int rc;
 
     ASSERT(v->old_table == INVALID_MFN);
@@ -92,14 +91,16 @@ int new_guest_cr3(struct vcpu *v, mfn_t mfn)
     }
     if (mfn >= max_frame)
         return -EINVAL;
-    rc = undo_later(v, mfn, get_frame_and_type_preemptible(mfn_frame(mfn), v->domain, FT_L3));
-    if (rc)
-        return rc;
+    /* Mostly both are pinned. */
+    if (unlikely(!get_table_fast(mfn_frame(mfn), v->domain, FT_L3))) {
+        rc = undo_later(v, mfn, get_frame_and_type_preemptible(mfn_frame(mfn), v->domain, FT_L3));
+        if (rc)
+            return rc;
+    }
     v->l3_frame = mfn;
-    l3 = map_frame(mfn);
-    install_guest_l3(l3); /* mm_lock is held: nobody writes it */
-    unmap_frame(l3);
-    if (old != INVALID_MFN && put_frame_and_type_preemptible(mfn_frame(old)))
+    install_guest_l3(glance_frame(mfn)); /* whole: nobody writes it while mm_lock is held */
+    if (old != INVALID_MFN && unlikely(!put_table_fast(mfn_frame(old), FT_L3)) &&
+        put_frame_and_type_preemptible(mfn_frame(old)))
         v->old_table = old;
     return 0;
 }

@@ -19,6 +19,7 @@
  * Read next: mm/entries.c (what an entry may say), traps/decode.c.
  */
 #include <ringlet/emulate.h>
+#include <ringlet/l1.h>
 #include <ringlet/mm.h>
 #include <ringlet/traps.h>
 
@@ -206,19 +207,20 @@ static bool compute(struct outcome *o, const struct cpu_user_regs *regs, const s
  * The frame that `address` shows read-only, if it is an L1 of d's in use; else INVALID_MFN. mm_lock
  * is held.
  */
-static mfn_t page_table_at(const struct vcpu *v, uint32_t address)
+static inline mfn_t page_table_at(const struct vcpu *v, uint32_t address)
 {
     pte_t e = guest_l1_entry(v, address);
-    uint64_t mfn = pte_frame64(e);
-    const struct frame *f;
+    uint32_t low = (uint32_t)e, high = e >> 32, type;
+    mfn_t mfn = low >> PAGE_SHIFT | high << (32 - PAGE_SHIFT);
 
-    if ((e & (PTE_P | PTE_RW)) != PTE_P || mfn >= max_frame)
+    if ((low & (uint32_t)(PTE_P | PTE_RW)) != PTE_P ||
+        (high & (uint32_t)(PTE_ADDR >> 32) & ~0xfffu) || mfn >= max_frame)
         return INVALID_MFN;
-    f = mfn_frame(mfn);
-    if ((f->type_info & (FT_TYPE | FT_VALIDATED)) != (FT_L1 | FT_VALIDATED) ||
-        !(f->type_info & FT_COUNT) || f->owner != v->domain->slot)
-        return INVALID_MFN;
-    return mfn;
+    type = mfn_frame(mfn)->type_info;
+    return (type & (FT_TYPE | FT_VALIDATED)) == L1_TYPE && (type & FT_COUNT) &&
+                   owner_slot(mfn_frame(mfn)) == v->domain->slot
+               ? mfn
+               : INVALID_MFN;
 }
 
 /* An entry as the bytes an operand covers. */
@@ -299,7 +301,7 @@ static bool writes_entry_at(const struct cpu_user_regs *regs, const struct insn 
  * The entry at `address` if that is in a page table of the guest's, mapped, mm_lock held until
  * unlock_entry(); NULL otherwise.
  */
-static pte_t *lock_entry(struct vcpu *v, uint32_t address)
+static inline pte_t *lock_entry(struct vcpu *v, uint32_t address)
 {
     mfn_t table;
 
@@ -348,19 +350,19 @@ struct store {
  * most a byte: what compilers make of a write to a page table. false: another one, or not at
  * `address`.
  */
-static bool simple_store(const struct cpu_user_regs *regs, const uint8_t *bytes, uint32_t address,
-                         struct store *store)
+static inline bool simple_store(struct cpu_user_regs *regs, const uint8_t *bytes, uint32_t address,
+                                struct store *store)
 {
     unsigned mod = bytes[1] >> 6, reg = (bytes[1] >> 3) & 7, rm = bytes[1] & 7;
     uint32_t displacement = mod ? (uint32_t)(int8_t)bytes[2] : 0;
 
     if (mod > 1 || rm == REG_ESP || rm == REG_EBP || (address & 3) ||
         !(regs->ds == FLAT_RING1_DS || flat_segment(regs->ds, DESC_RW)) ||
-        insn_read_register(regs, rm, 4) + displacement != address)
+        *insn_register(regs, rm) + displacement != address)
         return false;
     store->length = 2 + mod;
     if (bytes[0] == 0x89) {
-        store->value = insn_read_register(regs, reg, 4);
+        store->value = *insn_register(regs, reg);
         return true;
     }
     memcpy(&store->value, bytes + store->length, 4);
@@ -375,16 +377,19 @@ static bool store_word(uint32_t address, uint32_t value)
     unsigned half = (address >> 2) & 1;
     pte_t *entry = lock_entry(v, address);
     union entry new;
-    int rc;
+    int rc = 0;
 
     if (!entry)
         return false;
-    new.all = *entry;
-    new.words[half] = value;
     /* A store to the upper half leaves Accessed and Dirty as they are, or become just now. */
-    rc = mod_l1_entry(entry, new.all, d, d, half == 1);
-    if (unlikely(rc) && half == 1 && (new.all &PTE_P)) /* P1 */
-        rc = mod_l1_entry(entry, new.all & ~PTE_P, d, d, false);
+    if (unlikely(!(half ? mod_l1_fast(entry, halves(entry)[0], value, d, true)
+                        : mod_l1_fast(entry, value, halves(entry)[1], d, false)))) {
+        new.all = *entry;
+        new.words[half] = value;
+        rc = mod_l1_entry(entry, new.all, d, d, half == 1);
+        if (unlikely(rc) && half == 1 && (new.all &PTE_P)) /* P1 */
+            rc = mod_l1_entry(entry, new.all & ~PTE_P, d, d, false);
+    }
     unlock_entry(v, entry);
     return rc == 0;
 }

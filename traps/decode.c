@@ -451,17 +451,12 @@ enum decode_result decode_insn(struct insn *in, const uint8_t *bytes, unsigned n
 }
 
 /* ModRM's order, which is not the order in which registers are saved. */
-static const uint8_t register_offset[8] = {
+const uint8_t insn_register_offset[8] = {
     offsetof(struct cpu_user_regs, eax), offsetof(struct cpu_user_regs, ecx),
     offsetof(struct cpu_user_regs, edx), offsetof(struct cpu_user_regs, ebx),
     offsetof(struct cpu_user_regs, esp), offsetof(struct cpu_user_regs, ebp),
     offsetof(struct cpu_user_regs, esi), offsetof(struct cpu_user_regs, edi),
 };
-
-uint32_t *insn_register(struct cpu_user_regs *regs, unsigned nr)
-{
-    return (uint32_t *)((char *)regs + register_offset[nr & 7]);
-}
 
 static uint32_t register_value(const struct cpu_user_regs *regs, unsigned nr)
 {

@@ -112,25 +112,25 @@ static void ring0_trap(struct cpu_user_regs *regs)
 }
 
 /* #PF from a guest. */
-static void guest_page_fault(struct cpu_user_regs *regs)
+static noinline void guest_page_fault(struct cpu_user_regs *regs)
 {
-    uint32_t cr2 = read_cr2(), ldt = LDT_WINDOW(this_cpu->id);
-    const struct vcpu *v = current;
+    uint32_t cr2 = read_cr2();
 
     if (likely(cr2 < HYPERVISOR_START)) {
-        if ((regs->error_code & (PF_PRESENT | PF_WRITE)) == (PF_PRESENT | PF_WRITE) &&
-            regs_ring(regs) == 1 &&
-            (v->domain->vm_assist & (1u << VMASST_TYPE_writable_pagetables)) &&
-            emulate_pagetable_write(cr2, regs))
+        if (regs->error_code == (PF_PRESENT | PF_WRITE) && emulate_pagetable_write(cr2, regs))
             return;
-    } else if (cr2 - ldt < GUEST_LDT_PAGES * PAGE_SIZE) {
+    } else {
+        uint32_t offset = cr2 - LDT_WINDOW(this_cpu->id);
+
         /*
          * The processor was reading a descriptor: show the page, or tell the guest at which of its
          * own addresses.
          */
-        if (fault_in_ldt_page(cr2 - ldt))
-            return;
-        cr2 = v->ldt_base + (cr2 - ldt);
+        if (offset < GUEST_LDT_PAGES * PAGE_SIZE) {
+            if (fault_in_ldt_page(offset))
+                return;
+            cr2 = current->ldt_base + offset;
+        }
     }
     inject_page_fault(cr2, regs->error_code);
 }
@@ -202,9 +202,6 @@ static void guest_debug(struct cpu_user_regs *regs)
 static void guest_trap(struct cpu_user_regs *regs)
 {
     switch (regs->entry_vector) {
-    case TRAP_page_fault:
-        guest_page_fault(regs);
-        break;
     case TRAP_gp_fault:
         guest_general_protection(regs);
         break;
@@ -241,7 +238,10 @@ static void guest_trap(struct cpu_user_regs *regs)
 /* Every vector but the hypercall's. `regs` is the frame entry.S drew. Interrupts are off. */
 asmlinkage void do_trap(struct cpu_user_regs *regs)
 {
-    if (regs->entry_vector >= 32)
+    /* The most frequent one first. */
+    if (likely(regs->entry_vector == TRAP_page_fault && regs_from_guest(regs)))
+        guest_page_fault(regs);
+    else if (regs->entry_vector >= 32)
         interrupt(regs);
     else if (regs_from_guest(regs))
         guest_trap(regs);

@@ -77,7 +77,11 @@ enum decode_result {
 enum decode_result decode_insn(struct insn *in, const uint8_t *bytes, unsigned n, bool code32);
 /* The memory operand's offset in its segment. */
 uint32_t insn_offset(const struct insn *in, const struct cpu_user_regs *regs);
-uint32_t *insn_register(struct cpu_user_regs *regs, unsigned nr);
+extern const uint8_t insn_register_offset[8];
+static inline uint32_t *insn_register(struct cpu_user_regs *regs, unsigned nr)
+{
+    return (uint32_t *)((char *)regs + insn_register_offset[nr & 7]);
+}
 /* `size` is 1, 2 or 4 bytes; byte registers 4 to 7 are ah, ch, dh, bh. */
 uint32_t insn_read_register(const struct cpu_user_regs *regs, unsigned nr, unsigned size);
 void insn_write_register(struct cpu_user_regs *regs, unsigned nr, unsigned size, uint32_t value);

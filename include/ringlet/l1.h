@@ -68,13 +68,13 @@ static inline bool get_l2_fast(uint32_t low, const struct domain *d)
     uint32_t mfn = low >> PAGE_SHIFT;
 
     return likely(!(low & LOW_NOT_PLAIN)) && likely(mfn < max_frame) &&
-           get_l1_type_fast(&frame_table[mfn], d);
+           get_table_fast(&frame_table[mfn], d, FT_L1);
 }
 
 /* What a validated entry names is a frame of its owner's; a linear map's is no L1. */
 static inline bool put_l2_fast(uint32_t low)
 {
-    return put_l1_type_fast(&frame_table[low >> PAGE_SHIFT]);
+    return put_table_fast(&frame_table[low >> PAGE_SHIFT], FT_L1);
 }
 
 /*

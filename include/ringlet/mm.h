@@ -113,33 +113,34 @@ static inline void put_writable_type(struct frame *f)
     __atomic_fetch_sub(&f->type_info, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Of these bits an L1 in use has those of L1_TYPE, pinned or not, unless its count is half full. */
-#define L1_TYPE_MASK (~(FT_PINNED | FT_COUNT >> 1))
+/* Of these bits a table in use has its type and FT_VALIDATED, unless its count is half full. */
+#define TABLE_MASK (~(FT_PINNED | FT_COUNT >> 1))
 #define COUNT_HALF_FULL (FC_COUNT & ~(FC_COUNT >> 1))
 
 /*
- * Both references of an L2's entry to an L1 that is validated already, and so in use (F5). mm_lock
- * is held: an L1 of d's stays one until it is let go, so it is enough that the frame is d's after its
- * type was seen. False: take the long way.
+ * Both references to a table that is validated as FT_L1 or FT_L3 already, and so in use (F5).
+ * mm_lock is held: a table of d's stays one until it is let go, so it is enough that the frame is
+ * d's after its type was seen. False: take the long way.
  */
-static inline __attribute__((always_inline)) bool get_l1_type_fast(struct frame *f,
-                                                                   const struct domain *d)
+static inline __attribute__((always_inline)) bool get_table_fast(struct frame *f,
+                                                                 const struct domain *d,
+                                                                 uint32_t as)
 {
     uint32_t count = f->count_info, type = f->type_info;
 
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (unlikely((type & L1_TYPE_MASK) != L1_TYPE) || unlikely(count & COUNT_HALF_FULL) ||
+    if (unlikely((type & TABLE_MASK) != (as | FT_VALIDATED)) || unlikely(count & COUNT_HALF_FULL) ||
         unlikely(owner_slot(f) != d->slot))
         return false;
     return frame_exchange(f, count, type, count + 1, type + 1);
 }
 
 /* Drop both, where the type's is not the last. */
-static inline __attribute__((always_inline)) bool put_l1_type_fast(struct frame *f)
+static inline __attribute__((always_inline)) bool put_table_fast(struct frame *f, uint32_t as)
 {
     uint32_t count = f->count_info, type = f->type_info;
 
-    return likely((type & ~FT_PINNED) - (L1_TYPE | 2) < FT_COUNT - 1) &&
+    return likely((type & ~FT_PINNED) - (as | FT_VALIDATED | 2) < FT_COUNT - 1) &&
            frame_exchange(f, count, type, count - 1, type - 1);
 }
 
