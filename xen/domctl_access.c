@@ -6,7 +6,6 @@
  * Read next: hypercall/table.c (write_hypercall_page), traps/ioports.c (who asks the port bitmap),
  * mm/entries.c (device memory), irq.c.
  */
-#include <ringlet/arch.h>
 #include <ringlet/domctl.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
@@ -95,7 +94,7 @@ int domctl_getpageframeinfo3(struct domain *d, struct xen_domctl *op)
 
 /*
  * iomem_permission: which frames that are not memory the domain may map. Maps it has stay.
- *  1. The frames exist: -EINVAL.
+ *  1. The range is not empty and does not wrap: -EINVAL.
  *  2. A caller gives and takes only what it has itself: -EPERM.
  */
 int domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
@@ -106,7 +105,7 @@ int domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
     bool own;
     int rc;
 
-    if (last < first || last & ~(cpu_features.address_mask >> PAGE_SHIFT))
+    if (last < first)
         return -EINVAL;
     spin_lock(&caller->mm_lock);
     own = ranges_hold(&caller->iomem, first, last);

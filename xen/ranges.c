@@ -20,7 +20,7 @@ static unsigned bounds_below(const struct ranges *r, uint64_t number)
     return i;
 }
 
-/* Are all of first to last in the set? first <= last < 2^64 - 1. */
+/* Are all of first to last in the set? first <= last. 2^64 - 1 never is. */
 bool ranges_hold(const struct ranges *r, uint64_t first, uint64_t last)
 {
     unsigned i = bounds_below(r, first + 1);

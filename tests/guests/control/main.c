@@ -588,12 +588,16 @@ static int io_line(domid_t id, uint8_t pirq, bool allow)
 
 static void io_devices(domid_t id)
 {
+    struct physdev_map_pirq map = {
+        .domid = DOMID_SELF, .type = MAP_PIRQ_TYPE_GSI, .index = 5, .pirq = 5};
+
     tap_is(io_memory(id, 0xb8, 0, true), -XEN_EINVAL, "device memory: no frames");
     tap_is(io_memory(id, ~0ull, 2, true), -XEN_EINVAL, "device memory: around the end");
-    tap_is(io_memory(id, 1ull << 50, 1, true), -XEN_EINVAL, "device memory: beyond all addresses");
+    tap_is(io_memory(id, 1ull << 50, 1, true), -XEN_EPERM, "device memory: beyond all addresses");
     tap_is(io_memory(id, 0xb8, 8, true), 0, "device memory: the screen");
     tap_is(io_memory(id, 0xba, 1, false), 0, "device memory: without its third frame");
     tap_is(io_line(id, 200, true), -XEN_EPERM, "a PIRQ we do not have");
+    tap_is(hv_physdev_op(PHYSDEVOP_map_pirq, &map), 0, "map a line");
     tap_is(io_line(id, 5, true), 0, "a line");
     tap_is(io_line(id, 5, false), 0, "and back");
 }
