@@ -35,7 +35,7 @@ HV_CFLAGS := -std=gnu11 -O2 -falign-functions=16 -falign-loops=1 -falign-jumps=1
              -fno-asynchronous-unwind-tables
 HV_ASFLAGS := -g $(HV_ARCH) -D__ASSEMBLY__
 # Without libgcc, which is not built with -mregparm=3: see xen/divide.c.
-HV_LDFLAGS := -m32 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+HV_LDFLAGS := -m32 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,--nmagic \
               -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 
 

@@ -23,9 +23,9 @@ static pte_t globalmap_l1[GLOBALMAP_PAGES] __aligned(PAGE_SIZE);
 static pte_t fixmap_l1[2 * L1_ENTRIES] __aligned(PAGE_SIZE);
 /*
  * Read as null descriptors wherever a guest has no GDT page: loading such a selector is a plain #GP
- * to it.
+ * to it. Never written, and yet not const: constants take room in the image.
  */
-static const uint8_t zero_page[PAGE_SIZE] __aligned(PAGE_SIZE);
+static uint8_t zero_page[PAGE_SIZE] __aligned(PAGE_SIZE);
 
 static void point_l2_at(uint32_t va, const pte_t *l1, unsigned pages)
 {

@@ -3,7 +3,8 @@
  * The image: .boot runs at its physical address with paging off, everything else in the direct map,
  * so that linked address = physical address + DIRECTMAP_START. Physical memory is used from
  * LOAD_ADDRESS up. The ELF entry is physical and lies in .boot, whose virtual and physical
- * addresses agree, as both loaders want.
+ * addresses agree, as both loaders want. In the file nothing is aligned to pages (--nmagic): loaders
+ * copy segments, they do not map them.
  */
 #include <ringlet/config.h>
 #undef i386 /* the compiler predefines it as 1 */
@@ -18,6 +19,7 @@ PHDRS
     text PT_LOAD FLAGS(5);
     rodata PT_LOAD FLAGS(4);
     data PT_LOAD FLAGS(6);
+    bss PT_LOAD FLAGS(6);
 }
 
 SECTIONS
@@ -44,7 +46,7 @@ SECTIONS
 
     . = ALIGN(PAGE_SIZE);
     .data : AT(ADDR(.data) - DIRECTMAP_START) { *(.data .data.* .init.data) } :data
-    .bss : AT(ADDR(.bss) - DIRECTMAP_START) { *(.bss.page_aligned) *(.bss .bss.* COMMON) }
+    .bss : AT(ADDR(.bss) - DIRECTMAP_START) { *(.bss.page_aligned) *(.bss .bss.* COMMON) } :bss
     . = ALIGN(PAGE_SIZE);
     image_end = .;
 
