@@ -16,6 +16,8 @@
 
 #define MSR_TSC 0x10
 #define MSR_UCODE_REV 0x8b
+#define MSR_MCG_CAP 0x179
+#define MSR_MCG_STATUS 0x17a
 #define MSR_MISC_ENABLE 0x1a0
 #define MSR_DEBUGCTL 0x1d9
 #define MSR_PAT 0x277
@@ -88,6 +90,9 @@ bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
         return read_amd(msr, value);
     case MSR_DEBUGCTL: /* no branch records or traps for guests: nothing is on */
     case MSR_XEN_HYPERCALL_PAGE:
+    /* no banks, no error: a kernel whose CPUID does not trap sees the processor's MCA feature */
+    case MSR_MCG_CAP:
+    case MSR_MCG_STATUS:
         *value = 0;
         return true;
     default:
@@ -133,6 +138,7 @@ bool guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
     case MSR_PAT:
     case MSR_EFER:
     case MSR_DEBUGCTL:
+    case MSR_MCG_STATUS:
     case MSR_AMD_DE_CFG:
         return guest_rdmsr(v, msr, &now) && value == now;
     case MSR_XEN_HYPERCALL_PAGE:

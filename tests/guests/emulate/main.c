@@ -267,6 +267,10 @@ static void test_msrs(void)
     does(1, read_msr, (struct trap_frame){.ecx = 0x277}, "rdmsr PAT");
     f = does(1, read_msr, (struct trap_frame){.ecx = 0x1d9, .eax = 1, .edx = 1}, "rdmsr DEBUGCTL");
     tap_ok(f.eax == 0 && f.edx == 0, "DEBUGCTL: nothing is on");
+    f = does(1, read_msr, (struct trap_frame){.ecx = 0x179, .eax = 1, .edx = 1}, "rdmsr MCG_CAP");
+    tap_ok(f.eax == 0 && f.edx == 0, "no machine-check banks");
+    does(1, write_msr, (struct trap_frame){.ecx = 0x17a}, "wrmsr MCG_STATUS of zero");
+    faults(1, write_msr, (struct trap_frame){.ecx = 0x17a, .eax = 1}, "wrmsr MCG_STATUS");
     faults(1, read_msr, (struct trap_frame){.ecx = 0x174, .eax = 1, .edx = 2}, "rdmsr SYSENTER_CS");
     faults(1, write_msr, (struct trap_frame){.ecx = 0x176, .eax = 0x1000}, "wrmsr SYSENTER_EIP");
     faults(1, write_msr, (struct trap_frame){.ecx = 0x1b, .eax = 0xfee00800}, "wrmsr APIC_BASE");
