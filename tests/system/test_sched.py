@@ -151,3 +151,15 @@ def test_three_kernels(boot):
     # GRUB and the greedy one take a share each: 33 % would say that one of them does not.
     for share in got.values():
         assert_near(share, 2500, 2)
+
+
+@pytest.mark.parametrize("processors", [1, 2])
+def test_run_states(boot, tap_run, processors):
+    """The run states of four vcpus add up to the time that passed, on one processor and on two.
+
+    Instructions are counted where they can be: they are one processor's.
+    """
+    options = {"icount": FAST} if processors == 1 else {"extra": ["-smp", "2"]}
+    m = boot([guest("vcpus", str(processors))], cmdline=CMDLINE + " dom0_max_vcpus=4", **options)
+    tap_run(m)
+    m.wait_end()
