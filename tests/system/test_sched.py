@@ -13,9 +13,9 @@ from machine import BUILD, CMDLINE, guest, ramdisk
 DOM0 = "dom0> "
 LOGGED = CMDLINE + " guest_loglvl=all"
 
-# One instruction takes 16 ns, or 2: slow machines for long windows, fast ones for short times.
+# One instruction takes 16 ns, or 4: slow machines for long windows, fast ones for short times.
 SLOW = "shift=4,sleep=off"
-FAST = "shift=1,sleep=off"
+FAST = "shift=2,sleep=off"
 
 
 def config(name, words, more=""):
@@ -91,7 +91,7 @@ def test_caps(boot):
 def test_wake_up_latency(boot):
     """A domain that sleeps and wakes beside three that spin gets the processor at once."""
     m, _ = start(boot, "latency", [config(f"busy{i}", "spin") for i in range(3)] +
-                 [config("sleeper", "nap 400")], icount="shift=0,sleep=off")
+                 [config("sleeper", "nap 250")], icount="shift=0,sleep=off")
     m.expect(r"load: late by ns: (\d+) (\d+) (\d+)\r*\n", 300)
     median, most, worst = (int(g) for g in m.process.match.groups())
     print(f"woken late by: median {median} ns, 99 % {most} ns, at worst {worst} ns")
