@@ -148,6 +148,11 @@ int mod_l1_entry_if(pte_t *pl1, pte_t old, pte_t e, struct domain *d)
 
 /* The few instructions before that door know no frames here, for entries name frames beyond the end. */
 uint32_t tlb_clock;
+void tlb_stamp_anew(struct domain *d)
+{
+    (void)d;
+}
+
 void put_l1_entry(pte_t e, struct domain *pt_owner)
 {
     (void)e;
