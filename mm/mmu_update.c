@@ -25,15 +25,13 @@
 #define PREEMPT_EVERY 64
 
 /*
- * Requests of one call. Between them `table` is the L1 of pt_owner's that the last one wrote, mapped
- * at `va`; `page` is its machine address, NO_PAGE: none. The reference to it keeps it pt_owner's. It
- * stays a validated L1 as well, until an L2 or L3 is written: what was one goes only under mm_lock,
- * which is held.
+ * Requests of one call. Between them `va` shows the L1 of pt_owner's that the last one wrote; `page`
+ * is its machine address, NO_PAGE: none. It stays an L1 of pt_owner's until an L2 or L3 is written:
+ * what was one goes only under mm_lock, which is held. So it needs no reference.
  */
 struct batch {
     uint32_t page_low, page_high;
     uint8_t *va;
-    struct frame *table;
     struct domain *pt_owner, *owner;
 };
 #define NO_PAGE 0xFFFFFFFFu
@@ -43,9 +41,20 @@ static inline void table_unmap(struct batch *b)
     if (b->page_high == NO_PAGE)
         return;
     unmap_frame(b->va);
-    if (unlikely(!put_frame_fast(b->table)))
-        put_frame(b->table);
     b->page_high = NO_PAGE;
+}
+
+/*
+ * Is this a validated L1 of d's, whose mm_lock is held? Its type is looked at again behind the
+ * owner: another domain's L1 that becomes d's memory at this moment is none any more.
+ */
+static inline bool is_own_l1(const volatile struct frame *f, const struct domain *d)
+{
+    const uint32_t mask = FT_TYPE | FT_VALIDATED;
+
+    return likely((f->type_info & mask) == L1_TYPE) &&
+           likely(owner_slot((const struct frame *)f) == d->slot) &&
+           likely((f->type_info & mask) == L1_TYPE);
 }
 
 /* The frame is no page table: an ordinary write of 8 bytes, as a writable mapping would allow. */
@@ -62,18 +71,27 @@ static int write_plain(struct frame *f, pte_t *p, pte_t val)
 
 #define DONE_AND_GIVE_WAY 1
 
-/* Write to a frame that is no validated L1. */
-static noinline int update_other(struct frame *f, pte_t *p, pte_t val, bool preserve_ad)
+/* Write to a frame of pt_owner's that is no validated L1. */
+static noinline int update_other(const struct batch *b, mfn_t mfn, uint32_t offset, pte_t val,
+                                 bool preserve_ad)
 {
-    uint32_t x = f->type_info;
+    struct frame *f = mfn_frame(mfn);
     int rc = -EINVAL; /* descriptor tables are written by update_descriptor */
+    uint32_t x;
+    pte_t *p;
 
+    if (!get_frame(f, b->pt_owner))
+        return rc;
+    p = (pte_t *)((uint8_t *)map_frame(mfn) + offset);
+    x = f->type_info;
     if (!(x & FT_COUNT) || (x & FT_TYPE) == FT_WRITABLE || (x & FT_TYPE) == FT_NONE)
         rc = write_plain(f, p, val);
     else if ((x & (FT_TYPE | FT_VALIDATED)) == (FT_L2 | FT_VALIDATED))
         rc = mod_l2_entry(p, val, f, current, preserve_ad);
     else if ((x & (FT_TYPE | FT_VALIDATED)) == (FT_L3 | FT_VALIDATED))
         rc = mod_l3_entry(p, val, f, current);
+    unmap_frame(p);
+    put_frame(f);
     /* An L2's may have let a full L1 go and taken another: a thousand checks in one. */
     return !rc && preempt_needed() ? DONE_AND_GIVE_WAY : rc;
 }
@@ -103,23 +121,6 @@ static inline __attribute__((always_inline)) bool update_same_l1(const struct ba
                        b->pt_owner, false);
 }
 
-/* Map the frame that a request's address names, for want of the one that the last request mapped. */
-static inline int table_map(struct batch *b, uint32_t low, uint32_t high)
-{
-    uint32_t mfn = low >> PAGE_SHIFT | high << (32 - PAGE_SHIFT);
-    struct frame *f = &frame_table[mfn];
-
-    table_unmap(b);
-    if (high >> PAGE_SHIFT || mfn >= max_frame || owner_slot(f) != b->pt_owner->slot ||
-        !(likely(get_frame_fast(f, b->pt_owner)) || get_frame(f, b->pt_owner)))
-        return -EINVAL;
-    b->page_low = low & ~(PAGE_SIZE - 1);
-    b->page_high = high;
-    b->table = f;
-    b->va = map_frame(mfn);
-    return 0;
-}
-
 /*
  * Requests of every kind. What was usual but for its table is done as such once that is mapped. The
  * map stays for the next request where that may be a usual one.
@@ -128,31 +129,36 @@ static noinline int any_update(struct batch *b, uint32_t low, uint32_t high, uin
                                uint32_t val_high)
 {
     bool preserve_ad = (low & 3) == MMU_PT_UPDATE_PRESERVE_AD;
+    uint32_t offset = low & (PAGE_SIZE - sizeof(pte_t));
+    mfn_t mfn = low >> PAGE_SHIFT | high << (32 - PAGE_SHIFT);
     pte_t *p, val = (uint64_t)val_high << 32 | val_low;
     int rc;
 
-    if ((low & 3) == MMU_MACHPHYS_UPDATE)
+    if (unlikely((low & 3) == MMU_MACHPHYS_UPDATE))
         return update_machphys((uint64_t)high << 32 | low, val, b->owner);
     /* MMU_PT_UPDATE_NO_TRANSLATE is the fourth: no guest here has frame numbers to translate. */
     if ((low & ~(PAGE_SIZE - 1)) != b->page_low || high != b->page_high) {
+        table_unmap(b);
         rc = finish_old_table(current);
-        if (!rc)
-            rc = table_map(b, low, high);
         if (unlikely(rc))
             return rc;
+        if (unlikely(high >> PAGE_SHIFT || mfn >= max_frame))
+            return -EINVAL;
+        if (unlikely(!is_own_l1(mfn_frame(mfn), b->pt_owner)))
+            return update_other(b, mfn, offset, val, preserve_ad);
+        b->page_low = low & ~(PAGE_SIZE - 1);
+        b->page_high = high;
+        b->va = map_frame(mfn);
     }
-    p = (pte_t *)(b->va + (low & (PAGE_SIZE - sizeof(pte_t))));
-    if (unlikely((b->table->type_info & (FT_TYPE | FT_VALIDATED)) != L1_TYPE)) {
-        rc = update_other(b->table, p, val, preserve_ad);
-    } else if (likely(b->owner == b->pt_owner)) {
-        if (likely(mod_l1_fast(p, val_low, val_high, b->pt_owner, preserve_ad)))
-            return 0;
-        return mod_l1_entry(p, val, b->pt_owner, b->pt_owner, preserve_ad);
-    } else {
+    p = (pte_t *)(b->va + offset);
+    if (unlikely(b->owner != b->pt_owner)) {
         rc = mod_l1_entry(p, val, b->pt_owner, b->owner, preserve_ad);
+        table_unmap(b);
+        return rc;
     }
-    table_unmap(b);
-    return rc;
+    if (likely(mod_l1_fast(p, val_low, val_high, b->pt_owner, preserve_ad)))
+        return 0;
+    return mod_l1_entry(p, val, b->pt_owner, b->pt_owner, preserve_ad);
 }
 
 /*
@@ -271,7 +277,7 @@ asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_
 
     if (unlikely(count == CONTINUED))
         return finish_table_call(__HYPERVISOR_mmu_update, (long)guest_reqs);
-    if (unlikely(finish_any_old_table(current)))
+    if (unlikely(current->old_table != INVALID_MFN) && finish_any_old_table(current))
         return hypercall_continue(__HYPERVISOR_mmu_update, 4, guest_reqs, count, guest_done,
                                   foreigndom);
     count &= ~CONTINUED;

@@ -48,25 +48,6 @@ uint16_t segment_selector(const struct cpu_user_regs *regs, unsigned segment)
 }
 
 /*
- * Is this a flat segment as every kernel's cs and ds are: 32-bit, base 0, cut at GUEST_SEGMENT_END,
- * and of that kind (DESC_CODE | DESC_RW or DESC_RW)? Its descriptor is read where the processor
- * would read it, in this CPU's GDT window; where a guest has no GDT page it reads as zeros, which is
- * no segment. The accessed bit, the DPL and the bit for software do not matter.
- */
-bool flat_segment(uint16_t selector, uint32_t kind)
-{
-    const uint32_t limit = (GUEST_SEGMENT_END >> PAGE_SHIFT) - 1;
-    const volatile struct desc *d =
-        (const struct desc *)(this_cpu->window_start + WINDOW_GDT_SLOT * PAGE_SIZE +
-                              (selector & ~7u));
-
-    return !(selector & 4) && selector < (GUEST_GDT_PAGES + 1) * PAGE_SIZE &&
-           d->a == (limit & 0xffff) &&
-           (d->b & ~(DESC_ACCESSED | DESC_DPL | DESC_AVL)) ==
-               ((limit & 0xf0000) | DESC_P | DESC_S | DESC_G | DESC_DB | kind);
-}
-
-/*
  * The entry a selector names, in this CPU's window onto the guest's GDT or LDT; NULL where the
  * table has none. The guest cannot write it (the frames are typed FT_SEG), but another vcpu may
  * have it changed: read it once.

@@ -15,6 +15,7 @@
 
 #include <ringlet/decode.h>
 #include <ringlet/desc.h>
+#include <ringlet/percpu.h>
 #include <xen/xen.h>
 
 struct domain;
@@ -46,11 +47,33 @@ struct segment {
 uint16_t segment_selector(const struct cpu_user_regs *regs, unsigned segment);
 struct desc *guest_descriptor(uint16_t selector);
 bool read_segment(uint16_t selector, struct segment *s);
-bool flat_segment(uint16_t selector, uint32_t kind);
 bool segment_linear(const struct segment *s, uint32_t offset, uint32_t size, uint32_t *linear);
 bool read_operand(const struct cpu_user_regs *regs, uint32_t linear, void *to, uint32_t size);
 bool write_operand(const struct cpu_user_regs *regs, uint32_t linear, const void *from,
                    uint32_t size);
+
+#ifdef RINGLET_HOST
+bool flat_segment(uint16_t selector, uint32_t kind);
+#else
+/*
+ * Is this a flat segment as every kernel's cs and ds are: 32-bit, base 0, cut at GUEST_SEGMENT_END,
+ * and of that kind (DESC_CODE | DESC_RW or DESC_RW)? Its descriptor is read where the processor
+ * would read it, in this CPU's GDT window; where a guest has no GDT page it reads as zeros, which is
+ * no segment. The accessed bit, the DPL and the bit for software do not matter.
+ */
+static inline bool flat_segment(uint16_t selector, uint32_t kind)
+{
+    const uint32_t limit = (GUEST_SEGMENT_END >> PAGE_SHIFT) - 1;
+    const volatile struct desc *d =
+        (const struct desc *)(this_cpu->window_start + WINDOW_GDT_SLOT * PAGE_SIZE +
+                              (selector & ~7u));
+
+    return !(selector & 4) && selector < (GUEST_GDT_PAGES + 1) * PAGE_SIZE &&
+           d->a == (limit & 0xffff) &&
+           (d->b & ~(DESC_ACCESSED | DESC_DPL | DESC_AVL)) ==
+               ((limit & 0xf0000) | DESC_P | DESC_S | DESC_G | DESC_DB | kind);
+}
+#endif
 
 /* traps/fetch.c */
 bool peek_insn(const struct cpu_user_regs *regs, uint32_t words[2]);
