@@ -16,11 +16,13 @@
 
 #define MSR_TSC 0x10
 #define MSR_UCODE_REV 0x8b
+#define MSR_MTRR_CAP 0xfe
 #define MSR_MCG_CAP 0x179
 #define MSR_MCG_STATUS 0x17a
 #define MSR_MISC_ENABLE 0x1a0
 #define MSR_DEBUGCTL 0x1d9
 #define MSR_PAT 0x277
+#define MSR_MTRR_DEF_TYPE 0x2ff
 #define MSR_AMD_HWCR 0xc0010015
 #define MSR_AMD_INT_PENDING 0xc0010055
 #define MSR_AMD_DE_CFG 0xc0011029
@@ -90,9 +92,11 @@ bool guest_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
         return read_amd(msr, value);
     case MSR_DEBUGCTL: /* no branch records or traps for guests: nothing is on */
     case MSR_XEN_HYPERCALL_PAGE:
-    /* no banks, no error: a kernel whose CPUID does not trap sees the processor's MCA feature */
+    /* where CPUID does not trap, a kernel sees these features: no banks, no ranges, all off */
     case MSR_MCG_CAP:
     case MSR_MCG_STATUS:
+    case MSR_MTRR_CAP:
+    case MSR_MTRR_DEF_TYPE:
         *value = 0;
         return true;
     default:
@@ -139,6 +143,7 @@ bool guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
     case MSR_EFER:
     case MSR_DEBUGCTL:
     case MSR_MCG_STATUS:
+    case MSR_MTRR_DEF_TYPE:
     case MSR_AMD_DE_CFG:
         return guest_rdmsr(v, msr, &now) && value == now;
     case MSR_XEN_HYPERCALL_PAGE:

@@ -269,6 +269,8 @@ static void test_msrs(void)
     tap_ok(f.eax == 0 && f.edx == 0, "DEBUGCTL: nothing is on");
     f = does(1, read_msr, (struct trap_frame){.ecx = 0x179, .eax = 1, .edx = 1}, "rdmsr MCG_CAP");
     tap_ok(f.eax == 0 && f.edx == 0, "no machine-check banks");
+    f = does(1, read_msr, (struct trap_frame){.ecx = 0xfe, .eax = 1, .edx = 1}, "rdmsr MTRR_CAP");
+    tap_ok(f.eax == 0 && f.edx == 0, "no memory-type ranges");
     does(1, write_msr, (struct trap_frame){.ecx = 0x17a}, "wrmsr MCG_STATUS of zero");
     faults(1, write_msr, (struct trap_frame){.ecx = 0x17a, .eax = 1}, "wrmsr MCG_STATUS");
     faults(1, read_msr, (struct trap_frame){.ecx = 0x174, .eax = 1, .edx = 2}, "rdmsr SYSENTER_CS");
