@@ -5,8 +5,9 @@
  * The first word on its command line says which:
  *
  *   spin [MS]   works without end, and tells for each window of MS milliseconds of system time
- *               (1000 unless given) what share of a processor it got. Windows of all domains begin
- *               together, so the shares of one window can be compared.
+ *               (1000 unless given) what share of a processor it got, by its work and by its run
+ *               states. Windows of all domains begin together, so the shares of one window can be
+ *               compared.
  *   nap N       sleeps for 2 to 7 ms at a time, N times, and tells how late it woke up: half, 99 %
  *               and all of the times it was no later than that.
  *   timers      sets a timer 2 us ahead and sleeps, without end
@@ -20,7 +21,7 @@
  * The unit of work is a loop of a fixed number of instructions. Under -icount, time is instructions
  * too: what the loop took most of the first times is what it costs, and what it cost altogether, of
  * the time that passed, is the share. What is told goes to the hypervisor's log, so that no other domain
- * has to carry it: "(d3) load: window 7: 2499".
+ * has to carry it: "(d3) load: window 7: 2499 2501".
  *
  * Run: none (test_sched.py and test_storms.py start it)
  */
@@ -31,6 +32,7 @@
 
 #include <xen/memory.h>
 #include <xen/sched.h>
+#include <xen/vcpu.h>
 
 #include <pv/event.h>
 #include <pv/page.h>
@@ -83,18 +85,30 @@ static uint32_t work_cost(void)
     return took[50];
 }
 
+static uint64_t time_run(void)
+{
+    struct vcpu_runstate_info r;
+
+    hv_vcpu_op(VCPUOP_get_runstate_info, 0, &r);
+    return r.time[RUNSTATE_running];
+}
+
 static void spin(uint64_t window)
 {
     uint64_t cost = work_cost(), done = 0, now = time_now(), end = (now / window + 1) * window;
+    uint64_t ran = time_run(), ran_before = ran;
 
     for (;; done++) {
         work();
         now = time_now();
         if (now < end)
             continue;
-        tell("load: window %lu: %lu\n", (unsigned long)(end / window),
-             (unsigned long)(done * cost * 10000 / window));
+        ran = time_run();
+        tell("load: window %lu: %lu %lu\n", (unsigned long)(end / window),
+             (unsigned long)(done * cost * 10000 / window),
+             (unsigned long)((ran - ran_before) * 10000 / window));
         done = 0;
+        ran_before = ran;
         end = (now / window + 1) * window;
     }
 }
