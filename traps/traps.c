@@ -102,6 +102,7 @@ static void ring0_trap(struct cpu_user_regs *regs)
         debug_in_ring0(regs);
         break;
     case TRAP_nmi:
+        stop_if_told();
         log_message(LOG_WARNING, "NMI at %04x:%08x\n", regs->cs, regs->eip);
         break;
     case TRAP_machine_check:
@@ -216,6 +217,7 @@ static void guest_trap(struct cpu_user_regs *regs)
         guest_debug(regs);
         break;
     case TRAP_nmi:
+        stop_if_told();
         log_message(LOG_WARNING, "NMI while a guest ran\n");
         break;
     case TRAP_machine_check:

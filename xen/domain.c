@@ -276,6 +276,12 @@ int domain_unpause_by_controller(struct domain *d)
 /* The initial domain's end is the machine's. */
 static noreturn void machine_shutdown(unsigned reason)
 {
+    static bool begun; /* atomic: by one CPU */
+
+    if (__atomic_exchange_n(&begun, true, __ATOMIC_SEQ_CST))
+        machine_halt();
+    stop_other_cpus();
+    console_flush_sync(); /* one of them may have held the lock */
     switch (reason) {
     case SHUTDOWN_poweroff:
         printk("initial domain powered off: powering off the machine\n");

@@ -47,16 +47,24 @@ static void list_keys(void)
             printk(" %c  %s\n", (char)k, keys[k].what);
 }
 
+/* A softirq on each CPU in turn, so that they do not talk at once. One that is stuck ends the list. */
 static void dump_registers(void)
 {
     struct vcpu *v = current;
 
     if (v->domain == &idle_domain) {
         printk("CPU %u is idle\n", this_cpu->id);
-        return;
+    } else {
+        printk("CPU %u runs vcpu %u of domain %u\n", this_cpu->id, v->id, v->domain->id);
+        show_registers(guest_regs());
     }
-    printk("CPU %u runs vcpu %u of domain %u\n", this_cpu->id, v->id, v->domain->id);
-    show_registers(guest_regs());
+    if (this_cpu->id + 1 < nr_cpus)
+        raise_softirq_on(this_cpu + 1, SOFTIRQ_REGISTERS);
+}
+
+static void dump_all_registers(void)
+{
+    raise_softirq_on(&cpus[0], SOFTIRQ_REGISTERS);
 }
 
 static void dump_vcpu(const struct vcpu *v)
@@ -123,8 +131,9 @@ static void audit(void)
 /* Boot: the keys that belong to no one else. */
 void __init keys_init(void)
 {
+    softirq_register(SOFTIRQ_REGISTERS, dump_registers);
     key_register('h', "list of keys", list_keys);
-    key_register('d', "registers of what runs on this CPU", dump_registers);
+    key_register('d', "registers of what runs on each CPU", dump_all_registers);
     key_register('q', "domains and their vcpus", dump_domains);
     key_register('e', "event channels", dump_events);
     key_register('g', "grant tables", dump_grants);

@@ -43,6 +43,7 @@ asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot
     sched_init_cpu(this_cpu);    /* vcpus can be queued */
     time_init_cpu();             /* the running guest's clock is kept current */
     console_init();              /* input by interrupt, output buffered */
+    softirq_init();              /* all CPUs can be gathered */
     nmi_init();                  /* NMIs to guests */
     keys_init();                 /* what the console's keys do */
     ring_compression_selftest(); /* are guests contained here? */

@@ -212,8 +212,11 @@ static bool begin_panic(void)
     static bool panicking; /* one CPU wins the exchange below; the others stop */
 
     local_irq_disable();
+    if (__atomic_exchange_n(&panicking, true, __ATOMIC_SEQ_CST))
+        return false;
     console_flush_sync();
-    return !__atomic_exchange_n(&panicking, true, __ATOMIC_SEQ_CST);
+    stop_other_cpus();
+    return true;
 }
 
 static bool guest_runs(void)

@@ -8,6 +8,9 @@
  *
  * The SCHEDULE softirq may switch to another vcpu and never come back here: the bits still set are
  * then seen on that vcpu's way out, of the same CPU.
+ *
+ * The way out is also where nothing is half done: who needs the whole machine to stand still for a
+ * look, as the audit does, has all CPUs gather here.
  */
 #include <ringlet/arch.h>
 #include <ringlet/percpu.h>
@@ -44,4 +47,54 @@ bool preempt_needed(void)
     __asm__ volatile("sti; nop; cli" ::: "memory");
 #endif
     return *(volatile uint32_t *)&this_cpu->softirq_pending != 0;
+}
+
+/* ---- Gathering ------------------------------------------------------------------------------- */
+
+static bool gathering;    /* by one CPU at a time; atomic */
+static unsigned gathered; /* of the others; atomic */
+
+/*
+ * Wait with the others. But not for one that waits for a vcpu of this CPU's to stop: then let
+ * SCHEDULE go first and come again.
+ */
+static void join(void)
+{
+    const volatile uint32_t *pending = &this_cpu->softirq_pending;
+
+    if (!__atomic_load_n(&gathering, __ATOMIC_SEQ_CST))
+        return;
+    __atomic_fetch_add(&gathered, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&gathering, __ATOMIC_SEQ_CST) && !(*pending >> SOFTIRQ_SCHEDULE & 1))
+        cpu_relax();
+    __atomic_fetch_sub(&gathered, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&gathering, __ATOMIC_SEQ_CST))
+        raise_softirq(SOFTIRQ_GATHER);
+}
+
+/*
+ * Return when no other CPU runs a guest or is in the middle of anything but switching vcpus; they
+ * wait for release_cpus(). The caller holds no lock, and nothing of its own is half done.
+ */
+void gather_cpus(void)
+{
+    while (__atomic_exchange_n(&gathering, true, __ATOMIC_SEQ_CST))
+        join();
+    for (unsigned i = 0; i < nr_cpus; i++)
+        if (&cpus[i] != this_cpu)
+            raise_softirq_on(&cpus[i], SOFTIRQ_GATHER);
+    while (__atomic_load_n(&gathered, __ATOMIC_SEQ_CST) != nr_cpus - 1)
+        cpu_relax();
+}
+
+void release_cpus(void)
+{
+    __atomic_store_n(&gathering, false, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&gathered, __ATOMIC_SEQ_CST))
+        cpu_relax();
+}
+
+void softirq_init(void)
+{
+    softirq_register(SOFTIRQ_GATHER, join);
 }

@@ -10,6 +10,7 @@
  * Read next: tlb.c, xen/softirq.c.
  */
 #include <ringlet/apic.h>
+#include <ringlet/console.h>
 #include <ringlet/desc.h>
 #include <ringlet/percpu.h>
 
@@ -40,6 +41,27 @@ void send_init(const struct cpu *c)
 void send_startup(const struct cpu *c, unsigned page)
 {
     send(c, APIC_ICR_STARTUP | page);
+}
+
+/* 1: every CPU that takes an NMI is to stop. */
+static bool stopping;
+
+/*
+ * Stop the other CPUs where they are: the machine is about to end, or the hypervisor has lost its
+ * way. An NMI reaches them also where interrupts are off.
+ */
+void stop_other_cpus(void)
+{
+    __atomic_store_n(&stopping, true, __ATOMIC_SEQ_CST);
+    if (nr_cpus > 1)
+        send(this_cpu, APIC_ICR_NMI | APIC_ICR_ALL_BUT_SELF);
+}
+
+/* An NMI came: does it mean this? */
+void stop_if_told(void)
+{
+    if (stopping)
+        machine_halt();
 }
 
 /* Softirqs and events are looked at on the way out. */

@@ -65,7 +65,6 @@ void apic_init_cpu(void);
 /* arch/i386/ipi.c */
 void send_init(const struct cpu *c);
 void send_startup(const struct cpu *c, unsigned page);
-void send_nmi_to_others(void);
 
 /* arch/i386/smp.c */
 void smp_init(void);

@@ -39,6 +39,8 @@ enum softirq {
     SOFTIRQ_SCHEDULE,
     SOFTIRQ_CONSOLE,
     SOFTIRQ_NMI,
+    SOFTIRQ_REGISTERS,
+    SOFTIRQ_GATHER,
     NR_SOFTIRQS
 };
 
@@ -165,6 +167,8 @@ static inline void unmap_frame(const void *va)
 /* arch/i386/ipi.c: interrupt another CPU, for nothing but to make it look around */
 void send_ipi(const struct cpu *c);
 void ipi_interrupt(void); /* IPI_VECTOR */
+void stop_other_cpus(void);
+void stop_if_told(void); /* NMI */
 
 /* arch/i386/tlb.c */
 void tlb_serve_request(void);
@@ -205,5 +209,8 @@ static inline void cpu_relax(void)
 bool preempt_needed(void); /* xen/softirq.c */
 asmlinkage void do_softirq(void);
 void softirq_register(enum softirq nr, void (*handler)(void));
+void softirq_init(void);
+void gather_cpus(void);
+void release_cpus(void);
 
 #endif

@@ -195,6 +195,14 @@ void domain_crash(struct domain *d, const char *why, ...)
 
 /* ---- processor ------------------------------------------------------------------------------ */
 
+void gather_cpus(void)
+{
+}
+
+void release_cpus(void)
+{
+}
+
 void tlb_serve_request(void)
 {
     abort(); /* one CPU: nobody asks */
