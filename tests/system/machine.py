@@ -70,11 +70,11 @@ class Machine:
     """One run of an emulator, its serial console driven by pexpect."""
 
     def __init__(self, name, modules, cmdline=CMDLINE, emulator="qemu", mem=512, cpu=None,
-                 icount=None, extra=(), limit=None, kernel=None, panics=False, qemu=None):
+                 icount=None, smp=None, extra=(), limit=None, kernel=None, panics=False, qemu=None):
         """Starts it.
 
         modules: multiboot modules, each a file name with the words of its command line behind it.
-        mem: MiB; cpu: a QEMU or Bochs processor model; icount: QEMU's -icount value.
+        mem: MiB; cpu: a QEMU or Bochs processor model; icount: QEMU's -icount value; smp: processors, in QEMU.
         qemu: another emulator than qemu-system-i386. extra: further QEMU options. panics: the test means the hypervisor to panic.
         limit: seconds after which the run is ended by force.
         """
@@ -94,6 +94,7 @@ class Machine:
             command += ["-m", str(mem)] + list(extra) + os.environ.get("TEST_QEMU", "").split()
             command += ["-cpu", cpu] if cpu else []
             command += ["-icount", icount] if icount else []
+            command += ["-smp", str(smp)] if smp else []
         limit = int((limit or LIMIT[emulator]) * SCALE)
         self.log = open(LOGS / f"{name}.log", "wb")
         self.log.write((" ".join(command) + "\n\n").encode())
