@@ -216,7 +216,7 @@ asmlinkage long do_mmuext_op(void *guest_ops, uint32_t count, uint32_t *guest_do
 
     if (count == CONTINUED)
         return finish_table_call(__HYPERVISOR_mmuext_op, (long)guest_ops);
-    if (finish_any_old_table(current))
+    if (unlikely(current->old_table != INVALID_MFN) && finish_any_old_table(current))
         return hypercall_continue(__HYPERVISOR_mmuext_op, 4, guest_ops, count, guest_done,
                                   foreigndom);
     count &= ~CONTINUED;

@@ -60,8 +60,10 @@ asmlinkage long do_stack_switch(uint32_t ss, uint32_t esp)
     struct vcpu *v = current;
     uint16_t sel = ss;
 
-    /* A kernel changes esp at each switch of processes, and ss never. */
-    if (unlikely(sel != v->kernel_ss) && !fixup_guest_stack_selector(&sel))
+    /* A kernel changes esp at each switch of processes, and ss never (RPL 0 stands for 1). */
+    if (likely(!(sel & 2) && (sel | 1) == v->kernel_ss))
+        sel |= 1;
+    else if (!fixup_guest_stack_selector(&sel))
         return -EINVAL;
     v->kernel_ss = this_cpu->tss.ss1 = sel;
     v->kernel_sp = this_cpu->tss.esp1 = esp;
