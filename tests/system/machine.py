@@ -74,7 +74,7 @@ class Machine:
         """Starts it.
 
         modules: multiboot modules, each a file name with the words of its command line behind it.
-        mem: MiB; cpu: a QEMU or Bochs processor model; icount: QEMU's -icount value; smp: processors, in QEMU.
+        mem: MiB; cpu: a QEMU or Bochs processor model; icount: QEMU's -icount value; smp: processors.
         qemu: another emulator than qemu-system-i386. extra: further QEMU options. panics: the test means the hypervisor to panic.
         limit: seconds after which the run is ended by force.
         """
@@ -89,7 +89,7 @@ class Machine:
             command = self._qemu_kernel(modules, cmdline)
         else:
             self.iso = self._make_iso(modules, cmdline)
-            command = self._qemu_iso() if emulator == "qemu-iso" else self._bochs(mem, cpu)
+            command = self._qemu_iso() if emulator == "qemu-iso" else self._bochs(mem, cpu, smp)
         if emulator != "bochs":
             command += ["-m", str(mem)] + list(extra) + os.environ.get("TEST_QEMU", "").split()
             command += ["-cpu", cpu] if cpu else []
@@ -124,9 +124,10 @@ class Machine:
     def _qemu_iso(self):
         return self._qemu_base() + ["-cdrom", str(self.iso), "-boot", "d"]
 
-    def _bochs(self, mem, cpu):
+    def _bochs(self, mem, cpu, smp):
         command = ["tools/run-bochs", "--mem", str(mem), "--log", str(LOGS / f"{self.name}.bochs")]
         command += ["--cpu", cpu] if cpu else []
+        command += ["--smp", str(smp)] if smp else []
         return command + [str(self.iso)]
 
     def __enter__(self):

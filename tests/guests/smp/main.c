@@ -13,7 +13,7 @@
  *     events to all. Many of these fail, as they must; at the end the audit finds no difference, and
  *     each page can again be made a table and a page.
  *
- * Run: qemu
+ * Run: qemu bochs
  * Machine: smp=4 mem=128 timeout=300
  */
 #include <pv/event.h>
