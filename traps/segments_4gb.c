@@ -149,7 +149,9 @@ bool emulate_4gb_segment(struct cpu_user_regs *regs, const struct insn *in)
         return false;
     if (read_segment(selector, &segment) && emulate_move(regs, in, &changed, segment.base))
         return true;
-    if (!replace_descriptor(entry, old, changed) || !reload_segment(in->segment, selector))
+    if (!replace_descriptor(entry, old, changed))
+        return true; /* another vcpu turned it: try again */
+    if (!reload_segment(in->segment, selector))
         return false;
     notify(in);
     return true;

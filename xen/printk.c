@@ -285,36 +285,47 @@ void log_message(enum log_level level, const char *fmt, ...)
 }
 
 /*
- * The ration of messages guests can cause: up to RATION_BURST at once, then RATION_PER_SEC.
- * `ration_left` and `ration_time` are guesses under contention, which is good enough for them: no
- * lock.
+ * The ration of messages guests can cause: up to RATION_BURST at once, then RATION_PER_SEC. One CPU
+ * at a time fills it up, and what is left is taken one by one, by atomic operations; the others need
+ * not wait for that.
  */
 #define RATION_BURST 200
 #define RATION_PER_SEC 50
 
 static unsigned ration_left = RATION_BURST;
-static uint64_t ration_time;
+static bool ration_filling;  /* guards ration_time */
+static uint64_t ration_time; /* up to when it has been filled */
 static unsigned ration_dropped;
+
+static void fill_ration(uint64_t now)
+{
+    if (__atomic_exchange_n(&ration_filling, true, __ATOMIC_ACQUIRE))
+        return;
+    while (ration_left < RATION_BURST && now - ration_time >= NS_PER_SEC / RATION_PER_SEC) {
+        ration_time += NS_PER_SEC / RATION_PER_SEC;
+        __atomic_fetch_add(&ration_left, 1, __ATOMIC_SEQ_CST);
+    }
+    if (ration_left >= RATION_BURST)
+        ration_time = now;
+    __atomic_store_n(&ration_filling, false, __ATOMIC_RELEASE);
+}
 
 static bool within_ration(void)
 {
-    uint64_t now = now_ns();
+    unsigned left, dropped;
 
-    while (ration_left < RATION_BURST && now - ration_time >= NS_PER_SEC / RATION_PER_SEC) {
-        ration_time += NS_PER_SEC / RATION_PER_SEC;
-        ration_left++;
-    }
-    if (ration_left == RATION_BURST)
-        ration_time = now;
-    if (!ration_left) {
-        ration_dropped++;
-        return false;
-    }
-    if (ration_dropped) {
-        printk("%u messages caused by guests were left out\n", ration_dropped);
-        ration_dropped = 0;
-    }
-    ration_left--;
+    fill_ration(now_ns());
+    left = ration_left;
+    do {
+        if (!left) {
+            __atomic_fetch_add(&ration_dropped, 1, __ATOMIC_SEQ_CST);
+            return false;
+        }
+    } while (!__atomic_compare_exchange_n(&ration_left, &left, left - 1, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST));
+    dropped = __atomic_exchange_n(&ration_dropped, 0, __ATOMIC_SEQ_CST);
+    if (dropped)
+        printk("%u messages caused by guests were left out\n", dropped);
     return true;
 }
 
