@@ -13,8 +13,8 @@
  * is called for again. Each step goes on to the next only when its bit was clear: a port that is
  * pending already costs one instruction.
  *
- * A domain that has gone back from the FIFO ABI may know ports from 1024 up: they exist, but stay
- * free.
+ * A domain that has gone back from the FIFO ABI may know ports from 1024 up: they exist, but have no
+ * bit here. Those that another vcpu opened while it went back are open, and are never pending.
  *
  * A masked port only becomes pending. Its guest finds it by looking, or asks for the rest with
  * EVTCHNOP_unmask.
@@ -33,8 +33,7 @@ void two_level_set_pending(struct domain *d, struct vcpu *v, evtchn_port_t port)
 {
     struct shared_info *s = d->shared_info;
 
-    ASSERT(port < EVTCHN_2L_PORTS);
-    if (test_and_set_bit(port, s->evtchn_pending))
+    if (unlikely(port >= EVTCHN_2L_PORTS) || test_and_set_bit(port, s->evtchn_pending))
         return;
     if (!test_bit(port, s->evtchn_mask))
         select_word(v, port);
