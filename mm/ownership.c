@@ -164,12 +164,12 @@ void frame_release(struct frame *f)
     bool last;
 
     ASSERT(d && !(f->count_info & FC_ALLOCATED));
+    /* While d counts the frame: after that another CPU's frame may be its last, and end d. */
+    tlb_flush_if_stale(d);
     spin_lock(&d->page_lock);
     disown(d, f);
     last = owns_nothing(d);
     spin_unlock(&d->page_lock);
-
-    tlb_flush_if_stale(d);
     free_frames(frame_mfn(f), 0);
     if (last)
         put_domain(d);
