@@ -303,11 +303,13 @@ void domain_shutdown(struct domain *d, unsigned reason)
 {
     if (d == initial_domain)
         machine_shutdown(reason);
-    if (__atomic_exchange_n(&d->shut_down, true, __ATOMIC_SEQ_CST))
+    domain_pause(d); /* before anybody sees it shut down, and resumes it */
+    if (__atomic_exchange_n(&d->shut_down, true, __ATOMIC_SEQ_CST)) {
+        domain_unpause(d);
         return;
+    }
     if (d->shutdown_code == SHUTDOWN_CODE_NONE)
         d->shutdown_code = reason;
-    domain_pause(d);
     send_initial_domain_virq(VIRQ_DOM_EXC);
 }
 
