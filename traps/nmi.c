@@ -36,7 +36,7 @@ void nmi_recheck(const struct vcpu *v)
 
 void send_guest_trap_nmi(struct vcpu *v)
 {
-    v->nmi_pending = true;
+    __atomic_store_n(&v->nmi_pending, true, __ATOMIC_SEQ_CST); /* before its CPU is read */
     vcpu_unblock(v);
     raise_softirq_on(v->processor, SOFTIRQ_NMI);
 }
