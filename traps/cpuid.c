@@ -13,6 +13,7 @@
  * Read next: traps/msr.c. SDM vol. 2, CPUID; xen/arch-x86/cpuid.h for the leaves from 0x40000000.
  */
 #include <ringlet/arch.h>
+#include <ringlet/console.h>
 #include <ringlet/domain.h>
 #include <ringlet/hypercall.h>
 #include <ringlet/traps.h>
@@ -54,8 +55,10 @@ enum { EAX, EBX, ECX, EDX };
 #define LEAF7_EBX (BIT(6) | BIT(9) | BIT(13) | BIT(18) | BIT(19) | BIT(23) | BIT(24) | BIT(29))
 #define LEAF7_EDX BIT(4)
 /*
- * Leaf 0x80000001, EDX: MMXEXT, 3DNOWEXT, 3DNOW, and AMD's copies of leaf 1; NX by nx_bit. Not
- * SYSCALL, LM, 1 GiB, RDTSCP.
+ * Leaf 0x80000001, EDX: MMXEXT, 3DNOWEXT, 3DNOW, and AMD's copies of leaf 1. Not SYSCALL, LM, 1 GiB,
+ * RDTSCP; and NX only by the word guest_nx: it may be used all the same, but a Linux built with
+ * CONFIG_DEBUG_WX that sees it walks its own page tables at the end of its boot, the hypervisor's
+ * entries in the top L2 too, and does not survive following those to L1 tables that are not its own.
  */
 #define EXT1_EDX (BIT(22) | BIT(30) | BIT(31))
 #define EXT1_EDX_NX BIT(20)
@@ -151,7 +154,7 @@ static void extended_leaf(uint32_t leaf, uint32_t out[4])
     case 0x80000001:
         out[EBX] = 0;
         out[ECX] &= EXT1_ECX;
-        out[EDX] &= EXT1_EDX | EXT1_EDX_COPIES | (nx_bit ? EXT1_EDX_NX : 0);
+        out[EDX] &= EXT1_EDX | EXT1_EDX_COPIES | (nx_bit && options.guest_nx ? EXT1_EDX_NX : 0);
         break;
     case 0x80000007: /* of power management, only whether the TSC runs at one speed */
         out[EAX] = out[EBX] = out[ECX] = 0;

@@ -231,6 +231,14 @@ static bool parse_sync_console(const char *value)
     return true;
 }
 
+/* Guests are told that there is NX: traps/cpuid.c. */
+static bool parse_guest_nx(const char *value)
+{
+    (void)value;
+    options.guest_nx = true;
+    return true;
+}
+
 static const struct word {
     const char *name; /* with '=' when a value follows */
     bool (*parse)(const char *value);
@@ -245,6 +253,7 @@ static const struct word {
     {"dom0_max_vcpus=", parse_dom0_max_vcpus},
     {"maxcpus=", parse_maxcpus},
     {"nosmp", parse_nosmp},
+    {"guest_nx", parse_guest_nx},
     {"tbuf_size=", parse_tbuf_size},
     {"tevt_mask=", parse_tevt_mask},
 };

@@ -42,6 +42,7 @@ void keys_init(void);
 struct boot_options {
     /* Bytes; negative: so much less than there is; 0: not given. */
     int64_t dom0_mem, dom0_mem_min, dom0_mem_max;
+    bool guest_nx;
     unsigned dom0_max_vcpus;
     unsigned max_cpus;
     bool noreboot;

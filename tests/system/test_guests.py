@@ -52,3 +52,8 @@ def test_guest(boot, tap_run, name, emulator):
 def test_few_features(boot, tap_run, name):
     """A processor without SYSENTER, machine checks, global pages and SSE."""
     tap_run(boot([guest(name)], cpu="qemu32,-sep,-mce,-pge,-sse,-sse2"))
+
+
+def test_nx_is_not_told(boot, tap_run):
+    """Linux with CONFIG_DEBUG_WX walks into the hypervisor's page tables where it sees NX."""
+    tap_run(boot([guest("emulate")], cpu="core2duo"))

@@ -341,6 +341,8 @@ static void test_cpuid(void)
         tap_is(f.ecx & 0x1c200028, 0, "leaf 1 hides VMX, MONITOR, X2APIC, XSAVE, AVX");
     f = cpuid(0x80000001, 0);
     tap_is(f.edx & 0x20000000, 0, "leaf 0x80000001 hides long mode");
+    if (!is_64bit_hypervisor())
+        tap_is(f.edx & 0x100000, 0, "leaf 0x80000001 hides NX");
     f = cpuid(0x4fffffff, 0);
     tap_ok(!f.eax && !f.ebx && !f.ecx && !f.edx, "a leaf that is not there is zero");
 
