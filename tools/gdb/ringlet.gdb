@@ -7,6 +7,8 @@
 # Guests share the debugger with the hypervisor: a breakpoint in a guest stops whatever domain
 # executes that linear address. The commands are in ringlet.py: `help ringlet` lists them.
 
+# gdb asks again after two seconds, and does not understand a QEMU that then answers twice.
+set remotetimeout 30
 set architecture i386
 set confirm off
 set pagination off
