@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Other vcpus: the state one starts with, as a control domain sets that of the first.
+ * Other vcpus: the state one starts with, as a control domain sets that of the first, and its waits
+ * for a call.
  *
  * Next: start.S, which is where the first vcpu starts.
  */
@@ -10,6 +11,8 @@
 
 #include <pv/page.h>
 #include <pv/start.h>
+#include <xen/event_channel.h>
+#include <xen/sched.h>
 #include <xen/vcpu.h>
 
 #define EFLAGS_INTERRUPTS 0x200
@@ -36,4 +39,23 @@ int vcpu_start(unsigned int id, void (*entry)(void *data), void *data)
     if (error)
         page_free(page);
     return error ? error : hv_vcpu_op(VCPUOP_up, id, NULL);
+}
+
+int vcpu_bind_ipi(unsigned int id)
+{
+    struct evtchn_bind_ipi op = {.vcpu = id};
+    int error = hv_event_channel_op(EVTCHNOP_bind_ipi, &op);
+
+    return error ? error : (int)op.port;
+}
+
+/* The port is masked, so nothing is called: its pending bit ends the poll, and is ours to clear. */
+void vcpu_wait(evtchn_t port)
+{
+    struct sched_poll poll = {.nr_ports = 1};
+
+    set_xen_guest_handle(poll.ports, &port);
+    hv_sched_op(SCHEDOP_poll, &poll);
+    __atomic_fetch_and(&shared_info_page.evtchn_pending[port / 32], ~(1ul << port % 32),
+                       __ATOMIC_SEQ_CST);
 }

@@ -9,7 +9,7 @@
  *
  * Words on the kernel's command line are run as commands before the prompt appears.
  *
- * Read next, in the order of the lesson: segments.c, memory.c, user.c, calls.c.
+ * Read next, in the order of the lesson: segments.c, memory.c, user.c, calls.c, vcpus.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -63,6 +63,8 @@ static const struct command commands[] = {
     {"event", command_event, "an event to oneself, held back and let through"},
     {"tick", command_tick, "the clock and the timer, five times 100 ms"},
     {"hypercall", command_hypercall, "who is below, and what a call costs"},
+    {"vcpus", command_vcpus, "the vcpus, and what became of their time"},
+    {"primes", command_primes, "primes N: N vcpus (or all) count primes together"},
     {"crash", command_crash, "die of an exception nobody handles"},
     {"reboot", command_reboot, "restart this domain"},
     {"halt", command_halt, "power off this domain"},
@@ -99,8 +101,8 @@ int main(int argc, char **argv)
 {
     char line[80];
 
-    printf("toy: a kernel in ring %u with %u KiB of memory, %s\n", read_cs() & 3,
-           pages_total() * (PAGE_SIZE / 1024),
+    printf("toy: a kernel in ring %u with %u KiB of memory and %u vcpus, %s\n", read_cs() & 3,
+           pages_total() * (PAGE_SIZE / 1024), start_vcpus(),
            is_initial_domain() ? "the initial domain" : "an unprivileged domain");
     printf("`help` lists the commands.\n");
     for (int i = 1; i < argc; i++)

@@ -121,7 +121,8 @@ def test_toy_without_privilege(boot):
     for command, expected in TOY_COMMANDS:
         if command not in shown:
             shown[command] = m.command(command, TOY)
-        assert re.search(expected, shown[command]), f"{command}: no {expected}:\n{shown[command]}"
+        assert re.search(expected, shown[command], re.MULTILINE), \
+            f"{command}: no {expected}:\n{shown[command]}"
     assert re.search(r"write 0xf5800000: fault", m.command("poke 0xf5800000", TOY))
     leave(m)
     m.sendline("shutdown")

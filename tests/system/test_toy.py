@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from machine import EMULATORS, guest
+from machine import CMDLINE, EMULATORS, guest
 
 PROMPT = "toy> "
 
@@ -28,6 +28,8 @@ COMMANDS = [
     ("tick", r"tick 5 at [5-9]\d{5} us"),
     ("hypercall", r"xen-3\.0-x86_32p"),
     ("hypercall", r"begins at 0xf5800000"),
+    ("primes", r"^17984 primes below 200000, as it should be"),
+    ("vcpus", r"^ +0  running  +\d+ +\d+ +\d+ +\d+$"),
     ("nonsense", r"no such command"),
 ]
 
@@ -48,9 +50,35 @@ def test_commands(toy):
     for command, expected in COMMANDS:
         if command not in shown:
             shown[command] = toy.command(command, PROMPT)
-        assert re.search(expected, shown[command]), f"{command}: no {expected}:\n{shown[command]}"
+        assert re.search(expected, shown[command], re.MULTILINE), \
+            f"{command}: no {expected}:\n{shown[command]}"
     toy.sendline("halt")
     toy.wait_end()
+
+
+@pytest.mark.parametrize("processors", [1, 4])
+@pytest.mark.parametrize("emulator", ["qemu", "bochs"])
+def test_four_vcpus(boot, emulator, processors):
+    """Four vcpus share the work, whether there is a processor for each or one for all."""
+    m = boot([guest("toy")], emulator=emulator, smp=processors,
+             cmdline=CMDLINE + " dom0_max_vcpus=4")
+    m.expect(r"and 4 vcpus, the initial domain")
+    m.expect(PROMPT)
+    counted = re.findall(r"vcpu (\d) counted (\d+) primes in (\d+) pieces",
+                         m.command("primes", PROMPT))
+    assert [row[0] for row in counted] == ["0", "1", "2", "3"]
+    assert sum(int(row[1]) for row in counted) == 17984
+    assert sum(int(row[2]) for row in counted) == 200
+    if processors == 4:
+        assert all(int(row[2]) > 20 for row in counted), counted
+    assert "17984 primes below 200000, as it should be" in m.command("primes 2", PROMPT)
+    assert "vcpu 2" not in m.before
+    listed = re.findall(r"^ +(\d)  (\w+) +(\d+) +(\d+) +(\d+) +(\d+)$", m.command("vcpus", PROMPT),
+                        re.MULTILINE)
+    assert [row[1] for row in listed] == ["running", "blocked", "blocked", "blocked"]
+    assert all(int(row[2]) > 0 and int(row[4]) > 0 for row in listed), listed
+    m.sendline("halt")
+    m.wait_end()
 
 
 def test_poke(toy):

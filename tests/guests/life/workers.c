@@ -7,11 +7,8 @@
  */
 #include <stddef.h>
 
-#include <pv/hypercall.h>
 #include <pv/start.h>
 #include <pv/vcpu.h>
-#include <xen/event_channel.h>
-#include <xen/sched.h>
 
 #include "life.h"
 
@@ -25,18 +22,12 @@ static struct worker {
 static evtchn_t answer_port; /* vcpu 0's */
 static unsigned int count;
 
-/* Its upcalls stay masked and so does its port: what ends the wait is the poll itself. */
 static void work(void *data)
 {
     struct worker *w = data;
-    evtchn_port_t port = w->port;
-    struct sched_poll poll = {.nr_ports = 1};
 
-    set_xen_guest_handle(poll.ports, &port);
     for (;;) {
-        hv_sched_op(SCHEDOP_poll, &poll);
-        __atomic_fetch_and(&shared_info_page.evtchn_pending[port / 32], ~(1ul << port % 32),
-                           __ATOMIC_SEQ_CST);
+        vcpu_wait(w->port);
         if (w->answered != w->asked) {
             w->answered = w->asked;
             event_send(answer_port);
@@ -52,11 +43,11 @@ unsigned int workers_start(void)
         panic("no port for answers");
     answer_port = port;
     for (; count < MAX_WORKERS; count++) {
-        struct evtchn_bind_ipi op = {.vcpu = count + 1};
+        int call = vcpu_bind_ipi(count + 1);
 
-        if (hv_event_channel_op(EVTCHNOP_bind_ipi, &op) != 0)
+        if (call < 0)
             break; /* there is no such vcpu */
-        workers[count].port = op.port;
+        workers[count].port = call;
         if (vcpu_start(count + 1, work, &workers[count]) != 0)
             panic("vcpu %u does not start", count + 1);
     }

@@ -62,17 +62,10 @@ static void barriers(void)
 static evtchn_port_t question[VCPUS], answer;
 static volatile uint32_t asked[VCPUS], answered[VCPUS];
 
-/* Events are masked here: the poll ends when the port is pending, and we clear it. */
 static void answer_all(unsigned int self)
 {
-    evtchn_port_t port = question[self];
-    struct sched_poll poll = {.nr_ports = 1};
-
-    set_xen_guest_handle(poll.ports, &port);
     while (answered[self] < MESSAGES) {
-        hv_sched_op(SCHEDOP_poll, &poll);
-        __atomic_fetch_and(&shared_info_page.evtchn_pending[port / 32], ~(1ul << port % 32),
-                           __ATOMIC_SEQ_CST);
+        vcpu_wait(question[self]);
         if (answered[self] != asked[self]) {
             answered[self] = asked[self];
             event_send(answer);
@@ -279,11 +272,11 @@ static void start_vcpus(void)
 {
     answer = event_bind_ipi(NULL, NULL);
     for (; vcpus < VCPUS; vcpus++) {
-        struct evtchn_bind_ipi op = {.vcpu = vcpus};
+        int port = vcpu_bind_ipi(vcpus);
 
-        if (hv_event_channel_op(EVTCHNOP_bind_ipi, &op) != 0)
+        if (port < 0)
             break; /* there is no such vcpu */
-        question[vcpus] = op.port;
+        question[vcpus] = port;
         if (vcpu_start(vcpus, work, (void *)vcpus) != 0)
             panic("vcpu %u does not start", vcpus);
     }
