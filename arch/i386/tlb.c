@@ -16,20 +16,20 @@
  *      wait in A's store buffer while the clock is read, and B's flush could fall between.)
  *  T2  B takes its number from the clock first, then flushes, then shows the number: a number above
  *      the stamp was taken after A read the clock, and the flush came later still.
- *  T3  Stamps only grow (tlb_stamp()), whoever writes them.
+ *  T3  Stamps only grow, whoever writes them: the clock is read after the stamp that is replaced.
  *  T4  A CPU without guest_tables runs on the idle page tables, which show no guest: it was flushed
  *      when it came there, and will be when it leaves. It leaves by setting guest_tables, then
  *      loading CR3, which waits until the store is seen. A removes the entry, then reads
  *      guest_tables. So A sees it set, or B's page walks come after A's removal: an idle CPU is
- *      never woken to flush.
+ *      not woken to flush, but for T5.
+ *  T5  The clock wraps, in half an hour if a guest wants it to, and is compared by signed difference.
+ *      A CPU may run one guest, or sleep, for longer than that. So whoever moves the clock past a
+ *      multiple of FLUSH_ALL_EVERY has all others flush: no tlb_flushed is ever 2^31 behind the
+ *      clock, and a stamp that is has been followed by a flush everywhere.
  *
  * Hypervisor code runs with interrupts off, so a CPU that waits for a lock cannot be interrupted to
  * flush, and the lock's holder may be the one that waits for the flush. So every loop that waits for
  * another CPU looks for requests itself (cpu_relax()), and serving one takes no lock.
- *
- * The clock wraps, and is compared by signed difference: a stamp more than 2^31 flushes old may
- * cause one flush too many, never one too few, because every CPU that runs guests flushes at each
- * switch of address space.
  *
  * References: SDM vol. 3, 4.10 (what is cached, what flushes it), 4.10.5 (several processors), 8.2
  * (memory ordering).
@@ -41,15 +41,37 @@
 /* Changes by atomic addition only. */
 uint32_t tlb_clock = 1;
 
+/* T5: half of 2^31. The other half is minutes, for the others to look around and do it. */
+#define FLUSH_ALL_EVERY (1u << 30)
+
+static uint32_t read_clock(void)
+{
+    return *(volatile uint32_t *)&tlb_clock;
+}
+
 /* T3. */
 void tlb_stamp_anew(struct domain *d)
 {
-    uint32_t now = *(volatile uint32_t *)&tlb_clock, seen = d->tlb_stale;
+    uint32_t seen = __atomic_load_n(&d->tlb_stale, __ATOMIC_ACQUIRE), now;
 
-    while ((int32_t)(now - seen) > 0 &&
-           !__atomic_compare_exchange_n(&d->tlb_stale, &seen, now, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_SEQ_CST))
-        ;
+    do
+        now = read_clock();
+    while (now != seen && !__atomic_compare_exchange_n(&d->tlb_stale, &seen, now, false,
+                                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+}
+
+static void request_flush(struct cpu *c)
+{
+    if (!__atomic_exchange_n(&c->flush_requested, true, __ATOMIC_SEQ_CST))
+        send_ipi(c);
+}
+
+/* T5. Nobody waits for them. */
+static noinline void flush_others_some_time(void)
+{
+    for (unsigned i = 0; i < nr_cpus; i++)
+        if (&cpus[i] != this_cpu)
+            request_flush(&cpus[i]);
 }
 
 /*
@@ -62,6 +84,8 @@ void tlb_switch_root(maddr_t l3)
 
     write_cr3((uint32_t)l3);
     __atomic_store_n(&this_cpu->tlb_flushed, now, __ATOMIC_RELEASE);
+    if (unlikely(now % FLUSH_ALL_EVERY == 0))
+        flush_others_some_time();
 }
 
 void tlb_flush_local(void)
@@ -100,12 +124,6 @@ static bool is_stale(const struct cpu *c, uint32_t since)
 static bool has_guest_tables(const struct cpu *c)
 {
     return *(const volatile bool *)&c->guest_tables;
-}
-
-static void request_flush(struct cpu *c)
-{
-    if (!__atomic_exchange_n(&c->flush_requested, true, __ATOMIC_SEQ_CST))
-        send_ipi(c);
 }
 
 /*
@@ -186,6 +204,9 @@ void tlb_flush_if_stale(struct domain *d)
 {
     uint32_t since = __atomic_load_n(&d->tlb_stale, __ATOMIC_ACQUIRE);
 
+    /* Too old to be compared; T5. Without this look, who waits for a younger number waits for ever. */
+    if (unlikely((int32_t)(read_clock() - since) < 0))
+        return;
     if (is_stale(this_cpu, since))
         tlb_flush_local();
     if (nr_cpus > 1)
