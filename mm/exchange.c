@@ -118,11 +118,9 @@ static int give_new(const struct trade *t, uint32_t index, mfn_t mfn)
     if (copy_element_from_guest(&pfn, t->out_list, index) ||
         copy_element_to_guest(t->out_list, index, &out))
         rc = -EFAULT;
-    if (!assign_in_exchange(t->domain, mfn, t->out_order))
-        return -EINVAL;
     for (uint32_t k = 0; !rc && k < 1u << t->out_order; k++)
         m2p[mfn + k] = pfn + k;
-    return rc;
+    return assign_in_exchange(t->domain, mfn, t->out_order) ? rc : -EINVAL;
 }
 
 /* Can the whole out-list of this chunk be read and written? Asked before anything is taken away. */

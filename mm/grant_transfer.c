@@ -56,7 +56,6 @@ static void complete(struct grant_table *gt, grant_ref_t ref, mfn_t mfn)
 {
     uint32_t *field = frame_field(gt, ref);
 
-    m2p[mfn] = __atomic_load_n(field, __ATOMIC_RELAXED);
     if (gt->version == 2)
         field[1] = 0;
     __atomic_store_n(field, mfn, __ATOMIC_RELEASE);
@@ -72,6 +71,7 @@ static bool hand_over(struct domain *to, grant_ref_t ref, mfn_t mfn)
     spin_lock(&gt->lock);
     done = commit(gt, ref, current->domain->id);
     if (done) {
+        m2p[mfn] = __atomic_load_n(frame_field(gt, ref), __ATOMIC_RELAXED);
         done = assign_frames(to, mfn, 0) == 0;
         if (done)
             complete(gt, ref, mfn);

@@ -64,7 +64,8 @@ static void own(struct domain *d, mfn_t mfn, uint32_t n)
 /*
  * Give 2^order frames that are in hand to `d`, each with its allocation reference. -EINVAL when the
  * domain is dying, -ENOMEM when it would own more than max_pages; the frames stay in hand then. The
- * M2P is the caller's business.
+ * M2P is the caller's business, and to be written before: another vcpu can give an assigned frame
+ * back at once, and then the entry is the next owner's.
  */
 int assign_frames(struct domain *d, mfn_t mfn, unsigned order)
 {
@@ -115,20 +116,26 @@ bool assign_in_exchange(struct domain *d, mfn_t mfn, unsigned order)
 #define KEPT_BELOW_4G ((128u << 20) >> PAGE_SHIFT)
 
 /*
- * Allocate and assign in one. INVALID_MFN when there is no memory or the domain may not have it.
- * Who has no wish (bits is 0) gets memory below 4 GiB first, because kernels that say plain "yes"
- * to PAE can have an L3 only there. (QEMU 7.2's qemu-system-i386 also fails to walk page tables
- * that lie above.) The last of it goes last: every new domain needs some for its first L3, and the
- * initial domain for its devices.
+ * Frames for a domain, in hand. INVALID_MFN when there is no memory. Who has no wish (bits is 0)
+ * gets memory below 4 GiB first, because kernels that say plain "yes" to PAE can have an L3 only
+ * there. (QEMU 7.2's qemu-system-i386 also fails to walk page tables that lie above.) The last of
+ * it goes last: every new domain needs some for its first L3, and the initial domain for its
+ * devices.
  */
-mfn_t alloc_domain_frames(struct domain *d, unsigned order, unsigned bits)
+mfn_t alloc_frames_in_hand(unsigned order, unsigned bits)
 {
     mfn_t mfn = INVALID_MFN;
 
     if (!bits && free_frame_count_below_4g() > KEPT_BELOW_4G)
         mfn = alloc_frames(order, 32);
-    if (mfn == INVALID_MFN)
-        mfn = alloc_frames(order, bits);
+    return mfn == INVALID_MFN ? alloc_frames(order, bits) : mfn;
+}
+
+/* The same, and assigned. INVALID_MFN also when the domain may not have them. */
+mfn_t alloc_domain_frames(struct domain *d, unsigned order, unsigned bits)
+{
+    mfn_t mfn = alloc_frames_in_hand(order, bits);
+
     if (mfn != INVALID_MFN && assign_frames(d, mfn, order)) {
         free_frames(mfn, order);
         mfn = INVALID_MFN;

@@ -111,11 +111,15 @@ static bool populate(const struct extents *e, uint32_t index)
         return false;
     if (pfn > INVALID_M2P - (1u << e->order))
         return false;
-    mfn = alloc_domain_frames(e->domain, e->order, e->bits);
+    mfn = alloc_frames_in_hand(e->order, e->bits);
     if (mfn == INVALID_MFN)
         return false;
     for (uint32_t i = 0; i < 1u << e->order; i++)
         m2p[mfn + i] = pfn + i;
+    if (assign_frames(e->domain, mfn, e->order)) {
+        free_frames(mfn, e->order);
+        return false;
+    }
     out = mfn;
     if (copy_element_to_guest(e->list, index, &out)) {
         release_extent(e->domain, mfn, e->order);

@@ -156,6 +156,7 @@ void heap_free_pages(void *va, unsigned order);
 
 /* mm/ownership.c */
 int assign_frames(struct domain *d, mfn_t mfn, unsigned order);
+mfn_t alloc_frames_in_hand(unsigned order, unsigned bits);
 mfn_t alloc_domain_frames(struct domain *d, unsigned order, unsigned bits);
 void frame_release(struct frame *f);
 bool steal_frame(struct domain *d, struct frame *f);

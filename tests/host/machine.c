@@ -287,6 +287,8 @@ long hypercall_continue(unsigned op, unsigned nr_args, ...)
     return -ERESTART;
 }
 
+void (*machine_on_unlock)(const spinlock_t *l);
+
 void spin_wait(const spinlock_t *l)
 {
     (void)l;
@@ -304,6 +306,8 @@ void spin_unlock_check(spinlock_t *l)
 {
     BUG_ON(!l->held);
     ranks_held &= ~(1u << l->rank);
+    if (machine_on_unlock)
+        machine_on_unlock(l);
 }
 
 /* ---- guest memory and messages -------------------------------------------------------------- */

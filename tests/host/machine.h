@@ -22,6 +22,9 @@ struct machine_seen {
 };
 extern struct machine_seen seen;
 
+/* Called, if set, when a lock is about to be dropped. */
+extern void (*machine_on_unlock)(const spinlock_t *l);
+
 /*
  * preempt_needed() says yes once, at this many calls from now; 0: never. With preempt_stays it goes
  * on saying so, as it does until somebody has dealt with what is pending.

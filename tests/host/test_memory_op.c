@@ -57,6 +57,7 @@ static int start(void **state)
 static int end(void **state)
 {
     (void)state;
+    machine_on_unlock = NULL;
     assert_int_equal(audit_frames(), 0);
     free(guest->shared_info);
     xfree(guest->memory_map);
@@ -277,6 +278,27 @@ static void test_exchange(void **state)
     for (unsigned i = 0; i < 16; i++)
         assert_int_equal(m2p[list2[i]], 200 + i);
     assert_int_equal(guest->tot_pages, 16);
+}
+
+/*
+ * When the lock is dropped another vcpu may give the frame back, and it may be another domain's
+ * before the next instruction here: its M2P entry must stand already.
+ */
+static void m2p_stands(const spinlock_t *l)
+{
+    if (l == &guest->page_lock && guest->page_list)
+        assert_int_not_equal(m2p[guest->page_list], INVALID_M2P);
+}
+
+static void test_m2p_before_owner(void **state)
+{
+    (void)state;
+    machine_on_unlock = m2p_stands;
+    for (unsigned i = 0; i < 16; i++)
+        list[i] = 100 + i;
+    assert_int_equal(reserve(XENMEM_populate_physmap, DOMID_SELF, 16, 0, 0), 16);
+    list2[0] = 200;
+    assert_int_equal(exchange(16, 0, 1, 4, 0), 0);
 }
 
 static void test_exchange_refused(void **state)
@@ -519,6 +541,7 @@ int main(void)
         T(test_preemption),
         T(test_exchange),
         T(test_control_domain_builds),
+        T(test_m2p_before_owner),
         T(test_exchange_refused),
         T(test_questions),
         T(test_exchange_in_parts),
