@@ -95,6 +95,7 @@ static int16_t find_target(domid_t id, struct domain **d)
 
 static long setup_table(struct gnttab_setup_table *guest)
 {
+    xen_pfn_t mfns[GRANT_MAX_FRAMES];
     struct gnttab_setup_table op;
     struct domain *d;
     long rc = 0;
@@ -106,13 +107,11 @@ static long setup_table(struct gnttab_setup_table *guest)
         spin_lock(&d->grant.lock);
         if (!grow(d, op.nr_frames))
             op.status = GNTST_general_error;
+        for (uint32_t i = 0; !op.status && i < op.nr_frames; i++)
+            mfns[i] = direct_mfn(d->grant.shared[i]);
         spin_unlock(&d->grant.lock);
-        for (uint32_t i = 0; !op.status && !rc && i < op.nr_frames; i++) {
-            xen_pfn_t mfn = direct_mfn(d->grant.shared[i]);
-
-            if (copy_element_to_guest(op.frame_list.p, i, &mfn))
-                rc = -EFAULT;
-        }
+        if (!op.status && copy_to_guest(op.frame_list.p, mfns, op.nr_frames * sizeof(mfns[0])))
+            rc = -EFAULT;
         put_domain(d);
     }
     return copy_to_guest(&guest->status, &op.status, sizeof(op.status)) ? -EFAULT : rc;
@@ -121,6 +120,7 @@ static long setup_table(struct gnttab_setup_table *guest)
 static long get_status_frames(struct gnttab_get_status_frames *guest)
 {
     struct gnttab_get_status_frames op;
+    uint64_t mfns[GRANT_STATUS_FRAMES];
     struct domain *d;
     long rc = 0;
 
@@ -129,16 +129,16 @@ static long get_status_frames(struct gnttab_get_status_frames *guest)
     op.status = find_target(op.dom, &d);
     if (!op.status) {
         const struct grant_table *gt = &d->grant;
-        uint32_t have = gt->version == 2 ? DIV_ROUND_UP(gt->nr_entries, GRANT_STATUS_PER_FRAME) : 0;
 
-        if (gt->version != 2 || gt->closed || op.nr_frames > have)
+        spin_lock(&d->grant.lock);
+        if (gt->version != 2 || gt->closed ||
+            op.nr_frames > DIV_ROUND_UP(gt->nr_entries, GRANT_STATUS_PER_FRAME))
             op.status = GNTST_general_error;
-        for (uint32_t i = 0; !op.status && !rc && i < op.nr_frames; i++) {
-            uint64_t mfn = direct_mfn(gt->status[i]);
-
-            if (copy_element_to_guest(op.frame_list.p, i, &mfn))
-                rc = -EFAULT;
-        }
+        for (uint32_t i = 0; !op.status && i < op.nr_frames; i++)
+            mfns[i] = direct_mfn(gt->status[i]);
+        spin_unlock(&d->grant.lock);
+        if (!op.status && copy_to_guest(op.frame_list.p, mfns, op.nr_frames * sizeof(mfns[0])))
+            rc = -EFAULT;
         put_domain(d);
     }
     return copy_to_guest(&guest->status, &op.status, sizeof(op.status)) ? -EFAULT : rc;
@@ -234,14 +234,21 @@ static void restore_reserved(struct grant_table *gt, const struct plain_entry *s
     }
 }
 
-/* Does anybody map a status frame, or has it granted? */
-static bool status_in_use(const struct grant_table *gt)
+/*
+ * Nobody maps a status frame, or has it granted, nor can until they are dropped. False: somebody
+ * does, and nothing has changed. Or a guest could keep as many of the heap's pages as it has patience
+ * to map.
+ */
+static bool claim_status_frames(const struct grant_table *gt)
 {
     for (unsigned i = 0; i < GRANT_STATUS_FRAMES && gt->status[i]; i++) {
-        if (heap_page_in_use(gt->status[i]))
-            return true;
+        if (claim_heap_page(gt->status[i]))
+            continue;
+        while (i--)
+            unclaim_heap_page(gt->status[i]);
+        return false;
     }
-    return false;
+    return true;
 }
 
 static void drop_status_frames(struct domain *d)
@@ -265,9 +272,6 @@ static int change_version(struct domain *d, unsigned version)
         if (is_pinned(gt, ref))
             return -EBUSY;
     }
-    /* Or the guest could keep as many of the heap's pages as it has patience to map. */
-    if (version == 1 && status_in_use(gt))
-        return -EBUSY;
     if (gt->nr_frames) {
         rc = save_reserved(gt, saved);
         if (rc)
@@ -278,8 +282,11 @@ static int change_version(struct domain *d, unsigned version)
             return -ENOMEM;
         }
     }
-    if (version == 1)
+    if (version == 1) {
+        if (!claim_status_frames(gt))
+            return -EBUSY;
         drop_status_frames(d);
+    }
     for (unsigned i = 0; i < gt->nr_frames; i++)
         memset(gt->shared[i], 0, PAGE_SIZE);
     gt->version = version;

@@ -265,15 +265,31 @@ void unshare_heap_page(struct domain *d, void *va)
 {
     struct frame *f = mfn_frame(direct_mfn(va));
 
-    ASSERT(f->owner == d->slot && (f->count_info & FC_XEN) && (f->count_info & FC_ALLOCATED));
+    ASSERT(f->owner == d->slot && (f->count_info & FC_XEN));
     ASSERT((f->type_info & FT_COUNT) >= 1);
     __atomic_fetch_sub(&f->type_info, 1, __ATOMIC_SEQ_CST);
+    if (!(f->count_info & FC_ALLOCATED)) { /* claimed */
+        frame_release(f);
+        return;
+    }
     __atomic_fetch_and(&f->count_info, ~FC_ALLOCATED, __ATOMIC_SEQ_CST);
     put_frame(f);
 }
 
-/* Does a guest refer to a shared page, by a map or otherwise? */
-bool heap_page_in_use(const void *va)
+/*
+ * If no guest refers to a shared page, by a map or otherwise, none can from now on, until it is
+ * unshared or unclaimed. False: one does.
+ */
+bool claim_heap_page(void *va)
 {
-    return mfn_frame(direct_mfn(va))->count_info != (FC_XEN | FC_ALLOCATED | 1);
+    uint32_t unused = FC_XEN | FC_ALLOCATED | 1;
+
+    return __atomic_compare_exchange_n(&mfn_frame(direct_mfn(va))->count_info, &unused, FC_XEN,
+                                       false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+void unclaim_heap_page(void *va)
+{
+    __atomic_store_n(&mfn_frame(direct_mfn(va))->count_info, FC_XEN | FC_ALLOCATED | 1,
+                     __ATOMIC_SEQ_CST);
 }

@@ -164,7 +164,8 @@ bool steal_for_exchange(struct domain *d, struct frame *f);
 bool assign_in_exchange(struct domain *d, mfn_t mfn, unsigned order);
 void share_heap_page(struct domain *d, void *va, bool writable);
 void unshare_heap_page(struct domain *d, void *va);
-bool heap_page_in_use(const void *va);
+bool claim_heap_page(void *va);
+void unclaim_heap_page(void *va);
 
 /* mm/xzalloc.c: small objects, zeroed, aligned to 16 */
 void *xzalloc_bytes(size_t size);

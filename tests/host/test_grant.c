@@ -624,6 +624,59 @@ static void return_to_version_1(union grant_entry_v2 *v2, mfn_t full)
     assert_int_equal(g->status.status, GNTST_general_error);
 }
 
+/* What another vcpu does between two instructions of ours. */
+static struct frame *grabbed;
+
+static void grab_status_frame(const spinlock_t *l)
+{
+    struct frame *f = mfn_frame(direct_mfn(granter->grant.status[0]));
+
+    if (l->rank == RANK_HEAP && !grabbed && get_frame(f, granter))
+        grabbed = f;
+}
+
+/*
+ * A status frame that is mapped while the table goes back to version 1 is seen to be in use: or the
+ * guest keeps a page of the heap with each try.
+ */
+static void test_status_frame_race(void **state)
+{
+    (void)state;
+    machine_run(granter);
+    g->set_version.version = 2;
+    assert_int_equal(do_grant_table_op(GNTTABOP_set_version, g, 1), 0);
+    assert_int_equal(setup_frames(granter, 2), GNTST_okay); /* version 1 needs more of the heap */
+    machine_on_unlock = grab_status_frame;
+    g->set_version.version = 1;
+    assert_int_equal(do_grant_table_op(GNTTABOP_set_version, g, 1), -EBUSY);
+    machine_on_unlock = NULL;
+    put_frame(grabbed);
+    g->set_version.version = 1;
+    assert_int_equal(do_grant_table_op(GNTTABOP_set_version, g, 1), 0);
+    assert_int_equal(granter->heap_pages, 2);
+}
+
+static void *taken;
+
+static void take_first_frame(const spinlock_t *l)
+{
+    if (l == &granter->grant.lock) {
+        taken = granter->grant.shared[0];
+        granter->grant.shared[0] = NULL;
+    }
+}
+
+/* The list is told as it was under the lock: the table may be gone behind it. */
+static void test_list_under_lock(void **state)
+{
+    (void)state;
+    machine_on_unlock = take_first_frame;
+    assert_int_equal(setup_frames(granter, 1), GNTST_okay);
+    machine_on_unlock = NULL;
+    granter->grant.shared[0] = taken;
+    assert_int_equal(list[0], direct_mfn(taken));
+}
+
 static void test_set_version(void **state)
 {
     union grant_entry_v2 *v2 = (void *)table;
@@ -984,6 +1037,8 @@ int main(void)
         T(test_transfer),
         T(test_sizes),
         T(test_set_version),
+        T(test_status_frame_race),
+        T(test_list_under_lock),
         T(test_version_2),
         T(test_transitive),
         T(test_swap),
