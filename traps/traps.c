@@ -95,6 +95,16 @@ static void debug_in_ring0(struct cpu_user_regs *regs)
     regs->eflags |= EFLAGS_RF;
 }
 
+/*
+ * An NMI comes anywhere, also where this CPU holds console_lock, or any other: it may take none, and
+ * so say nothing.
+ */
+static void nmi(void)
+{
+    stop_if_told();
+    console_note_nmi();
+}
+
 static void ring0_trap(struct cpu_user_regs *regs)
 {
     switch (regs->entry_vector) {
@@ -102,8 +112,7 @@ static void ring0_trap(struct cpu_user_regs *regs)
         debug_in_ring0(regs);
         break;
     case TRAP_nmi:
-        stop_if_told();
-        log_message(LOG_WARNING, "NMI at %04x:%08x\n", regs->cs, regs->eip);
+        nmi();
         break;
     case TRAP_machine_check:
         fatal_trap(regs, "machine check");
@@ -217,8 +226,7 @@ static void guest_trap(struct cpu_user_regs *regs)
         guest_debug(regs);
         break;
     case TRAP_nmi:
-        stop_if_told();
-        log_message(LOG_WARNING, "NMI while a guest ran\n");
+        nmi();
         break;
     case TRAP_machine_check:
         fatal_trap(regs, "machine check");

@@ -93,6 +93,15 @@ void console_write(const char *s, size_t n)
     unlock_console();
 }
 
+static uint32_t nmis; /* not yet told of; atomic */
+
+/* Takes no lock. */
+void console_note_nmi(void)
+{
+    __atomic_fetch_add(&nmis, 1, __ATOMIC_SEQ_CST);
+    raise_softirq(SOFTIRQ_CONSOLE);
+}
+
 /* Messages came that the initial domain has not been told of, by VIRQ_CON_RING; atomic. */
 static bool news;
 
@@ -203,8 +212,11 @@ static void switch_input(void)
  * Switch keys are held back until it is clear that there will not be three. */
 static void console_softirq(void)
 {
+    uint32_t n = __atomic_exchange_n(&nmis, 0, __ATOMIC_SEQ_CST);
     char c;
 
+    if (n)
+        log_message(LOG_WARNING, "NMIs that nobody waited for: %u\n", n);
     if (__atomic_exchange_n(&news, false, __ATOMIC_SEQ_CST))
         send_initial_domain_virq(VIRQ_CON_RING);
     while (next_typed(&c)) {

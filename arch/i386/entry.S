@@ -219,22 +219,39 @@ trap_from_guest:
         jmp return_to_guest
 
         /*
-         * ds and es may still be the guest's when the IRET above faults: load ours all the same.
-         * The interrupted code is hypervisor code (or that IRET, which goes on at its fixup): no
-         * events, no softirqs, straight back.
+         * The interrupted code is hypervisor code: no events, no softirqs, straight back. Its ds and
+         * es are ours, but for a few instructions on the way in and out, where they are the guest's,
+         * and may be anything. An NMI comes there too, and a #DB that MOV SS has held back (SDM vol. 3,
+         * 6.8.3); so both are put back as they were. Left ours, they would be null in the guest: IRET
+         * clears what an outer ring may not use. A descriptor that is gone meanwhile ends so.
+         *
+         *      esp ->  the registers' address  for C
+         *              ds, es                  as they were
+         *              struct cpu_user_regs, up to eflags
          */
 trap_in_ring0:
+        pushl %es
+        pushl %ds
         LOAD_OUR_SEGMENTS
         cld
-        pushl %esp
+        leal 8(%esp), %ecx
+        pushl %ecx
         cmpb $0, trace_on
         jne trap_in_ring0_traced
         call do_trap
 leave_ring0:
         addl $4, %esp
-        POP_REGISTERS
+pop_ds: popl %ds
+pop_es: popl %es
+1:      POP_REGISTERS
         addl $4, %esp
         iret
+        EXTABLE(pop_ds, 2f)
+        EXTABLE(pop_es, 3f)
+2:      addl $4, %esp
+        jmp pop_es
+3:      addl $4, %esp
+        jmp 1b
 
 /*
  * The same ways with the ring trace on (xen/trace.c). Off, each crossing pays for it a comparison
@@ -291,9 +308,9 @@ sysenter_flags_saved:
  * events masked already, a virtual IOPL to be shown, the trace, a stack that does not take the frame.
  *
  * Three registers are enough, pushed as PUSH_REGISTERS begins. Our own data and the guest's stack
- * are reached through ss, which is ours and flat; ds and es stay the guest's, and are saved and
- * loaded only because a fault in here loads ours. Events are masked and whoever wants this CPU's
- * attention interrupts it: nothing is to be looked at on the way out.
+ * are reached through ss, which is ours and flat; ds and es stay the guest's, and are saved for the
+ * long way only. Events are masked and whoever wants this CPU's attention interrupts it: nothing is
+ * to be looked at on the way out.
  */
 #define PUSHED_LATER 16 /* ebx, ecx, edx, esi: esp is so much above guest_regs */
 #define HERE(field) (UREGS_##field - PUSHED_LATER)(%esp)
@@ -344,31 +361,20 @@ int80_entry:
         movl %ebp, HERE(cs)
         movl %ss:VCPU_int80_address(%eax), %ebp
         movl %ebp, HERE(eip)
-load_int80_ds: movw HERE(ds), %ds
-load_int80_es: movw HERE(es), %es
         popl %edi
         popl %ebp
         popl %eax
         addl $4, %esp
 int80_to_guest:
         iret
-        EXTABLE(load_int80_ds, int80_bad_data_segment)
-        EXTABLE(load_int80_es, int80_bad_data_segment)
         EXTABLE(int80_to_guest, bad_iret)
 
-        .macro PUSH_THE_REST
+int80_long_way:
         pushl %esi
         pushl %edx
         pushl %ecx
         pushl %ebx
-        .endm
-
-int80_long_way:
-        PUSH_THE_REST
         jmp trap_from_guest
-int80_bad_data_segment:
-        PUSH_THE_REST
-        jmp bad_data_segment
 
         .macro STUB vector
         .align 8
