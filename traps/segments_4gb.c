@@ -17,12 +17,17 @@
  * The guest may ask to hear of it, because it is slow (VMASST_TYPE_4gb_segments_notify): then trap
  * 15 is delivered, with the number of prefix bytes as error code.
  *
+ * Two registers may name one descriptor, of one vcpu or of two: turned for one of them, the other
+ * still has the old form. Then it is loaded again, if it is fs or gs; the others are with each return
+ * to the guest.
+ *
  * flip_descriptor() in traps/descriptor.c says why no flip can open the hypervisor, nor widen what
  * was meant narrow.
  *
  * Read next: traps/descriptor.c. Emulators without limit checks never come here; Bochs and
  * processors do.
  */
+#include <ringlet/arch.h>
 #include <ringlet/domain.h>
 #include <ringlet/emulate.h>
 #include <ringlet/traps.h>
@@ -59,6 +64,38 @@ static bool reload_segment(unsigned segment, uint16_t selector)
     else if (segment == SEG_GS)
         LOAD_SEGMENT("gs", selector, ok);
     return ok;
+}
+
+/* Read a byte through a segment register; `ok` becomes 0 if that faults. */
+#define READ_THROUGH(register, offset, ok)                                      \
+    __asm__ volatile("1: movb %%" register ":(%1), %%al\n"                      \
+                                           "2:\n\t"                             \
+                                           ".pushsection .text.fixup, \"ax\"\n" \
+                                           "3: xorl %0, %0\n\tjmp 2b\n\t"       \
+                                           ".popsection\n\t"                    \
+                                           ".pushsection .extable, \"a\"\n\t"   \
+                                           ".long 1b, 3b\n\t"                   \
+                                           ".popsection"                        \
+                     : "+&r"(ok)                                                \
+                     : "r"(offset)                                              \
+                     : "eax", "memory")
+
+/*
+ * Does fs or gs, as the processor holds it, end before this offset, which `s`, its descriptor in the
+ * table, has? It is tried: a #PF is a yes to the limit, and tells itself by CR2.
+ */
+static bool is_outdated(unsigned segment, const struct segment *s, uint32_t offset)
+{
+    uint32_t ok = 1, linear;
+
+    if ((segment != SEG_FS && segment != SEG_GS) || !segment_linear(s, offset, 1, &linear))
+        return false;
+    write_cr2(~linear);
+    if (segment == SEG_FS)
+        READ_THROUGH("fs", offset, ok);
+    else
+        READ_THROUGH("gs", offset, ok);
+    return !ok && read_cr2() == ~linear;
 }
 
 /* One atomic write, and only if no other vcpu had the entry changed meanwhile. */
@@ -145,9 +182,12 @@ bool emulate_4gb_segment(struct cpu_user_regs *regs, const struct insn *in)
     if (!entry)
         return false;
     changed = old = *entry;
-    if (!flip_descriptor(&changed, insn_offset(in, regs)))
+    if (!read_segment(selector, &segment))
         return false;
-    if (read_segment(selector, &segment) && emulate_move(regs, in, &changed, segment.base))
+    if (!flip_descriptor(&changed, insn_offset(in, regs)))
+        return is_outdated(in->segment, &segment, insn_offset(in, regs)) &&
+               reload_segment(in->segment, selector);
+    if (emulate_move(regs, in, &changed, segment.base))
         return true;
     if (!replace_descriptor(entry, old, changed))
         return true; /* another vcpu turned it: try again */

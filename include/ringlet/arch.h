@@ -106,6 +106,11 @@ static inline uint32_t read_cr2(void)
     return v;
 }
 
+static inline void write_cr2(uint32_t v)
+{
+    __asm__ volatile("movl %0, %%cr2" : : "r"(v) : "memory");
+}
+
 static inline uint32_t read_cr3(void)
 {
     uint32_t v;

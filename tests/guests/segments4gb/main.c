@@ -438,6 +438,7 @@ static void assist(bool on, unsigned int type)
 }
 
 static uint64_t *gdt;
+static void *data_page;
 
 static void set_descriptor(uint64_t descriptor)
 {
@@ -511,6 +512,53 @@ static void test_notification(void)
     assist(false, VMASST_TYPE_4gb_segments_notify);
 }
 
+/* fs and gs name one descriptor: turned for one, it is another for the other. */
+static void use_both(void *argument)
+{
+    __asm__ volatile("movl %0, %%fs\n\tmovl %0, %%gs\n\t"
+                     "movl $40, %%ecx\n" /* some below are emulated, then it is turned */
+                     "1: movl %%gs:-8, %%eax\n\tloop 1b\n\t"
+                     "addl $1, %%fs:-8\n\t"
+                     "addl $1, %%fs:8\n\t"
+                     "addl $1, %%gs:8"
+                     :
+                     : "r"((uint32_t)segment_selector)
+                     : "eax", "ecx", "memory");
+    (void)argument;
+}
+
+static void test_two_registers(void)
+{
+    struct trap_frame f = {0};
+
+    memset(DATA, 0, PAGE_SIZE);
+    tap_ok(!catch_fault(use_both, NULL, &f), "fs and gs with one descriptor");
+    tap_is(*(uint32_t *)(MIDDLE - 8), 1, "below it");
+    tap_is(*(uint32_t *)(MIDDLE + 8), 2, "and above");
+}
+
+/* A register that reaches what it is to reach: another reason for #GP is not taken for its form. */
+static void misaligned(void *argument)
+{
+    __asm__ volatile("movl %0, %%gs\n\tmovaps %%gs:8, %%xmm0" : : "r"((uint32_t)segment_selector));
+    (void)argument;
+}
+
+static void test_another_reason(void)
+{
+    struct trap_frame f = {0};
+
+    if (!enforced) {
+        tap_skip("no limits here", "a misaligned MOVAPS");
+        return;
+    }
+    tap_ok(catch_fault(misaligned, NULL, &f) && f.vector == VECTOR_GP,
+           "a misaligned MOVAPS is #GP");
+    map_page(DATA, 0);
+    tap_ok(catch_fault(misaligned, NULL, &f) && f.vector == VECTOR_GP, "where no page is, too");
+    map_page(DATA, pte_make(linear_to_mfn(data_page), PAGE_USER));
+}
+
 /* --- the tables ------------------------------------------------------------------------------- */
 
 static void set_up_tables(void)
@@ -534,10 +582,12 @@ static void set_up_tables(void)
 
 static void map_pages(void)
 {
-    void *code = page_alloc(), *data = page_alloc();
+    void *code = page_alloc();
+
+    data_page = page_alloc();
 
     if (map_page((void *)USER_BASE, pte_make(linear_to_mfn(code), PAGE_USER)) ||
-        map_page(DATA, pte_make(linear_to_mfn(data), PAGE_USER)))
+        map_page(DATA, pte_make(linear_to_mfn(data_page), PAGE_USER)))
         panic("no pages for ring 3");
 }
 
@@ -560,6 +610,8 @@ int main(void)
     test_faults();
     test_descriptor_seen();
     test_notification();
+    test_two_registers();
+    test_another_reason();
     for (int ring = 1; ring <= 3; ring += 2) {
         segment_prefix = 0x65;
         segment_selector = GDT_SELECTOR;
