@@ -11,13 +11,13 @@
  *
  * Beyond counts: frames are on the page list of their owner and on no other, tot_pages and
  * heap_pages are right, writable entries point to writable frames and table entries to tables of
- * the level below, free blocks add up, and F1 to F7.
+ * the level below, free blocks add up, and F1 to F9.
  *
  * The sums are in scratch frames, 8 bytes for each frame audited, allocated only where there is
  * something to write down. Runs with interrupts off, from a console key or a test's hypercall: one
  * at a time, and nothing may change meanwhile, so with more CPUs the others must be stopped.
  *
- * Read next: frame.h (F1 to F8), grant.h (G1 to G3).
+ * Read next: frame.h (F1 to F9), grant.h (G1 to G3).
  */
 #include <ringlet/mm.h>
 #include <ringlet/ports.h>
@@ -161,15 +161,16 @@ static void audit_l2_entry(mfn_t table, pte_t e)
 {
     mfn_t mfn = pte_mfn(e);
 
+    bool linear = mfn < max_frame && frame_type(mfn_frame(mfn)) == FT_L2 && !(e & PTE_RW);
+
+    if (linear && (mfn_frame(mfn)->type_info & (FT_TOP | FT_BARE)) == FT_TOP)
+        differ(mfn, "a linear map of the hypervisor's entries (F9)");
     if (mfn == table) {
         if (e & PTE_RW)
             differ(table, "a writable map of itself");
         return;
     }
-    if (mfn < max_frame && frame_type(mfn_frame(mfn)) == FT_L2 && !(e & PTE_RW))
-        holds_as(mfn, FT_L2);
-    else
-        holds_as(mfn, FT_L1);
+    holds_as(mfn, linear ? FT_L2 : FT_L1);
 }
 
 static void audit_l3_entry(mfn_t table, pte_t e)
@@ -220,8 +221,8 @@ static void audit_flags(mfn_t mfn, const struct frame *f)
         differ(mfn, "pinned, but no page table (F4)");
     if ((x & FT_PARTIAL) && (x & FT_VALIDATED))
         differ(mfn, "both validated and partly so (F6)");
-    if ((x & FT_TOP) && frame_type(f) != FT_L2)
-        differ(mfn, "FT_TOP on something else than an L2 (F7)");
+    if ((x & (FT_TOP | FT_BARE)) && (x & FT_TYPE_AND_TOP) != (FT_L2 | FT_TOP))
+        differ(mfn, "FT_TOP or FT_BARE on something else than an L2 (F7)");
     if ((x & FT_LINKER) && (x & FT_LINKED))
         differ(mfn, "a chain of linear maps (F8)");
     if ((x & FT_COUNT) && frame_type(f) == FT_WRITABLE && !(x & FT_VALIDATED))

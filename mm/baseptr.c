@@ -12,23 +12,24 @@
  */
 void reload_l3(struct vcpu *v)
 {
+    uint32_t flush = tlb_next_flush();
     pte_t *l3 = map_frame(v->l3_frame), copy[L3_ENTRIES];
 
     for (unsigned i = 0; i < L3_ENTRIES; i++)
         copy[i] = pte_read(&l3[i]);
-    install_guest_l3(copy);
+    install_guest_l3(copy, flush);
     unmap_frame(l3);
 }
 
 /*
- * An entry of this L3 of d's changed: every CPU that runs on it must reload its copy, before what
- * the old entry named is let go. A CPU that is just switching to one of d's vcpus has set its bit
- * in dirty_cpus before it reads the L3.
+ * An entry of this L3 of d's changed, or of a top L2 that is walked in copies (INVALID_MFN: any L3):
+ * every CPU that runs on it must reload its copy, before what the old entry named is let go. A CPU
+ * that is just switching to one of d's vcpus has set its bit in dirty_cpus before it reads the L3.
  */
 void reload_l3_users(const struct domain *d, mfn_t l3)
 {
     tlb_flush_mask(d->dirty_cpus & ~(1u << this_cpu->id));
-    if (current->l3_frame == l3)
+    if (current->domain == d && (l3 == INVALID_MFN || current->l3_frame == l3))
         reload_l3(current);
 }
 
@@ -98,7 +99,8 @@ int new_guest_cr3(struct vcpu *v, mfn_t mfn)
             return rc;
     }
     v->l3_frame = mfn;
-    install_guest_l3(glance_frame(mfn)); /* whole: nobody writes it while mm_lock is held */
+    /* whole: nobody writes it while mm_lock is held */
+    install_guest_l3(glance_frame(mfn), tlb_next_flush());
     if (old != INVALID_MFN && unlikely(!put_table_fast(mfn_frame(old), FT_L3)) &&
         put_frame_and_type_preemptible(mfn_frame(old)))
         v->old_table = old;

@@ -127,19 +127,40 @@ static inline void write_entry(pte_t *p, pte_t old, pte_t e, bool preserve_ad)
 }
 
 /*
+ * `f`, an L2 whose owner's mm_lock is held, is about to be named by a linear map: F9. The CPUs that
+ * run on it go over to copies first, for its entries for the hypervisor are what they stand on. One
+ * that is being validated is run on by none, and will find the flag.
+ */
+static void make_bare(struct frame *f)
+{
+    pte_t *table;
+
+    if ((f->type_info & (FT_TOP | FT_BARE)) != FT_TOP)
+        return;
+    __atomic_fetch_or(&f->type_info, FT_BARE, __ATOMIC_SEQ_CST);
+    if (!(f->type_info & FT_VALIDATED))
+        return;
+    reload_l3_users(frame_owner(f), INVALID_MFN);
+    table = map_frame(frame_mfn(f));
+    hypervisor_l2_clear(table);
+    unmap_frame(table);
+}
+
+/*
  * A linear map: `table` (an L2) names another L2 as if it were an L1, so that the guest can read
- * its page tables through linear addresses. Safe only read-only, and only one level deep (F8). And
- * never the top L2: its last entries are the hypervisor's, and would show pages of the hypervisor
- * at the guest's own addresses.
+ * its page tables through linear addresses. Safe only read-only, only one level deep (F8), and if
+ * the hypervisor's entries are not in it (F9).
  */
 static int get_linear_l2(pte_t e, struct frame *table, struct frame *f)
 {
     uint32_t x;
 
-    if ((e & PTE_RW) || (f->type_info & FT_TOP))
+    if (e & PTE_RW)
         return -EINVAL;
-    if (f == table)
+    if (f == table) {
+        make_bare(f);
         return 0;
+    }
     if ((table->type_info & FT_LINKED) || !get_frame(f, frame_owner(table)))
         return -EINVAL;
     x = f->type_info;
@@ -152,6 +173,7 @@ static int get_linear_l2(pte_t e, struct frame *table, struct frame *f)
     } while (!__atomic_compare_exchange_n(&f->type_info, &x, (x + 1) | FT_LINKED, false,
                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     __atomic_fetch_or(&table->type_info, FT_LINKER, __ATOMIC_SEQ_CST);
+    make_bare(f);
     return 0;
 }
 
@@ -191,6 +213,15 @@ int put_l2_entry(pte_t e, struct frame *table, bool preemptible)
     return 0;
 }
 
+/* Replace an entry of the validated L2 `table` in all places where it is walked. */
+static void write_l2_entry(pte_t *pl2, pte_t old, pte_t e, const struct frame *table,
+                           bool preserve_ad)
+{
+    write_entry(pl2, old, e, preserve_ad);
+    if (unlikely(table->type_info & FT_BARE))
+        reload_l3_users(frame_owner(table), INVALID_MFN);
+}
+
 /*
  * Write an entry of a validated L2. -EPERM for the hypervisor's slots, -EINVAL, or -ERESTART:
  * nothing changed.
@@ -206,13 +237,13 @@ int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, struct vcpu *v, bool 
     if ((e & PTE_P) && !((old ^ e) & (PTE_ADDR | PTE_P | PTE_RW))) {
         if (e & ~(FREE_BITS | nx_bit | PTE_ADDR))
             return -EINVAL;
-        write_entry(pl2, old, e, preserve_ad);
+        write_l2_entry(pl2, old, e, table, preserve_ad);
         return 0;
     }
     rc = get_l2_entry(e, table);
     if (rc)
         return rc;
-    write_entry(pl2, old, e, preserve_ad && (e & PTE_P));
+    write_l2_entry(pl2, old, e, table, preserve_ad && (e & PTE_P));
     if (put_l2_entry(old, table, true))
         v->old_table = pte_mfn(old);
     return 0;

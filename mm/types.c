@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * types.c: the machine that moves frames between types. See frame.h for the invariants F1 to F8.
+ * types.c: the machine that moves frames between types. See frame.h for the invariants F1 to F9.
  *
  * A reference is taken with compare-and-swap on the frame's own words, so two CPUs or two domains
  * may race for a frame without a lock; one wins. Types that need checking (page tables) are checked
@@ -182,7 +182,7 @@ static int validate_table(struct frame *f, uint32_t type, bool preemptible)
     }
     f->nr_done = i;
     if (!rc && (type & FT_TOP))
-        hypervisor_l2_fill(table);
+        (f->type_info & FT_BARE ? hypervisor_l2_clear : hypervisor_l2_fill)(table);
     unmap_frame(table);
     return rc && rc != -ERESTART ? undo_bad_table(f, type, rc, preemptible) : rc;
 }

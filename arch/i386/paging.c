@@ -117,19 +117,63 @@ void hypervisor_l2_fill(pte_t *l2)
            (L2_ENTRIES - L2_FIRST_HYPERVISOR_SLOT) * sizeof(pte_t));
 }
 
+/* Take them out of a top L2 that no CPU walks in slot 3 any more, or never did: it becomes bare. */
+void hypervisor_l2_clear(pte_t *l2)
+{
+    memset(&l2[L2_FIRST_HYPERVISOR_SLOT], 0,
+           (L2_ENTRIES - L2_FIRST_HYPERVISOR_SLOT) * sizeof(pte_t));
+}
+
+/*
+ * A linear map shows an L2's entries as if they were an L1's: a page each. Of the hypervisor's
+ * entries that would be the first page of every 2 MiB of its memory, and of its own L1s; and as most
+ * of them are global, translations of guest addresses that outlive the switch to another guest. So a
+ * top L2 with a linear map has none of them (F9, frame.h), and each CPU that runs on one walks this
+ * instead: the guest's entries, copied, and the hypervisor's.
+ */
+static pte_t whole_top[MAX_CPUS][L2_ENTRIES] __aligned(PAGE_SIZE);
+
+/*
+ * Others may be writing the bare L2; who does will have this CPU copy again (reload_l3_users()), so
+ * an entry changes once at most meanwhile: if its upper half is the same before and after its lower
+ * half is read, both are of one moment. The processor walks page tables whenever it likes, and half
+ * an entry may stand in the copy: the caller has left it, for the idle page tables.
+ */
+static pte_t complete_top(const struct cpu *c, mfn_t bare)
+{
+    uint32_t *to = (uint32_t *)whole_top[c->id];
+    const volatile uint32_t *from = map_frame(bare);
+
+    for (unsigned i = 0; i < 2 * L2_FIRST_HYPERVISOR_SLOT; i += 2) {
+        do {
+            to[i + 1] = from[i + 1];
+            to[i] = from[i];
+        } while (unlikely(to[i + 1] != from[i + 1]));
+    }
+    unmap_frame((const void *)from);
+    hypervisor_l2_fill(whole_top[c->id]);
+    return make_pte(direct_mfn(to), PTE_P);
+}
+
 /*
  * Run on the address space whose validated L3 has these entries. The processor reads the four
  * entries when CR3 is loaded and refuses reserved bits (1, 2, 5-8) that the ABI lets a guest set,
  * so it is given this CPU's own copy with just the frame and P; that also lets the guest's L3 lie
- * above 4 GiB, where CR3 cannot reach. Flushes the TLB.
+ * above 4 GiB, where CR3 cannot reach. Flushes the TLB; `flush` is from tlb_next_flush().
  */
-void install_guest_l3(const pte_t *l3)
+void install_guest_l3(const pte_t *l3, uint32_t flush)
 {
     struct cpu *c = this_cpu;
     const uint32_t *from = (const uint32_t *)l3;
     uint32_t *to = (uint32_t *)c->l3;
+    bool bare = mfn_frame(pte_mfn(l3[3]))->type_info & FT_BARE;
 
-    /* In halves: the processor looks at our copy only when CR3 is loaded. */
+    /*
+     * In halves: the processor looks at our copy only when CR3 is loaded. An emulator may do so at
+     * every walk, and would meet the bare L2.
+     */
+    if (unlikely(bare))
+        write_cr3((uint32_t)direct_maddr(idle_l3));
 #pragma GCC unroll 4
     for (unsigned i = 0; i < 2 * L3_ENTRIES; i += 2) {
         bool present = from[i] & 1;
@@ -137,12 +181,14 @@ void install_guest_l3(const pte_t *l3)
         to[i] = present ? from[i] & ((uint32_t)PTE_ADDR | 1) : 0;
         to[i + 1] = present ? from[i + 1] : 0;
     }
-    tlb_switch_root(direct_maddr(c->l3));
+    if (unlikely(bare))
+        c->l3[3] = complete_top(c, pte_mfn(c->l3[3]));
+    tlb_switch_root(direct_maddr(c->l3), flush);
 }
 
 void install_idle_l3(void)
 {
-    tlb_switch_root(direct_maddr(idle_l3));
+    tlb_switch_root(direct_maddr(idle_l3), tlb_next_flush());
     __atomic_store_n(&this_cpu->guest_tables, false, __ATOMIC_RELEASE);
 }
 

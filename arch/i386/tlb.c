@@ -14,8 +14,9 @@
  *  T1  A replaces the entry by a locked instruction and reads the clock after it, so that the stamp
  *      is not older than the moment from which no page walk finds the entry. (A plain store would
  *      wait in A's store buffer while the clock is read, and B's flush could fall between.)
- *  T2  B takes its number from the clock first, then flushes, then shows the number: a number above
- *      the stamp was taken after A read the clock, and the flush came later still.
+ *  T2  B takes its number from the clock first, then reads the entries that it copies (those of the
+ *      L3, of a bare top L2), then flushes, then shows the number: a number above the stamp was
+ *      taken after A read the clock, and what B copied and walks is younger still.
  *  T3  Stamps only grow, whoever writes them: the clock is read after the stamp that is replaced.
  *  T4  A CPU without guest_tables runs on the idle page tables, which show no guest: it was flushed
  *      when it came there, and will be when it leaves. It leaves by setting guest_tables, then
@@ -38,7 +39,6 @@
 #include <ringlet/domain.h>
 #include <ringlet/mm.h>
 
-/* Changes by atomic addition only. */
 uint32_t tlb_clock = 1;
 
 /* T5: half of 2^31. The other half is minutes, for the others to look around and do it. */
@@ -76,21 +76,19 @@ static noinline void flush_others_some_time(void)
 
 /*
  * Load CR3: everything but global entries, which are ours and do not change, is forgotten (SDM vol.
- * 3, 4.10.4.1). T2.
+ * 3, 4.10.4.1). `flush` is the number from tlb_next_flush(): T2.
  */
-void tlb_switch_root(maddr_t l3)
+void tlb_switch_root(maddr_t l3, uint32_t flush)
 {
-    uint32_t now = __atomic_add_fetch(&tlb_clock, 1, __ATOMIC_SEQ_CST);
-
     write_cr3((uint32_t)l3);
-    __atomic_store_n(&this_cpu->tlb_flushed, now, __ATOMIC_RELEASE);
-    if (unlikely(now % FLUSH_ALL_EVERY == 0))
+    __atomic_store_n(&this_cpu->tlb_flushed, flush, __ATOMIC_RELEASE);
+    if (unlikely(flush % FLUSH_ALL_EVERY == 0))
         flush_others_some_time();
 }
 
 void tlb_flush_local(void)
 {
-    tlb_switch_root(read_cr3());
+    tlb_switch_root(read_cr3(), tlb_next_flush());
 }
 
 void tlb_flush_one_local(uint32_t va)
@@ -100,7 +98,7 @@ void tlb_flush_one_local(uint32_t va)
 
 /*
  * Do what another CPU waits for. The L3 is read anew: an entry of it may be what was removed
- * (reload_l3_users()). Takes no lock: it is called while waiting for one.
+ * (reload_l3_users()), or one of the top L2. Takes no lock: it is called while waiting for one.
  */
 void tlb_serve_request(void)
 {

@@ -40,10 +40,13 @@ struct domain;
  *      type reference, which whoever continues takes over. Neither FT_VALIDATED nor FT_PARTIAL with
  *      a type count: the table is being validated or undone right now. If that undoing was
  *      interrupted, a vcpu's `old_table` names the table and owns its last reference.
- *  F7  FT_TOP goes with FT_L2 alone: this L2 stands in slot 3 of exactly one L3 (type count 1
- *      beyond a pin), and its entries from L2_FIRST_HYPERVISOR_SLOT up are the hypervisor's.
+ *  F7  FT_TOP goes with FT_L2 alone: this L2 stands in slot 3 of one L3 and no other L3 names it.
+ *      Its entries from L2_FIRST_HYPERVISOR_SLOT up are the hypervisor's, or, with FT_BARE, zero.
  *  F8  FT_LINKER and FT_LINKED never stand together, so undoing one table undoes at most one more
  *      through a linear map (a chain of them would exhaust the stack: XSA-240).
+ *  F9  An L2 that a linear map names shows none of the hypervisor's entries: if FT_TOP then
+ *      FT_BARE. No CPU walks a bare L2 in slot 3; it walks a copy of its own with the hypervisor's
+ *      entries, made when it loads CR3 and again when an entry of the bare L2 changes.
  * Words three and four (list links, owner, nr_done) change only under the owner's page_lock, or
  * heap_lock when free; words one and two change by atomic operations only.
  */
@@ -86,7 +89,9 @@ _Static_assert(sizeof(struct frame) == 16,
 #define FT_LINKER 0x01000000u
 /* this L2 has been named by another L2's entry since it was validated */
 #define FT_LINKED 0x00800000u
-#define FT_COUNT 0x007FFFFFu
+/* this top L2 has been named as a linear map, by another L2's entry or its own (F9) */
+#define FT_BARE 0x00400000u
+#define FT_COUNT 0x003FFFFFu
 /* What two references must agree on. */
 #define FT_TYPE_AND_TOP (FT_TYPE | FT_TOP)
 

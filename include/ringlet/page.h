@@ -138,7 +138,8 @@ maddr_t paging_table_maddr(uint32_t va);
 void paging_drop_identity_map(void);
 void paging_map_fixed(uint32_t va, maddr_t ma, uint64_t flags);
 void hypervisor_l2_fill(pte_t *l2);
-void install_guest_l3(const pte_t *l3);
+void hypervisor_l2_clear(pte_t *l2);
+void install_guest_l3(const pte_t *l3, uint32_t flush);
 void install_idle_l3(void);
 void *map_global(mfn_t mfn);
 void unmap_global(const void *va);
@@ -162,8 +163,18 @@ void copy_frame(mfn_t dst, mfn_t src);
  * flushed since X was unmapped" is one comparison (see `tlb_stale` in domain.h). arch/i386/tlb.c
  */
 struct domain;
-extern uint32_t tlb_clock;
-void tlb_switch_root(maddr_t l3);
+extern uint32_t tlb_clock; /* changes by atomic addition only */
+
+/*
+ * The number of a flush that is about to happen: taken before anything that others change is read
+ * (T2, tlb.c).
+ */
+static inline uint32_t tlb_next_flush(void)
+{
+    return __atomic_add_fetch(&tlb_clock, 1, __ATOMIC_SEQ_CST);
+}
+
+void tlb_switch_root(maddr_t l3, uint32_t flush);
 void tlb_flush_local(void);
 void tlb_flush_one_local(uint32_t va);
 void tlb_flush_domain(struct domain *d);

@@ -22,6 +22,7 @@ struct modelled {
     bool visited, interrupted;     /* interrupted: an unfinished piece of work owns a reference */
     bool linker, linked;           /* an L2 that names, or is named by, another */
     uint8_t tops;                  /* L3s that have it in slot 3 */
+    uint16_t links;                /* other L2s' entries that name it */
 };
 
 static struct modelled model[MODEL_FRAMES], trial[MODEL_FRAMES];
@@ -133,10 +134,12 @@ static void l2_entry(mfn_t mfn, pte_t e)
         return;
     }
     MUST(!(e & PTE_RW));
+    MUST((mfn_frame(target)->type_info & (FT_TOP | FT_BARE)) != FT_TOP);
     if (target == mfn)
         return;
     model[mfn].linker = model[target].linked = true;
-    typed(target, FT_L2);
+    model[target].links++;
+    typed(target, mfn_frame(target)->type_info & FT_TYPE_AND_TOP);
 }
 
 static void l3_entry(mfn_t mfn, unsigned slot, pte_t e)
@@ -173,8 +176,12 @@ static void visit(mfn_t mfn)
     }
     if (!(type & FT_TOP) || !(f->type_info & FT_VALIDATED))
         return;
-    for (unsigned i = L2_FIRST_HYPERVISOR_SLOT; i < L2_ENTRIES; i++)
-        MUST(pte_mfn(table[i] & ((pte_t)1 << 40) - 1) == 0 && (table[i] & PTE_G));
+    for (unsigned i = L2_FIRST_HYPERVISOR_SLOT; i < L2_ENTRIES; i++) {
+        if (f->type_info & FT_BARE)
+            MUST(!table[i]);
+        else
+            MUST(pte_mfn(table[i] & ((pte_t)1 << 40) - 1) == 0 && (table[i] & PTE_G));
+    }
 }
 
 static void page_list(const struct domain *d)
@@ -296,7 +303,7 @@ static void check_unused(mfn_t mfn, const struct frame *f)
     MUST(!(f->count_info & (FC_ALLOCATED | FC_XEN)) && !pinned[mfn]);
 }
 
-/* F1 to F8. */
+/* F1 to F9. */
 static void check_frame(mfn_t mfn)
 {
     const struct frame *f = mfn_frame(mfn);
@@ -311,17 +318,18 @@ static void check_frame(mfn_t mfn)
     }
     MUST(!m->count || (x & FT_TYPE_AND_TOP) == m->type);
     MUST(!(x & FT_PINNED) == !pinned[mfn]);
-    MUST(m->count || !(x & (FT_PINNED | FT_PARTIAL | FT_TOP | FT_LINKER | FT_LINKED)));
+    MUST(m->count || !(x & (FT_PINNED | FT_PARTIAL | FT_TOP | FT_LINKER | FT_LINKED | FT_BARE)));
     if (!m->count)
         return;
+    MUST(!(x & FT_BARE) || (x & FT_TOP));
     MUST(!(x & FT_PARTIAL) || !(x & FT_VALIDATED));
     MUST((x & FT_VALIDATED) || (m->interrupted && m->count == 1));
     MUST(!(m->linker && m->linked) && !((x & FT_LINKER) && (x & FT_LINKED)));
     MUST(!m->linker || (x & FT_LINKER));
     MUST(!m->linked || (x & FT_LINKED));
     MUST(m->tops <= 1 && m->count >= m->tops);
-    MUST(!(x & FT_TOP) || m->count == m->tops + !!pinned[mfn] + !!(x & FT_PARTIAL) ||
-         m->interrupted);
+    MUST(!(x & FT_TOP) || m->interrupted ||
+         m->count == m->tops + m->links + !!pinned[mfn] + !!(x & FT_PARTIAL));
 }
 
 /* G3: no entry for another's frame but by a handle. */
@@ -416,14 +424,14 @@ static enum verdict try_l2(pte_t e, mfn_t table, const struct domain *d)
         return NO;
     if (!m->count || (m->type & FT_TYPE) != FT_L2)
         return try_get(mfn, d, FT_L1);
-    if ((e & PTE_RW) || (m->type & FT_TOP))
+    if (e & PTE_RW)
         return NO;
     if (mfn == table)
         return YES;
     if (trial[table].linked || m->linker)
         return NO;
     trial[table].linker = m->linked = true;
-    return try_get(mfn, d, FT_L2);
+    return try_get(mfn, d, m->type);
 }
 
 static enum verdict try_l3(pte_t e, unsigned slot, const struct domain *d)

@@ -249,6 +249,12 @@ void hypervisor_l2_fill(pte_t *l2)
         l2[i] = make_pte(0, PTE_HYPERVISOR | PTE_G) | (pte_t)i << 40;
 }
 
+void hypervisor_l2_clear(pte_t *l2)
+{
+    memset(&l2[L2_FIRST_HYPERVISOR_SLOT], 0,
+           (L2_ENTRIES - L2_FIRST_HYPERVISOR_SLOT) * sizeof(pte_t));
+}
+
 __attribute__((weak)) int validate_descriptor_page(struct frame *f)
 {
     (void)f;

@@ -42,8 +42,9 @@ long machine_domain_kill(struct domain *d)
     return 0;
 }
 
-void install_guest_l3(const pte_t *l3)
+void install_guest_l3(const pte_t *l3, uint32_t flush)
 {
+    (void)flush;
     memcpy(this_cpu->l3, l3, sizeof(this_cpu->l3));
 }
 

@@ -57,6 +57,7 @@ static int start(void **state)
     table_of(l1)[2] = make_pte(l1, PTE_P);
     table_of(l2)[0] = make_pte(l1, PTE_P | PTE_RW);
     table_of(l2)[1] = make_pte(l2, PTE_P); /* a linear map of itself */
+    table_of(top)[0] = make_pte(top, PTE_P);
     table_of(l3)[0] = make_pte(l2, PTE_P);
     table_of(l3)[3] = make_pte(top, PTE_P);
     assert_int_equal(get_frame_and_type(mfn_frame(l3), d, FT_L3), 0);
@@ -126,6 +127,8 @@ static void test_flags(void **state)
     BENT(t->type_info, t->type_info | FT_PINNED); /* without its reference */
     BENT(t->type_info, t->type_info | FT_PARTIAL);
     BENT(t->type_info, t->type_info | FT_LINKER | FT_LINKED);
+    BENT(t->type_info, t->type_info | FT_BARE);
+    BENT(mfn_frame(top)->type_info, mfn_frame(top)->type_info & ~FT_BARE);
 }
 
 static void test_entries(void **state)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_types.c: the page-type machine, rule by rule: F1 to F8 of frame.h, linear maps, slot 3, work
+ * test_types.c: the page-type machine, rule by rule: F1 to F9 of frame.h, linear maps, slot 3, work
  * that is interrupted, continued or given up, descriptor tables, and the end of domains.
  *
  * One domain builds page tables by hypercalls as a kernel would; after each test it is killed, the
@@ -480,7 +480,6 @@ static void test_linear_maps(void **state)
     assert_int_equal(ext(MMUEXT_NEW_BASEPTR, l3), 0);
     assert_int_equal(types(l2), 1); /* itself: no reference */
     assert_int_equal(update(l2, 2, make_pte(l2, ROW)), -EINVAL);
-    assert_int_equal(update(l2, 2, make_pte(top, PTE_P)), -EINVAL);
     assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, a), 0);
     assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, b), 0);
     assert_int_equal(update(l2, 2, make_pte(a, ROW)), -EINVAL);
@@ -500,6 +499,63 @@ static void test_linear_maps(void **state)
     mfn_frame(b)->type_info |= FT_COUNT; /* full */
     assert_int_equal(update(l2, 2, make_pte(b, PTE_P)), -EINVAL);
     mfn_frame(b)->type_info = FT_L2 | FT_PINNED | FT_VALIDATED | 1;
+}
+
+static bool all_zero(const pte_t *entries, unsigned n)
+{
+    while (n && !entries[n - 1])
+        n--;
+    return !n;
+}
+
+/* F9: what a linear map names has none of the hypervisor's entries. */
+static void test_linear_top(void **state)
+{
+    const pte_t *hyper = direct_map(((maddr_t)top << PAGE_SHIFT) + 8 * L2_FIRST_HYPERVISOR_SLOT);
+    const unsigned n = L2_ENTRIES - L2_FIRST_HYPERVISOR_SLOT;
+
+    (void)state;
+    assert_int_equal(ext(MMUEXT_NEW_BASEPTR, l3), 0);
+    assert_int_equal(update(l2, 3, make_pte(top, ROW)), -EINVAL);
+    assert_int_equal(update(top, 5, make_pte(top, ROW)), -EINVAL);
+    assert_false(all_zero(hyper, n));
+    assert_int_equal(update(l2, 3, make_pte(top, PTE_P)), 0); /* another's */
+    assert_true(all_zero(hyper, n));
+    assert_int_equal(type_of(top), FT_L2 | FT_TOP | FT_BARE | FT_LINKED | FT_VALIDATED | 2);
+    assert_int_equal(update(top, L2_FIRST_HYPERVISOR_SLOT, 0), -EPERM);
+    assert_int_equal(update(top, 6, make_pte(l2, PTE_P)), -EINVAL); /* F8 */
+    assert_int_equal(update(top, 5, make_pte(top, PTE_P)), 0);
+    assert_int_equal(audit_frames(), 0);
+    assert_int_equal(update(l2, 3, 0), 0);
+    assert_int_equal(types(top), 1);
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, l3), 0);
+    assert_true(all_zero(hyper, n)); /* it stays so, while it is in use */
+}
+
+/* The same for one that names itself when it is validated, and has names of others as well. */
+static void test_linear_top_validated(void **state)
+{
+    const pte_t *entries = direct_map((maddr_t)top << PAGE_SHIFT);
+    mfn_t running = fresh();
+
+    (void)state;
+    assert_int_equal(update(running, 3, make_pte(fresh(), PTE_P)), 0);
+    assert_int_equal(ext(MMUEXT_NEW_BASEPTR, running), 0);
+    assert_int_equal(update(top, L2_FIRST_HYPERVISOR_SLOT, make_pte(page, ROW)), 0);
+    assert_int_equal(update(top, 5, make_pte(top, PTE_P)), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, l3), 0);
+    assert_int_equal(type_of(top), FT_L2 | FT_TOP | FT_BARE | FT_VALIDATED | 1);
+    assert_true(
+        all_zero(&entries[L2_FIRST_HYPERVISOR_SLOT], L2_ENTRIES - L2_FIRST_HYPERVISOR_SLOT));
+    assert_int_equal(update(top, 6, make_pte(l2, PTE_P)), 0);
+    assert_true(type_of(top) & FT_LINKER);
+    assert_int_equal(audit_frames(), 0);
+    assert_int_equal(unpin(l3), 0);
+    assert_int_equal(type_of(top) & (FT_TOP | FT_BARE | FT_COUNT), 0);
+    assert_int_equal(update(top, 5, 0) | update(top, 6, 0), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, l3), 0);
+    assert_int_equal(type_of(top), FT_L2 | FT_TOP | FT_VALIDATED | 1);
+    assert_int_not_equal(entries[L2_FIRST_HYPERVISOR_SLOT], 0);
 }
 
 /* --- mmu_update ------------------------------------------------------------------------------- */
@@ -940,6 +996,8 @@ int main(void)
         T(test_slot_3),
         T(test_high_l3),
         T(test_linear_maps),
+        T(test_linear_top),
+        T(test_linear_top_validated),
         T(test_updates),
         T(test_flags_of_tables),
         T(test_long_batch),
