@@ -29,13 +29,23 @@ def test_hostile_initial_domain(boot, tap_run, seed):
     m.wait_end()
 
 
-def test_hostile_neighbour(boot, record_property):
+def test_hostile_vcpus(boot, tap_run):
+    """Four vcpus at once, on a processor each, on the same pages; audits while all are at it."""
+    m = boot([guest("hostile", f"seed={SEED} ops={OPS // 2} vcpus=4")], mem=256, smp=4,
+             limit=4 * PATIENCE)
+    tap_run(m, PATIENCE)
+    m.expect(r"initial domain powered off")
+    m.wait_end()
+
+
+@pytest.mark.parametrize("vcpus", [1, 4])
+def test_hostile_neighbour(boot, record_property, vcpus):
     """The same as an ordinary domain, twice, beside one that goes on ticking."""
-    configs = [f"h{n}.cfg:kernel=hostile.elf;memory=16;"
-               f"cmdline=seed={SEED + n} ops={OPS // 2} neighbour=1" for n in (1, 2)]
-    m = boot([guest("dom0"), ramdisk("hostile-neighbour", guest("ticker"), guest("hostile"),
+    configs = [f"h{n}.cfg:kernel=hostile.elf;memory=16;vcpus={vcpus};cmdline=seed={SEED + n} "
+               f"ops={OPS // 2 // vcpus} neighbour=1 vcpus={vcpus}" for n in (1, 2)]
+    m = boot([guest("dom0"), ramdisk(f"hostile-neighbour-{vcpus}", guest("ticker"), guest("hostile"),
                                      "ticker.cfg:kernel=ticker.elf;memory=8;autostart=yes",
-                                     *configs)], limit=4 * PATIENCE)
+                                     *configs)], smp=vcpus, limit=4 * PATIENCE)
     m.expect(r"ticker: domain \d+")
     m.expect(DOM0)
     before = ticks(m)

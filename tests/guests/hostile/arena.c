@@ -276,6 +276,8 @@ bool may_run_on(uint32_t l3)
 
     if (l3 == root_l3)
         return true;
+    if (vcpus > 1 && l3 < ram_frames) /* another might change it after we looked */
+        return false;
     if (!root) /* a frame lost track of might be a good root of an older shape */
         return l3 >= ram_frames || (l3 >= 0x400 && l3 < 0x500);
     if (root->role != L3_TABLE)

@@ -41,6 +41,9 @@ typedef enum outcome (*operation)(bool mutate);
 
 extern uint16_t own_domid, neighbour; /* the neighbour's number from the command line */
 
+/* The vcpus at work; where there are several, the model is a belief about a moment that is past. */
+extern unsigned int vcpus;
+
 /* --- arena.c: the frames this guest plays with ------------------------------------------------ */
 
 #define ARENA 160
@@ -50,8 +53,8 @@ extern uint16_t own_domid, neighbour; /* the neighbour's number from the command
 enum role { DATA, L1_TABLE, L2_TABLE, TOP_L2, L3_TABLE, SEGMENTS, GONE };
 
 struct page {
-    uint32_t mfn, pfn;
-    uint64_t *va; /* its place in the linear map */
+    uint32_t mfn, pfn; /* with several vcpus, only the first gives frames back and takes others */
+    uint64_t *va;      /* its place in the linear map */
     enum role role;
     bool pinned;
 };
@@ -107,6 +110,13 @@ void *bad_pointer(void);
 uint16_t any_domid(void);
 
 /* --- the kinds of operation ------------------------------------------------------------------- */
+
+/* several.c: the other vcpus; at rest they do nothing and use no descriptor tables of the arena's */
+void several_start(void);
+void several_rest(void);
+void several_go_on(void);
+void several_report(void);
+bool may_fault(void); /* the first vcpu alone handles exceptions */
 
 /* mmu.c */
 enum outcome op_mmu_update(bool mutate);

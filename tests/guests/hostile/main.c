@@ -17,12 +17,15 @@
  *    reads as a page table cannot be written through any address (op_touch);
  *  - `done` counts are below the count asked for exactly when the answer is an error.
  *
+ * With vcpus=N, up to four, the other vcpus issue at the same time whatever needs no model and raises
+ * no exception (several.c), on the same pages.
+ *
  * The guest survives itself, since nothing it issues names its private area: code, data, stack, and
  * the tables that map them. A spoilt operation that would is not issued.
  *
  * Words on the command line: seed=N ops=N audit=N (operations between audits), neighbour=N (a
- * domain to pester), trace=N (show operations from number N on). The same seed and memory give the
- * same operations: an operation's number in a report leads back to it by trace=.
+ * domain to pester), vcpus=N, trace=N (show operations from number N on). The same seed and memory
+ * give one vcpu the same operations: an operation's number in a report leads back to it by trace=.
  *
  * A million by hand:
  *     QEMU_MEM=256 timeout 600 tools/run-qemu -kernel build/ringlet.elf \
@@ -45,10 +48,12 @@
 #include <pv/event.h>
 #include <pv/start.h>
 #include <pv/tap.h>
+#include <pv/trap.h>
 
 #define AUDIT_HYPERCALL 55 /* __HYPERVISOR_arch_7: counts that do not add up, in debug builds */
 
 uint16_t own_domid, neighbour = 1;
+unsigned int vcpus = 1;
 
 static uint32_t seed = 1, state, operations = 100000, audit_every = 1000, trace_from = UINT32_MAX;
 static uint32_t number; /* of the operation being done, from 1 */
@@ -87,7 +92,10 @@ static struct kind kinds[] = {
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
-/* Marsaglia's xorshift: any state but zero comes back only after all others. */
+/*
+ * Marsaglia's xorshift: any state but zero comes back only after all others. Several vcpus that take
+ * numbers at once may take the same, but never zero, as no step makes it.
+ */
 uint32_t rnd(void)
 {
     state ^= state << 13;
@@ -113,7 +121,7 @@ void trace(const char *format, ...)
 {
     va_list arguments;
 
-    if (number < trace_from)
+    if (number < trace_from || vcpus > 1)
         return;
     printf("# %lu: ", (unsigned long)number);
     va_start(arguments, format);
@@ -136,6 +144,8 @@ static void read_words(int argc, char **argv)
             audit_every = n;
         else if (strncmp(argv[i], "neighbour=", 10) == 0)
             neighbour = n;
+        else if (strncmp(argv[i], "vcpus=", 6) == 0)
+            vcpus = n;
         else if (strncmp(argv[i], "trace=", 6) == 0)
             trace_from = n;
         else
@@ -167,6 +177,31 @@ static long audit(void)
     return hypercall(AUDIT_HYPERCALL, 0, 0, 0, 0, 0);
 }
 
+struct attempt {
+    const struct kind *kind;
+    bool spoil;
+    enum outcome outcome;
+};
+
+static void attempt(void *data)
+{
+    struct attempt *a = data;
+
+    a->outcome = a->kind->run(a->spoil);
+}
+
+/* A page that the model has as writable may not be so any more, when other vcpus are at work. */
+static enum outcome run(const struct kind *kind, bool spoil)
+{
+    struct attempt a = {kind, spoil, REFUSED};
+
+    if (vcpus > 1)
+        catch_fault(attempt, &a, NULL);
+    else
+        attempt(&a);
+    return a.outcome;
+}
+
 /* One operation that is really issued: what the fence holds back does not count. */
 static enum outcome try_one(uint32_t total_weight)
 {
@@ -178,7 +213,7 @@ static enum outcome try_one(uint32_t total_weight)
     while (pick >= kind->weight)
         pick -= kind++->weight;
     trace("%s%s", kind->name, spoil ? ", spoilt" : "");
-    outcome = kind->run(spoil);
+    outcome = run(kind, spoil);
     if (outcome == SKIPPED)
         return outcome;
     if (spoil) {
@@ -202,15 +237,23 @@ static void report(void)
         good += kind->good;
         done += kind->good_done;
     }
-    tap_ok(done >= good / 2, "the model holds: most of the good operations succeed");
+    if (vcpus == 1)
+        tap_ok(done >= good / 2, "the model holds: most of the good operations succeed");
+    else
+        several_report();
 }
 
 /* Let go of all that was built; the pages that are tables still, for reasons unknown. */
 static uint32_t take_down(void)
 {
+    uint32_t stuck;
+
+    several_rest();
     others_take_down();
     grants_take_down();
-    return arena_take_down();
+    stuck = arena_take_down();
+    several_go_on();
+    return stuck;
 }
 
 int main(int argc, char **argv)
@@ -223,6 +266,7 @@ int main(int argc, char **argv)
     find_own_domid();
     arena_init();
     grants_init();
+    several_start();
     for (const struct kind *kind = kinds; kind < kinds + KINDS; kind++)
         total_weight += kind->weight;
 

@@ -122,6 +122,11 @@ static void adopt(struct page *page, uint32_t mfn)
     page->mfn = mfn;
     page->role = DATA;
     page->pinned = false;
+    if (vcpus > 1) { /* another may have made a table of it by now */
+        if (!make_writable(page) && !make_readonly(page))
+            page->role = GONE;
+        return;
+    }
     if (!make_writable(page))
         violated("a fresh frame %lx cannot be mapped", (unsigned long)mfn);
     for (uint32_t i = 0; i < 512; i++)

@@ -17,9 +17,6 @@
 #define FIRST_HYPERVISOR_SLOT ((HOLE_BASE - VIRT_BASE) >> 21)
 #define FREE_SLOT (((PLAYGROUND - VIRT_BASE) >> 21) + PLAYGROUND_TABLES)
 
-/* Twice as many as used: a count that lies a little finds zeroes behind. */
-static struct mmu_update requests[2 * MOST];
-
 /* --- entries of each level -------------------------------------------------------------------- */
 
 static pte_t leaf_entry(void)
@@ -119,12 +116,12 @@ static void check_done(const char *what, int rc, uint32_t done, uint32_t count)
 enum outcome op_mmu_update(bool mutate)
 {
     uint32_t count = 1 + below(once_in(8) ? MOST : 4), spoilt = below(count), domid = DOMID_SELF;
-    struct mmu_update *list = requests;
+    /* Twice as many as used: a count that lies a little finds zeroes behind. */
+    struct mmu_update requests[2 * MOST] = {0}, *list = requests;
     unsigned int done = 0;
     bool lies = false;
     int rc;
 
-    memset(requests, 0, sizeof(requests));
     for (uint32_t i = 0; i < count; i++) {
         compose(&list[i]);
         if (mutate && i == spoilt)
@@ -314,7 +311,7 @@ static void compose_ext(struct mmuext_op *op)
         MMUEXT_TLB_FLUSH_LOCAL, MMUEXT_INVLPG_LOCAL, MMUEXT_TLB_FLUSH_MULTI, MMUEXT_INVLPG_MULTI,
         MMUEXT_TLB_FLUSH_ALL,   MMUEXT_INVLPG_ALL,   MMUEXT_CLEAR_PAGE,      MMUEXT_COPY_PAGE,
     };
-    static unsigned long vcpus = 1;
+    static unsigned long masks[] = {1, 2, 4, 8, 15, ~0ul};
 
     op->cmd = harmless[below(sizeof(harmless) / sizeof(harmless[0]))];
     if (op->cmd == MMUEXT_CLEAR_PAGE || op->cmd == MMUEXT_COPY_PAGE)
@@ -324,7 +321,7 @@ static void compose_ext(struct mmuext_op *op)
     if (op->cmd == MMUEXT_COPY_PAGE)
         op->arg2.src_mfn = arena[below(ARENA)].mfn;
     else
-        set_xen_guest_handle(op->arg2.vcpumask, &vcpus);
+        set_xen_guest_handle(op->arg2.vcpumask, &masks[below(vcpus > 1 ? 6 : 1)]);
 }
 
 static void spoil_ext(struct mmuext_op *op)
@@ -357,12 +354,10 @@ static bool may_do(const struct mmuext_op *op)
 
 enum outcome op_mmuext(bool mutate)
 {
-    static struct mmuext_op ops[16];
+    struct mmuext_op ops[16] = {0}, *list = ops;
     uint32_t count = 1 + below(4), spoilt = below(count), done = 0;
-    struct mmuext_op *list = ops;
     int rc;
 
-    memset(ops, 0, sizeof(ops));
     for (uint32_t i = 0; i < 16; i++)
         ops[i].cmd = MMUEXT_TLB_FLUSH_LOCAL;
     for (uint32_t i = 0; i < count; i++) {

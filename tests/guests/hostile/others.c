@@ -2,7 +2,7 @@
 /*
  * others.c: descriptor tables, event channels, the trap table, vcpu_op.
  *
- * Next: main.c again.
+ * Next: several.c.
  */
 #include "hostile.h"
 
@@ -37,9 +37,9 @@ static struct page *descriptor_page(bool mutate)
 {
     struct page *page = page_of(SEGMENTS);
 
-    if (page && !once_in(3))
+    if (page && (!once_in(3) || !may_fault()))
         return page;
-    page = page_of(DATA);
+    page = may_fault() ? page_of(DATA) : NULL;
     if (!page)
         return NULL;
     sweep(page->mfn);
@@ -114,7 +114,7 @@ enum outcome op_ldt(bool mutate)
 
     if (!page)
         return SKIPPED;
-    if (once_in(2))
+    if (once_in(2) && may_fault())
         return load_fs(below(1024) << 3 | 4 | (mutate ? below(4) : 1)) ? DONE : REFUSED;
     op.arg1.linear_addr = (unsigned long)page->va;
     op.arg2.nr_ents = once_in(4) ? 0 : 512 * (1 + below(2));
@@ -149,7 +149,7 @@ static enum outcome open_port(bool mutate, uint32_t *port)
 {
     struct evtchn_alloc_unbound unbound = {.dom = mutate ? any_domid() : DOMID_SELF,
                                            .remote_dom = once_in(2) ? neighbour : own_domid};
-    struct evtchn_bind_ipi ipi = {.vcpu = mutate ? rnd() : 0};
+    struct evtchn_bind_ipi ipi = {.vcpu = mutate ? rnd() : below(vcpus)};
     struct evtchn_bind_interdomain inter = {.remote_dom = mutate ? any_domid() : own_domid,
                                             .remote_port = ports[below(PORTS)]};
 
@@ -225,12 +225,16 @@ enum outcome op_vcpu(bool mutate)
     static struct vcpu_time_info time;
     struct vcpu_register_runstate_memory_area area;
     struct vcpu_register_time_memory_area clock;
-    uint32_t vcpu = mutate ? once_in(2) ? below(64) : rnd() : 0;
+    uint32_t vcpu = mutate ? once_in(2) ? below(64) : rnd() : below(vcpus);
     /* An area the hypervisor writes to at any time: its own range, or nowhere. */
     void *bad = (char *)LIMIT_END + (rnd() & 0xFFFFF);
 
     set_xen_guest_handle(area.addr.h, mutate ? bad : (void *)&runstate);
     set_xen_guest_handle(clock.addr.h, mutate ? bad : (void *)&time);
+    if (once_in(2) && vcpus > 1 && may_fault()) /* the first stays up, and wakes the others */
+        return hv_vcpu_op(once_in(2) ? VCPUOP_down : VCPUOP_up, 1 + below(vcpus - 1), NULL) == 0
+                   ? DONE
+                   : REFUSED;
     switch (below(4)) {
     case 0:
         return hv_vcpu_op(VCPUOP_is_up, vcpu, NULL) >= 0 ? DONE : REFUSED;

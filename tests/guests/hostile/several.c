@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * several.c: the other vcpus of the hostile guest. Each issues operations as fast as it can, on the
+ * same pages, ports, grants and descriptor tables, while the first one goes on, takes them down and
+ * lets them come up again.
+ *
+ * They keep to what needs no true model. What the fence holds back is the same for all: the private
+ * frames never change. What they must not do is to raise an exception, which only the first vcpu
+ * can handle, and to give frames back, take or exchange them, so that one vcpu knows whose they are.
+ *
+ * Next: main.c again.
+ */
+#include "hostile.h"
+
+#include <stddef.h>
+
+#include <pv/start.h>
+#include <pv/tap.h>
+#include <pv/vcpu.h>
+#include <xen/sched.h>
+#include <xen/vcpu.h>
+
+#define MAX_VCPUS 4
+
+static const operation operations[] = {
+    op_mmu_update,  op_mmu_update, op_va_mapping,  op_va_mapping,   op_mmuext,
+    op_mmuext,      op_destroy,    op_forbidden,   op_memory_query, op_grant_map,
+    op_grant_unmap, op_grant_copy, op_grant_setup, op_gdt,          op_ldt,
+    op_descriptor,  op_event,      op_traps,       op_vcpu,
+};
+
+static struct other {
+    uint32_t stack; /* the page of its stack */
+    uint32_t issued, done;
+    volatile bool rests;
+} others[MAX_VCPUS];
+
+static volatile bool rest;
+
+static uint32_t stack_page(void)
+{
+    return (uint32_t)__builtin_frame_address(0) & PAGE_MASK;
+}
+
+bool may_fault(void)
+{
+    for (unsigned int i = 1; i < vcpus; i++)
+        if (others[i].stack == stack_page())
+            return false;
+    return true;
+}
+
+static void work(void *data)
+{
+    struct other *self = data;
+
+    self->stack = stack_page();
+    for (;;) {
+        operation next = operations[below(sizeof(operations) / sizeof(operations[0]))];
+        enum outcome outcome;
+
+        if (rest) {
+            others_take_down();
+            for (self->rests = true; rest;)
+                hv_sched_op(SCHEDOP_yield, NULL);
+            self->rests = false;
+        }
+        outcome = next(rnd() & 1);
+        self->issued += outcome != SKIPPED;
+        self->done += outcome == DONE;
+    }
+}
+
+void several_start(void)
+{
+    if (vcpus > MAX_VCPUS)
+        vcpus = MAX_VCPUS;
+    for (unsigned int i = 1; i < vcpus; i++)
+        if (vcpu_start(i, work, &others[i]) != 0)
+            panic("vcpu %u does not start", i);
+    for (unsigned int i = 1; i < vcpus; i++)
+        while (*(volatile uint32_t *)&others[i].stack == 0)
+            hv_sched_op(SCHEDOP_yield, NULL);
+}
+
+void several_rest(void)
+{
+    rest = true;
+    for (unsigned int i = 1; i < vcpus; i++) {
+        if (hv_vcpu_op(VCPUOP_up, i, NULL) != 0)
+            panic("vcpu %u does not come up", i);
+        while (!others[i].rests)
+            hv_sched_op(SCHEDOP_yield, NULL);
+    }
+}
+
+void several_go_on(void)
+{
+    rest = false;
+    for (unsigned int i = 1; i < vcpus; i++)
+        while (others[i].rests)
+            hv_sched_op(SCHEDOP_yield, NULL);
+}
+
+void several_report(void)
+{
+    for (unsigned int i = 1; i < vcpus; i++)
+        tap_ok(others[i].done > 100, "vcpu %u issued %lu operations; %lu were done", i,
+               (unsigned long)others[i].issued, (unsigned long)others[i].done);
+}
