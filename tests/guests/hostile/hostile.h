@@ -116,7 +116,7 @@ void several_start(void);
 void several_rest(void);
 void several_go_on(void);
 void several_report(void);
-bool may_fault(void); /* the first vcpu alone handles exceptions */
+bool may_fault(void); /* anywhere: on the first vcpu only */
 
 /* mmu.c */
 enum outcome op_mmu_update(bool mutate);

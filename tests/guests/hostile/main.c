@@ -18,14 +18,15 @@
  *  - `done` counts are below the count asked for exactly when the answer is an error.
  *
  * With vcpus=N, up to four, the other vcpus issue at the same time whatever needs no model and raises
- * no exception (several.c), on the same pages.
+ * no unexpected exception (several.c), on the same pages.
  *
  * The guest survives itself, since nothing it issues names its private area: code, data, stack, and
  * the tables that map them. A spoilt operation that would is not issued.
  *
- * Words on the command line: seed=N ops=N audit=N (operations between audits), neighbour=N (a
- * domain to pester), vcpus=N, trace=N (show operations from number N on). The same seed and memory
- * give one vcpu the same operations: an operation's number in a report leads back to it by trace=.
+ * Words on the command line: seed=N ops=N audit=N (operations between audits), seconds=N (end then,
+ * with fewer operations), neighbour=N (a domain to pester), vcpus=N, trace=N (show operations from
+ * number N on). The same seed and memory give one vcpu the same operations: an operation's number in
+ * a report leads back to it by trace=.
  *
  * A million by hand:
  *     QEMU_MEM=256 timeout 600 tools/run-qemu -kernel build/ringlet.elf \
@@ -48,6 +49,7 @@
 #include <pv/event.h>
 #include <pv/start.h>
 #include <pv/tap.h>
+#include <pv/time.h>
 #include <pv/trap.h>
 
 #define AUDIT_HYPERCALL 55 /* __HYPERVISOR_arch_7: counts that do not add up, in debug builds */
@@ -56,6 +58,7 @@ uint16_t own_domid, neighbour = 1;
 unsigned int vcpus = 1;
 
 static uint32_t seed = 1, state, operations = 100000, audit_every = 1000, trace_from = UINT32_MAX;
+static uint64_t deadline = UINT64_MAX;
 static uint32_t number; /* of the operation being done, from 1 */
 
 struct kind {
@@ -146,6 +149,8 @@ static void read_words(int argc, char **argv)
             neighbour = n;
         else if (strncmp(argv[i], "vcpus=", 6) == 0)
             vcpus = n;
+        else if (strncmp(argv[i], "seconds=", 8) == 0)
+            deadline = time_now() + n * NS_PER_SEC;
         else if (strncmp(argv[i], "trace=", 6) == 0)
             trace_from = n;
         else
@@ -273,6 +278,8 @@ int main(int argc, char **argv)
     for (number = 1; number <= operations; number++) {
         while (try_one(total_weight) == SKIPPED)
             ;
+        if (time_now() > deadline)
+            operations = number;
         if (number % audit_every != 0 && number != operations)
             continue;
         differences = audit();

@@ -114,7 +114,7 @@ enum outcome op_ldt(bool mutate)
 
     if (!page)
         return SKIPPED;
-    if (once_in(2) && may_fault())
+    if (once_in(2))
         return load_fs(below(1024) << 3 | 4 | (mutate ? below(4) : 1)) ? DONE : REFUSED;
     op.arg1.linear_addr = (unsigned long)page->va;
     op.arg2.nr_ents = once_in(4) ? 0 : 512 * (1 + below(2));
