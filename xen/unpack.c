@@ -159,14 +159,22 @@ static const char *unpack_lzma(const struct packed_kernel *p, uint8_t *out, stru
     return lzma_run(&s, lzma_alone_decoder(&s, UINT64_MAX));
 }
 
+#define PACKED_BY(name) "bzImage packed by " name ": only gzip, xz and lzma are unpacked here"
+
+/* All that Linux packs itself with. refused: why one of them is not unpacked. */
 static const struct packing {
     char magic[6];
     uint8_t length;
     const char *(*unpack)(const struct packed_kernel *, uint8_t *, struct arena *);
+    const char *refused;
 } packings[] = {
-    {{0x1f, (char)0x8b, 8}, 3, unpack_gzip},
-    {{(char)0xfd, '7', 'z', 'X', 'Z', 0}, 6, unpack_xz},
-    {{0x5d, 0, 0}, 3, unpack_lzma}, /* the usual lc, lp and pb; a dictionary of 64 KiB or more */
+    {{0x1f, (char)0x8b, 8}, 3, unpack_gzip, NULL},
+    {{(char)0xfd, '7', 'z', 'X', 'Z', 0}, 6, unpack_xz, NULL},
+    {{0x5d, 0, 0}, 3, unpack_lzma, NULL}, /* usual lc, lp and pb; a dictionary of 64 KiB or more */
+    {{'B', 'Z', 'h'}, 3, NULL, PACKED_BY("bzip2")},
+    {{(char)0x89, 'L', 'Z', 'O', 0, '\r'}, 6, NULL, PACKED_BY("lzo")},
+    {{2, '!', 'L', 24}, 4, NULL, PACKED_BY("lz4")},
+    {{'(', (char)0xb5, '/', (char)0xfd}, 4, NULL, PACKED_BY("zstd")},
 };
 
 static const struct packing *packing_of(const uint8_t *data, size_t size)
@@ -206,6 +214,7 @@ static const char *find_payload(const uint8_t *image, size_t size, struct packed
 const char *packed_kernel_find(const void *file, size_t size, struct packed_kernel *p)
 {
     const uint8_t *image = file;
+    const struct packing *packing;
     const char *why;
 
     p->data = NULL;
@@ -221,8 +230,11 @@ const char *packed_kernel_find(const void *file, size_t size, struct packed_kern
     }
     if (p->size < SMALLEST_PAYLOAD)
         return "truncated bzImage";
-    if (!packing_of(p->data, p->size))
-        return "bzImage packed by other means than gzip, xz or lzma";
+    packing = packing_of(p->data, p->size);
+    if (!packing)
+        return PACKED_BY("an unknown packer");
+    if (packing->refused)
+        return packing->refused;
     p->unpacked = word(p->data + p->size - 4);
     return NULL;
 }

@@ -150,7 +150,7 @@ static void test_header(void **state)
     assert_refused("truncated bzImage");
     put(0x248, HEADER + 1, 4);
     put(0x24c, 1000, 4);
-    assert_refused("bzImage packed by other means than gzip, xz or lzma");
+    assert_refused("bzImage packed by an unknown packer: only gzip, xz and lzma are unpacked here");
     make_image(GZIP);
     put(0x206, 0x207, 2);
     assert_refused("bzImage from before Linux 2.6.26, which does not say where its kernel is");
@@ -159,6 +159,25 @@ static void test_header(void **state)
     assert_null(unpack(WORK));
     file_size = 2048;
     assert_refused("truncated bzImage");
+}
+
+/* Packers that Linux knows and this file does not are called by their names. */
+static void test_other_packers(void **state)
+{
+    static const char *const others[][2] = {{"bzip2", "BZh91A"},
+                                            {"lzo", "\x89LZO\0\r\n"},
+                                            {"lz4", "\x02!L\x18\0\0"},
+                                            {"zstd", "(\xb5/\xfd\0\0"}};
+    char reason[80];
+
+    (void)state;
+    make_image(GZIP);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        memcpy(file + SETUP + HEADER, others[i][1], 6);
+        snprintf(reason, sizeof reason,
+                 "bzImage packed by %s: only gzip, xz and lzma are unpacked here", others[i][0]);
+        assert_refused(reason);
+    }
 }
 
 static void test_wrong_length(void **state)
@@ -225,10 +244,11 @@ static void test_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_packer), cmocka_unit_test(test_gzip_without_setup_code),
-        cmocka_unit_test(test_not_packed),   cmocka_unit_test(test_header),
-        cmocka_unit_test(test_wrong_length), cmocka_unit_test(test_little_memory),
-        cmocka_unit_test(test_truncated),    cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_every_packer),  cmocka_unit_test(test_gzip_without_setup_code),
+        cmocka_unit_test(test_not_packed),    cmocka_unit_test(test_header),
+        cmocka_unit_test(test_other_packers), cmocka_unit_test(test_wrong_length),
+        cmocka_unit_test(test_little_memory), cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_damaged),
     };
 
     elf = output_of("cat", &elf_size);

@@ -55,7 +55,7 @@ def damage(path, offset, change):
     ("xz", -4, "packed kernel not as long as its last four bytes say"),
     ("gzip", -1, "too little memory to unpack it"),
     ("gzip", 0x24e, "truncated bzImage"),
-    ("bzip2", 0x1f0, "bzImage packed by other means than gzip, xz or lzma"),
+    ("bzip2", 0x1f0, "bzImage packed by bzip2: only gzip, xz and lzma"),
 ])
 def test_refused(boot, tmp_path, packer, offset, reason):
     """A reason, and the module's name."""
