@@ -97,14 +97,23 @@ static uint32_t tables_for(uint32_t base, uint32_t end)
     return 1 + L3_ENTRIES + ((end - 1) / L1_SPAN - base / L1_SPAN + 1);
 }
 
+static noreturn void no_room(void)
+{
+    panic("initial domain: kernel, ramdisk and memory list do not fit below %08x",
+          HYPERVISOR_START);
+}
+
 /*
  * Where everything goes. The page tables' number depends on the end of the mapping, which depends
  * on their number.
  */
 static void lay_out(struct build *b)
 {
-    uint64_t end;
+    uint64_t end = (uint64_t)b->kernel.kernel_end + (b->ramdisk ? b->ramdisk->size : 0);
 
+    /* Then the sums below stay below 4 GiB: a list of all frames there can be has 16 MiB. */
+    if (end > HYPERVISOR_START)
+        no_room();
     b->ramdisk_va = page_up(b->kernel.kernel_end);
     b->p2m_va = page_up(b->ramdisk_va + (b->ramdisk ? b->ramdisk->size : 0));
     b->start_info_va = page_up(b->p2m_va + b->nr_pages * sizeof(uint32_t));
@@ -115,8 +124,7 @@ static void lay_out(struct build *b)
         b->stack_va = b->tables_va + b->nr_tables * PAGE_SIZE;
         end = ROUND_UP((uint64_t)b->stack_va + PAGE_SIZE + SPARE, MAPPING_GRANULE);
         if (end > HYPERVISOR_START || end < b->base)
-            panic("initial domain: kernel, ramdisk and memory list do not fit below %08x",
-                  HYPERVISOR_START);
+            no_room();
         b->end_va = end;
     } while (b->nr_tables < tables_for(b->base, b->end_va));
     if ((b->end_va - b->base) >> PAGE_SHIFT > b->nr_pages)

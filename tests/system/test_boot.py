@@ -172,6 +172,28 @@ def test_refused_module(boot, tmp_path, what, reason):
     m.expect(rf"first module, bad-{what}, is no kernel [^\n]*: {reason}")
 
 
+def at_zero(image):
+    """The same kernel, to be loaded at address 0, with nearly all that there is for its .bss."""
+    for note, address in ((1, 0), (2, 0x1000), (3, 0)):
+        head = struct.pack("<III", 4, 4, note) + b"Xen\0"
+        assert image.count(head) == 1
+        at = image.index(head) + len(head)
+        image = image[:at] + struct.pack("<I", address) + image[at + 4:]
+    second = struct.unpack_from("<I", image, 28)[0] + 32
+    paddr, = struct.unpack_from("<I", image, second + 12)
+    return image[:second + 20] + struct.pack("<I", 0xf0000000 - paddr) + image[second + 24:]
+
+
+def test_ramdisk_round_the_end(boot, tmp_path):
+    """Kernel and ramdisk together end at 4 GiB: the sum must not come out as 0."""
+    module, disk = tmp_path / "kernel", tmp_path / "disk"
+    module.write_bytes(at_zero((machine.BUILD / "guests/toy.elf").read_bytes()))
+    with open(disk, "wb") as f:
+        f.truncate(0x10000000)
+    m = boot([str(module), str(disk)], panics=True)
+    m.expect(r"kernel, ramdisk and memory list do not fit below f5800000")
+
+
 def test_no_module(boot):
     """Without an initial domain there is nothing to run, and Ringlet says so."""
     m = boot([], panics=True)
