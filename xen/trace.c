@@ -499,12 +499,15 @@ static void print_record(const uint32_t *r)
  */
 static void print_newest(const struct trace_cpu *t)
 {
-    uint32_t start[KEY_SHOWS], n = 0, at = t->buf->cons, used = bytes_used(t);
+    uint32_t start[KEY_SHOWS], n = 0, used = bytes_used(t), at;
 
-    while (used && used <= data_size) {
+    if (used > data_size)
+        return;
+    at = advance(t->prod, 2 * data_size - used); /* `cons`, as it was when it was checked */
+    while (used) {
         uint32_t size = record_size(*(uint32_t *)(data_of(t) + position(at)));
 
-        if (position(at) + size <= data_size)
+        if (position(at) + RECORD_MAX <= data_size) /* as long as any record */
             start[n++ % KEY_SHOWS] = position(at);
         at = advance(at, size);
         used = size < used ? used - size : 0;
