@@ -137,13 +137,12 @@ static pte_t table_entry(mfn_t table, unsigned index)
 
 /*
  * What the guest's page tables allow at an address: PTE_P | PTE_RW | PTE_US as all levels together
- * grant them.
+ * grant them. mm_lock is held.
  */
 static pte_t page_rights(struct vcpu *v, uint32_t address)
 {
     pte_t e, rights;
 
-    spin_lock(&v->domain->mm_lock);
     rights = e = table_entry(v->l3_frame, l3_index(address));
     rights |= PTE_RW | PTE_US; /* an L3 entry has no such bits */
     if (e & PTE_P) {
@@ -152,20 +151,14 @@ static pte_t page_rights(struct vcpu *v, uint32_t address)
     }
     if (rights & PTE_P)
         rights &= table_entry(pte_mfn(e), l1_index(address));
-    spin_unlock(&v->domain->mm_lock);
     return rights;
 }
 
-/*
- * Ring 0 copies with the rights of the kernel, which are ring 1's as well. For ring 3 the user bits
- * have to be looked at here: a program with port permissions must not read its kernel's memory by
- * OUTS.
- */
-static bool page_allows(const struct cpu_user_regs *regs, uint32_t address, bool write)
+static bool page_allows(uint32_t address, bool write)
 {
     pte_t needed = PTE_P | PTE_US | (write ? PTE_RW : 0);
 
-    return in_guest_kernel(regs) || (page_rights(current, address) & needed) == needed;
+    return (page_rights(current, address) & needed) == needed;
 }
 
 /*
@@ -178,41 +171,65 @@ static void inject_access_fault(const struct cpu_user_regs *regs, uint32_t linea
     pte_t needed = PTE_P | (write ? PTE_RW : 0) | (in_guest_kernel(regs) ? 0 : PTE_US), rights;
     unsigned code = (write ? PF_WRITE : 0) | (regs_ring(regs) == 3 ? PF_USER : 0);
 
+    spin_lock(&current->domain->mm_lock);
     rights = page_rights(current, linear);
     if ((rights & needed) == needed) {
         linear = (linear + size - 1) & ~(PAGE_SIZE - 1u);
         rights = page_rights(current, linear);
     }
+    spin_unlock(&current->domain->mm_lock);
     inject_page_fault(linear, code | (rights & PTE_P ? PF_PRESENT : 0));
 }
 
-/* May the code touch an operand of up to 4 bytes, which may lie on two pages? */
-static bool pages_allow(const struct cpu_user_regs *regs, uint32_t linear, uint32_t size,
-                        bool write)
+/* May ring 3 touch an operand of up to 4 bytes, which may lie on two pages? mm_lock is held. */
+static bool pages_allow(uint32_t linear, uint32_t size, bool write)
 {
     uint32_t last = linear + size - 1;
 
-    return page_allows(regs, linear, write) &&
-           (!((linear ^ last) & ~(PAGE_SIZE - 1u)) || page_allows(regs, last, write));
+    return page_allows(linear, write) &&
+           (!((linear ^ last) & ~(PAGE_SIZE - 1u)) || page_allows(last, write));
+}
+
+static bool copy_operand(uint32_t linear, void *data, uint32_t size, bool write)
+{
+    void *guest = (void *)(uintptr_t)linear;
+
+    return !(write ? copy_to_guest(guest, data, size) : copy_from_guest(data, guest, size));
+}
+
+/*
+ * Ring 0 copies with the rights of the kernel, which are ring 1's as well. For ring 3 the user bits
+ * have to be looked at here: a program with port permissions must not read its kernel's memory by
+ * OUTS. Look and copy are one step, under mm_lock, or another vcpu could make the page the kernel's
+ * in between; a copy that faults there has its fixup and takes no lock.
+ */
+static bool access_operand(const struct cpu_user_regs *regs, uint32_t linear, void *data,
+                           uint32_t size, bool write)
+{
+    struct domain *d = current->domain;
+    bool done;
+
+    if (in_guest_kernel(regs)) {
+        done = copy_operand(linear, data, size, write);
+    } else {
+        spin_lock(&d->mm_lock);
+        done = pages_allow(linear, size, write) && copy_operand(linear, data, size, write);
+        spin_unlock(&d->mm_lock);
+    }
+    if (!done)
+        inject_access_fault(regs, linear, size, write);
+    return done;
 }
 
 /* Read an operand of up to 4 bytes. false: a page fault was injected. */
 bool read_operand(const struct cpu_user_regs *regs, uint32_t linear, void *to, uint32_t size)
 {
-    if (pages_allow(regs, linear, size, false) &&
-        !copy_from_guest(to, (const void *)(uintptr_t)linear, size))
-        return true;
-    inject_access_fault(regs, linear, size, false);
-    return false;
+    return access_operand(regs, linear, to, size, false);
 }
 
 /* Write an operand of up to 4 bytes. false: a page fault was injected. */
 bool write_operand(const struct cpu_user_regs *regs, uint32_t linear, const void *from,
                    uint32_t size)
 {
-    if (pages_allow(regs, linear, size, true) &&
-        !copy_to_guest((void *)(uintptr_t)linear, from, size))
-        return true;
-    inject_access_fault(regs, linear, size, true);
-    return false;
+    return access_operand(regs, linear, (void *)(uintptr_t)from, size, true);
 }
