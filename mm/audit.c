@@ -11,19 +11,20 @@
  *
  * Beyond counts: frames are on the page list of their owner and on no other, tot_pages and
  * heap_pages are right, writable entries point to writable frames and table entries to tables of
- * the level below, free blocks add up, and F1 to F9.
+ * the level below, what top L2s have in common is counted right, free blocks add up, and F1 to F10.
  *
- * The sums are in scratch frames, 8 bytes for each frame audited, allocated only where there is
+ * The sums are in scratch frames, 12 bytes for each frame audited, allocated only where there is
  * something to write down. Runs with interrupts off, from a console key or a test's hypercall: one
  * at a time, and nothing may change meanwhile, so with more CPUs the others must be stopped.
  *
- * Read next: frame.h (F1 to F9), grant.h (G1 to G3).
+ * Read next: frame.h (F1 to F10), grant.h (G1 to G3).
  */
 #include <ringlet/mm.h>
 #include <ringlet/ports.h>
 
 struct sums {
     uint32_t general, type;
+    uint32_t common; /* an L1's: entries that name it and hold nothing of their own (C1) */
 };
 #define SUMS_PER_FRAME (PAGE_SIZE / sizeof(struct sums))
 
@@ -91,7 +92,7 @@ static void sums_free(void)
 
 static struct sums sums_of(mfn_t mfn)
 {
-    struct sums sums = {0, 0}, *page;
+    struct sums sums = {0}, *page;
 
     if (audit.scratch[mfn / SUMS_PER_FRAME]) {
         page = map_frame(audit.scratch[mfn / SUMS_PER_FRAME]);
@@ -101,8 +102,8 @@ static struct sums sums_of(mfn_t mfn)
     return sums;
 }
 
-/* Something holds this many references to a frame. */
-static void holds(mfn_t mfn, uint32_t general, uint32_t type)
+/* Something holds this many references to a frame, or so many entries have one in common. */
+static void add(mfn_t mfn, uint32_t general, uint32_t type, uint32_t common)
 {
     mfn_t *scratch = &audit.scratch[mfn / SUMS_PER_FRAME];
     struct sums *page;
@@ -123,7 +124,13 @@ static void holds(mfn_t mfn, uint32_t general, uint32_t type)
     page = map_frame(*scratch);
     page[mfn % SUMS_PER_FRAME].general += general;
     page[mfn % SUMS_PER_FRAME].type += type;
+    page[mfn % SUMS_PER_FRAME].common += common;
     unmap_frame(page);
+}
+
+static void holds(mfn_t mfn, uint32_t general, uint32_t type)
+{
+    add(mfn, general, type, 0);
 }
 
 /* A general and a type reference, if there is a frame at all; the frame must have that type. */
@@ -143,11 +150,12 @@ static bool is_page_table(const struct frame *f)
     return frame_type(f) >= FT_L1 && frame_type(f) <= FT_L3 && (f->type_info & FT_COUNT);
 }
 
-static void audit_l1_entry(mfn_t table, pte_t e)
+static void audit_l1_entry(mfn_t table, pte_t e, unsigned slot)
 {
     uint64_t mfn = pte_frame64(e);
 
     (void)table;
+    (void)slot;
     if (mfn >= max_frame || mfn_frame(mfn)->owner == OWNER_IO)
         return;
     if (e & PTE_RW)
@@ -157,12 +165,16 @@ static void audit_l1_entry(mfn_t table, pte_t e)
 }
 
 /* An L2's entry names an L1, or, as a linear map, an L2: itself without references, or another. */
-static void audit_l2_entry(mfn_t table, pte_t e)
+static void audit_l2_entry(mfn_t table, pte_t e, unsigned slot)
 {
+    const struct frame *f = mfn_frame(table);
     mfn_t mfn = pte_mfn(e);
-
     bool linear = mfn < max_frame && frame_type(mfn_frame(mfn)) == FT_L2 && !(e & PTE_RW);
 
+    if ((f->type_info & FT_TOP) && is_common_l1(e, &frame_owner(f)->common_l1s[slot])) {
+        add(mfn, 0, 0, 1);
+        return;
+    }
     if (linear && (mfn_frame(mfn)->type_info & (FT_TOP | FT_BARE)) == FT_TOP)
         differ(mfn, "a linear map of the hypervisor's entries (F9)");
     if (mfn == table) {
@@ -173,9 +185,10 @@ static void audit_l2_entry(mfn_t table, pte_t e)
     holds_as(mfn, linear ? FT_L2 : FT_L1);
 }
 
-static void audit_l3_entry(mfn_t table, pte_t e)
+static void audit_l3_entry(mfn_t table, pte_t e, unsigned slot)
 {
     (void)table;
+    (void)slot;
     holds_as(pte_mfn(e), FT_L2);
 }
 
@@ -183,7 +196,7 @@ static void audit_table(mfn_t mfn, const struct frame *f)
 {
     bool whole = f->type_info & FT_VALIDATED;
     const pte_t *table = map_frame(mfn);
-    void (*entry)(mfn_t, pte_t);
+    void (*entry)(mfn_t, pte_t, unsigned);
     unsigned n;
 
     switch (frame_type(f)) {
@@ -204,7 +217,7 @@ static void audit_table(mfn_t mfn, const struct frame *f)
         n = f->nr_done;
     for (unsigned i = 0; i < n; i++) {
         if (table[i] & PTE_P)
-            entry(mfn, table[i]);
+            entry(mfn, table[i], i);
     }
     unmap_frame(table);
 }
@@ -293,6 +306,21 @@ static void audit_grants(const struct domain *d)
     }
 }
 
+/* After the frames. An L1 is common in one slot (C2), so its sum is that slot's. */
+static void audit_common_l1s(const struct domain *d)
+{
+    for (unsigned i = 0; i < L2_FIRST_HYPERVISOR_SLOT; i++) {
+        const struct common_l1 *c = &d->common_l1s[i];
+        mfn_t mfn = c->entry >> PAGE_SHIFT;
+
+        if (!c->users && !c->entry)
+            continue;
+        holds_as(mfn, FT_L1);
+        if (mfn >= max_frame || sums_of(mfn).common != c->users)
+            differ(mfn, "not named by as many entries in common as are counted (C1)");
+    }
+}
+
 static void holds_event_page(mfn_t mfn)
 {
     holds_as(mfn, FT_WRITABLE);
@@ -326,6 +354,7 @@ static void audit_domain(struct domain *d)
         differ(d->page_list, "tot_pages is not the number of frames owned");
     if (d->heap_pages != audit.heap[d->slot])
         differ(INVALID_MFN, "heap_pages is not the number of heap pages shared");
+    audit_common_l1s(d);
     if (d->teardown_table != INVALID_MFN)
         holds(d->teardown_table, 1, 1);
     if (d->teardown_cursor)

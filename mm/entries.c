@@ -4,8 +4,9 @@
  *
  *   L1 entry   writable: a general and a FT_WRITABLE reference to the frame; read-only: a general
  *              one
- *   L2 entry   a general and a FT_L1 reference to the page table; naming another L2 (linear map,
- *              read-only): a general one and one of its L2 type; naming its own table: none
+ *   L2 entry   a general and a FT_L1 reference to the page table, in a top L2 perhaps in common with
+ *              others (struct common_l1); naming another L2 (linear map, read-only): a general one
+ *              and one of its L2 type; naming its own table: none
  *   L3 entry   a general and a FT_L2 reference to the page directory, in slot 3 FT_L2 | FT_TOP
  *
  * Frames that are no memory (device registers) have no counts: only domains with hardware access
@@ -177,34 +178,63 @@ static int get_linear_l2(pte_t e, struct frame *table, struct frame *f)
     return 0;
 }
 
-/* Check an entry of the L2 `table` and take its references. Large pages are refused: -EINVAL. */
-int get_l2_entry(pte_t e, struct frame *table)
+/* What the slot of the L2 `table` may have in common with other top L2s. NULL: it is none. */
+static struct common_l1 *common_l1_of(const struct frame *table, unsigned slot)
 {
+    return table->type_info & FT_TOP ? &frame_owner(table)->common_l1s[slot] : NULL;
+}
+
+/* A reference to the L1 f was just taken for an entry in slot `c`: may it be held there? C2. */
+static bool can_be_common(const struct common_l1 *c, const struct frame *f)
+{
+    uint32_t x = f->type_info;
+
+    return !c->users && (x & FT_COUNT) == (x & FT_PINNED ? 2 : 1) && frame_mfn(f) < FRAMES_BELOW_4G;
+}
+
+/* Check an entry of the L2 `table` and take its references. Large pages are refused: -EINVAL. */
+int get_l2_entry(pte_t e, struct frame *table, unsigned slot)
+{
+    struct common_l1 *c = common_l1_of(table, slot);
     uint64_t mfn = pte_frame64(e);
     struct frame *f;
+    int rc;
 
     if (!(e & PTE_P))
         return 0;
     if ((e & ~(FREE_BITS | nx_bit | PTE_ADDR)) || !frame_is_memory(mfn))
         return -EINVAL;
+    if (c && is_common_l1(e, c)) {
+        c->users++;
+        return 0;
+    }
     f = &frame_table[mfn];
     if (frame_type(f) == FT_L2 && (f->type_info & FT_COUNT))
         return get_linear_l2(e, table, f);
-    return get_frame_and_type(f, frame_owner(table), FT_L1);
+    rc = get_frame_and_type(f, frame_owner(table), FT_L1);
+    if (!rc && c && can_be_common(c, f))
+        *c = (struct common_l1){.entry = mfn << PAGE_SHIFT | PTE_P, .users = 1};
+    return rc;
 }
 
 /*
  * 0; with `preemptible`, -ERESTART where it takes long (a linear map's L2 that nothing else holds):
  * the entry keeps its reference.
  */
-int put_l2_entry(pte_t e, struct frame *table, bool preemptible)
+int put_l2_entry(pte_t e, struct frame *table, unsigned slot, bool preemptible)
 {
+    struct common_l1 *c = common_l1_of(table, slot);
     struct frame *f;
 
     if (!(e & PTE_P))
         return 0;
     f = mfn_frame(pte_mfn(e));
     tlb_stamp(frame_owner(table));
+    if (c && is_common_l1(e, c)) {
+        if (--c->users)
+            return 0;
+        c->entry = 0;
+    }
     if (f == table)
         return 0;
     if (preemptible)
@@ -240,11 +270,11 @@ int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, struct vcpu *v, bool 
         write_l2_entry(pl2, old, e, table, preserve_ad);
         return 0;
     }
-    rc = get_l2_entry(e, table);
+    rc = get_l2_entry(e, table, slot);
     if (rc)
         return rc;
     write_l2_entry(pl2, old, e, table, preserve_ad && (e & PTE_P));
-    if (put_l2_entry(old, table, true))
+    if (put_l2_entry(old, table, slot, true))
         v->old_table = pte_mfn(old);
     return 0;
 }

@@ -1,27 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * l1_table.c: whole L1 tables, what is usual in L2s, and the general way to write an L1 entry.
+ * l1_table.c: whole L1 tables, and the general way to write an L1 entry.
  *
- * Read next: l1.h (the usual entry), entries.c.
+ * Read next: l1.h (the usual entry), l2_table.c, entries.c.
  */
 #include <ringlet/hypercall.h>
 #include <ringlet/l1.h>
-
-/* p is an empty entry: the next one that may not be, or `end`. */
-static const pte_t *skip_empty(const pte_t *p, const pte_t *end)
-{
-    while (++p + 16 <= end && none_of_16(p))
-        p += 15;
-    return p;
-}
-
-/* p is behind an empty entry: behind the next one downwards that may not be, or `start`. */
-static const pte_t *skip_empty_down(const pte_t *p, const pte_t *start)
-{
-    while (--p - 16 >= start && none_of_16(p - 16))
-        p -= 15;
-    return p;
-}
 
 /*
  * Check the 512 entries of a table of d's and take their references. 0; or the error of the
@@ -65,48 +49,6 @@ void put_l1_table(pte_t *table, unsigned n, struct domain *d)
                 put_l1_entry(*p, d);
         }
     }
-}
-
-/*
- * Take the references of the entries of an L2 of d's from i on, up to the first one below n that
- * needs a closer look: its index, or n. The entries that are passed over are empty, or name L1s in
- * use: three hundred of those, its kernel's, a Linux has in every process's directory.
- */
-unsigned get_usual_l2_entries(const pte_t *table, unsigned i, unsigned n, const struct domain *d)
-{
-    const pte_t *p = table + i, *end = table + n;
-
-    while (p < end) {
-        uint32_t low = ((const uint32_t *)p)[0];
-
-        if (low & LOW_P) {
-            if (unlikely(((const uint32_t *)p)[1]) || unlikely(!get_l2_fast(low, d)))
-                break;
-            p++;
-        } else {
-            p = skip_empty(p, end);
-        }
-    }
-    return p - table;
-}
-
-/* Drop those of the entries below i, downwards to the first one that needs more: its index + 1, or 0. */
-unsigned put_usual_l2_entries(const pte_t *table, unsigned i)
-{
-    const pte_t *p = table + i;
-
-    while (p > table) {
-        uint32_t low = ((const uint32_t *)p)[-2];
-
-        if (low & LOW_P) {
-            if (unlikely(((const uint32_t *)p)[-1]) || unlikely(!put_l2_fast(low)))
-                break;
-            p--;
-        } else {
-            p = skip_empty_down(p, table);
-        }
-    }
-    return p - table;
 }
 
 /*

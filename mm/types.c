@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * types.c: the machine that moves frames between types. See frame.h for the invariants F1 to F9.
+ * types.c: the machine that moves frames between types. See frame.h for the invariants F1 to F10.
  *
  * A reference is taken with compare-and-swap on the frame's own words, so two CPUs or two domains
  * may race for a frame without a lock; one wins. Types that need checking (page tables) are checked
@@ -73,7 +73,7 @@ static int undo_entry(struct frame *f, uint32_t type, const pte_t *table, unsign
 {
     if ((type & FT_TYPE) == FT_L3)
         return put_l3_entry(table[i], preemptible);
-    return put_l2_entry(table[i], f, preemptible);
+    return put_l2_entry(table[i], f, i, preemptible);
 }
 
 /*
@@ -88,7 +88,6 @@ static int undo_table(struct frame *f, uint32_t type, bool preemptible)
     pte_t *table = map_frame(frame_mfn(f));
     struct domain *d = frame_owner(f);
     unsigned i = f->nr_done, undone = 0;
-    bool l2 = (type & FT_TYPE) == FT_L2;
     int rc = 0;
 
     tlb_stamp(d);
@@ -97,7 +96,9 @@ static int undo_table(struct frame *f, uint32_t type, bool preemptible)
         i = 0;
     }
     while (!rc) {
-        if (l2)
+        if (type & FT_TOP)
+            i = put_usual_top_entries(table, i, d);
+        else if ((type & FT_TYPE) == FT_L2)
             i = put_usual_l2_entries(table, i);
         if (!i || (rc = undo_entry(f, type, table, i - 1, preemptible)))
             break;
@@ -114,7 +115,7 @@ static int get_entry(struct frame *f, uint32_t type, pte_t e, unsigned i, bool p
 {
     if ((type & FT_TYPE) == FT_L3)
         return get_l3_entry(e, f, i, preemptible);
-    return get_l2_entry(e, f);
+    return get_l2_entry(e, f, i);
 }
 
 /*
@@ -166,13 +167,14 @@ static int validate_table(struct frame *f, uint32_t type, bool preemptible)
     pte_t *table = map_frame(frame_mfn(f));
     struct domain *d = frame_owner(f);
     unsigned i = f->nr_done, n = table_entries(type), taken = 0;
-    bool l2 = (type & FT_TYPE) == FT_L2;
     int rc = 0;
 
     if ((type & FT_TYPE) == FT_L3)
         rc = check_l3(f, table);
     while (!rc) {
-        if (l2)
+        if (type & FT_TOP)
+            i = get_usual_top_entries(table, i, d);
+        else if ((type & FT_TYPE) == FT_L2)
             i = get_usual_l2_entries(table, i, n, d);
         if (i >= n || (rc = get_entry(f, type, table[i], i, preemptible)))
             break;

@@ -155,7 +155,8 @@ struct domain {
     uint32_t vm_assist;      /* VMASST_TYPE_* bits */
     unsigned teardown_phase; /* mm/teardown.c */
     mfn_t teardown_cursor;
-    mfn_t teardown_table; /* being undone; INVALID_MFN: none */
+    mfn_t teardown_table;                                  /* being undone; INVALID_MFN: none */
+    struct common_l1 common_l1s[L2_FIRST_HYPERVISOR_SLOT]; /* of its top L2s; mm_lock */
 
     spinlock_t evtchn_lock; /* everything in `evtchn` but the queues of the FIFO ABI */
     /* the queues of the FIFO ABI: their tails and the links between events */

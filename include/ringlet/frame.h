@@ -47,6 +47,7 @@ struct domain;
  *  F9  An L2 that a linear map names shows none of the hypervisor's entries: if FT_TOP then
  *      FT_BARE. No CPU walks a bare L2 in slot 3; it walks a copy of its own with the hypervisor's
  *      entries, made when it loads CR3 and again when an entry of the bare L2 changes.
+ *  F10 Entries of a domain's top L2s may hold their references in common: struct common_l1.
  * Words three and four (list links, owner, nr_done) change only under the owner's page_lock, or
  * heap_lock when free; words one and two change by atomic operations only.
  */
@@ -66,6 +67,26 @@ struct frame {
 } __aligned(8);
 _Static_assert(sizeof(struct frame) == 16,
                "the frame table's address range counts on 16 bytes a frame");
+
+/*
+ * What one slot of all top L2s of a domain have in common. The kernel's part of the address space is
+ * the same in every process: slot for slot their top L2s name the same L1s, hundreds of them. Those
+ * entries hold no references of their own: one general and one FT_L1 reference are held here for
+ * all that name the L1 in this slot, whatever their flags. So an entry's content tells who holds its
+ * references, and a new directory takes them by counting itself in.
+ *  C1  `users` is the number of entries that do so, in directories that are validated, or below
+ *      nr_done (F5, F6). Where it is zero, so is `entry`, and nothing is held.
+ *  C2  An L1 becomes common only with the first entry that names it: there is no type reference to
+ *      it but that one's and its pin's. So no other entry that C1 would count from then on holds
+ *      references of its own, and no L1 is common in two slots.
+ *  C3  The references go with the last user: for the guest an L1 is in use as long as an entry names
+ *      it, and no longer.
+ * Under the domain's mm_lock. Upper halves of frame addresses are zero here.
+ */
+struct common_l1 {
+    uint32_t entry; /* address and present bit, as in an entry's lower half */
+    uint32_t users;
+};
 
 #define FC_ALLOCATED 0x80000000u /* the owner's own reference is held */
 /* from the hypervisor's heap: direct-mapped, never handed back by a guest */

@@ -19,8 +19,8 @@
 int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *frame_owner);
 void keep_device(mfn_t mfn); /* registers no guest may map; boot only */
 void put_l1_entry(pte_t e, struct domain *pt_owner);
-int get_l2_entry(pte_t e, struct frame *table);
-int put_l2_entry(pte_t e, struct frame *table, bool preemptible);
+int get_l2_entry(pte_t e, struct frame *table, unsigned slot);
+int put_l2_entry(pte_t e, struct frame *table, unsigned slot, bool preemptible);
 int get_l3_entry(pte_t e, struct frame *table, unsigned slot, bool preemptible);
 int put_l3_entry(pte_t e, bool preemptible);
 int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *frame_owner,
@@ -170,8 +170,13 @@ static inline bool put_frame_fast(struct frame *f)
 /* mm/l1_table.c */
 int get_l1_table(pte_t *table, struct domain *d);
 void put_l1_table(pte_t *table, unsigned n, struct domain *d);
+
+/* mm/l2_table.c */
+bool is_common_l1(pte_t e, const struct common_l1 *c);
 unsigned get_usual_l2_entries(const pte_t *table, unsigned i, unsigned n, const struct domain *d);
 unsigned put_usual_l2_entries(const pte_t *table, unsigned i);
+unsigned get_usual_top_entries(const pte_t *table, unsigned i, struct domain *d);
+unsigned put_usual_top_entries(const pte_t *table, unsigned i, struct domain *d);
 
 /* mm/mmu_update.c */
 int get_foreign_domain(domid_t id, struct domain **out);

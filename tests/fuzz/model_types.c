@@ -28,6 +28,8 @@ struct modelled {
 static struct modelled model[MODEL_FRAMES], trial[MODEL_FRAMES];
 static uint32_t pinned[MODEL_FRAMES]; /* FT_*; 0: not */
 static bool trusted[DOMAINS];
+/* Entries of top L2s that name what their slot has in common. */
+static uint32_t common_users[DOMAINS][L2_FIRST_HYPERVISOR_SLOT];
 /* Entries that a domain has for frames of others, less its handles for them: all, and writable. */
 static int foreign[DOMAINS][MODEL_FRAMES][2];
 
@@ -122,6 +124,19 @@ static void l1_entry(mfn_t mfn, pte_t e)
         model[target].general++;
 }
 
+/* A top L2's entry. What is common is told by the hypervisor, but counted here. true: it is. */
+static bool common_entry(mfn_t mfn, unsigned slot, pte_t e)
+{
+    const struct domain *d = frame_owner(mfn_frame(mfn));
+    const struct common_l1 *c = &d->common_l1s[slot];
+
+    if (!c->users || pte_frame64(e) != c->entry >> PAGE_SHIFT)
+        return false;
+    if (!common_users[d->slot][slot]++)
+        typed(pte_mfn(e), FT_L1);
+    return true;
+}
+
 static void l2_entry(mfn_t mfn, pte_t e)
 {
     uint64_t target = pte_frame64(e);
@@ -166,10 +181,10 @@ static void visit(mfn_t mfn)
             continue;
         if ((type & FT_TYPE) == FT_L1)
             l1_entry(mfn, table[i]);
-        else if ((type & FT_TYPE) == FT_L2)
-            l2_entry(mfn, table[i]);
-        else
+        else if ((type & FT_TYPE) == FT_L3)
             l3_entry(mfn, i, table[i]);
+        else if (!(type & FT_TOP) || !common_entry(mfn, i, table[i]))
+            l2_entry(mfn, table[i]);
         /* An interrupted undoing may have gone one level down. */
         if (!(f->type_info & FT_VALIDATED) && i == n - 1 && (type & FT_TYPE) != FT_L1)
             model[pte_mfn(table[i])].interrupted = true;
@@ -278,6 +293,7 @@ static void recompute(void)
     memset(model, 0, sizeof(model));
     memset(foreign, 0, sizeof(foreign));
     memset(pins, 0, sizeof(pins));
+    memset(common_users, 0, sizeof(common_users));
     allocations_and_pins();
     for (const struct domain *d = domain_list; d; d = d->next)
         handles(d);
@@ -303,7 +319,7 @@ static void check_unused(mfn_t mfn, const struct frame *f)
     MUST(!(f->count_info & (FC_ALLOCATED | FC_XEN)) && !pinned[mfn]);
 }
 
-/* F1 to F9. */
+/* F1 to F10, but for C1. */
 static void check_frame(mfn_t mfn)
 {
     const struct frame *f = mfn_frame(mfn);
@@ -332,6 +348,17 @@ static void check_frame(mfn_t mfn)
          m->count == m->tops + m->links + !!pinned[mfn] + !!(x & FT_PARTIAL));
 }
 
+/* C1 */
+static void check_common(const struct domain *d)
+{
+    for (unsigned i = 0; i < L2_FIRST_HYPERVISOR_SLOT; i++) {
+        mfn_t mfn = d->common_l1s[i].entry >> PAGE_SHIFT;
+
+        MUST(d->common_l1s[i].users == common_users[d->slot][i]);
+        MUST(!d->common_l1s[i].entry == !d->common_l1s[i].users);
+    }
+}
+
 /* G3: no entry for another's frame but by a handle. */
 static void check_foreign(const struct domain *d)
 {
@@ -345,6 +372,7 @@ void model_check(void)
     for (mfn_t mfn = 0; mfn < MODEL_IO_START; mfn++)
         check_frame(mfn);
     for (const struct domain *d = domain_list; d; d = d->next) {
+        check_common(d);
         if (!d->privileged && !trusted[d->slot])
             check_foreign(d);
     }

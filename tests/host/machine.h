@@ -14,7 +14,7 @@
 #include <ringlet/mm.h>
 
 /* Frames below this have contents, some of them above 4 GiB; the frame table may be larger. */
-#define MACHINE_MEMORY_FRAMES 0x100010u
+#define MACHINE_MEMORY_FRAMES 0x100800u
 
 struct machine_seen {
     unsigned flushes, cleared, domains_freed, crashes, continuations, maps_held;

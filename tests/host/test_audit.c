@@ -5,7 +5,7 @@
  *
  * units: mm/grant_table.c mm/grant_map.c mm/grant_copy.c mm/grant_transfer.c mm/grant_setup.c
  * units: mm/memory_op.c mm/reservation.c mm/exchange.c mm/memory_map.c
- * units: xen/ranges.c mm/types.c mm/entries.c mm/l1_table.c mm/walk.c mm/audit.c
+ * units: xen/ranges.c mm/types.c mm/entries.c mm/l1_table.c mm/l2_table.c mm/walk.c mm/audit.c
  * units: mm/alloc.c mm/ownership.c mm/xzalloc.c
  * units: tests/host/machine.c tests/host/machine_mm.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1
@@ -22,7 +22,7 @@
 enum { FRAMES = 0x2000 };
 
 static struct domain *d;
-static mfn_t page, other, l1, l2, top, l3, gdt, info;
+static mfn_t page, other, l1, l2, top, kernel, l3, gdt, info;
 
 static mfn_t fresh(void)
 {
@@ -49,6 +49,7 @@ static int start(void **state)
     l1 = fresh();
     l2 = fresh();
     top = fresh();
+    kernel = fresh();
     l3 = fresh();
     gdt = fresh();
     info = fresh();
@@ -58,6 +59,7 @@ static int start(void **state)
     table_of(l2)[0] = make_pte(l1, PTE_P | PTE_RW);
     table_of(l2)[1] = make_pte(l2, PTE_P); /* a linear map of itself */
     table_of(top)[0] = make_pte(top, PTE_P);
+    table_of(top)[7] = make_pte(kernel, PTE_P | PTE_RW);
     table_of(l3)[0] = make_pte(l2, PTE_P);
     table_of(l3)[3] = make_pte(top, PTE_P);
     assert_int_equal(get_frame_and_type(mfn_frame(l3), d, FT_L3), 0);
@@ -144,6 +146,11 @@ static void test_entries(void **state)
     BENT(table_of(l2)[2], make_pte(FRAMES + 7, PTE_P));
     BENT(table_of(l2)[3], make_pte(top, PTE_P)); /* another directory, without its reference */
     BENT(table_of(l3)[1], make_pte(l1, PTE_P));
+    BENT(table_of(top)[7], 0);
+    BENT(d->common_l1s[7].users, 2);
+    BENT(d->common_l1s[7].users, 0);
+    BENT(d->common_l1s[7].entry, 0);
+    BENT(d->common_l1s[8].entry, make_pte(l1, PTE_P));
     BENT(table_of(l3)[0], 0);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_types.c: the page-type machine, rule by rule: F1 to F9 of frame.h, linear maps, slot 3, work
+ * test_types.c: the page-type machine, rule by rule: F1 to F10 of frame.h, linear maps, slot 3, work
  * that is interrupted, continued or given up, descriptor tables, and the end of domains.
  *
  * One domain builds page tables by hypercalls as a kernel would; after each test it is killed, the
@@ -9,7 +9,8 @@
  *
  * units: mm/grant_table.c mm/grant_map.c mm/grant_copy.c mm/grant_transfer.c mm/grant_setup.c
  * units: mm/memory_op.c mm/reservation.c mm/exchange.c mm/memory_map.c
- * units: xen/ranges.c mm/types.c mm/entries.c mm/l1_table.c mm/walk.c mm/baseptr.c mm/mmu_update.c
+ * units: xen/ranges.c mm/types.c mm/entries.c mm/l1_table.c mm/l2_table.c mm/walk.c mm/baseptr.c
+ * units: mm/mmu_update.c
  * units: mm/va_mapping.c mm/mmuext.c mm/descriptor_tables.c mm/teardown.c mm/audit.c
  * units: mm/alloc.c mm/ownership.c mm/xzalloc.c traps/descriptor.c
  * units: tests/host/machine.c tests/host/machine_mm.c tests/host/machine_cpu.c
@@ -467,6 +468,191 @@ static void test_high_l3(void **state)
     d->l3_above_4g = true;
     assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, high), 0);
     assert_int_equal(type_of(high), FT_L3 | FT_PINNED | FT_VALIDATED | 1);
+}
+
+/* --- F10: what top L2s have in common --------------------------------------------------------- */
+
+static mfn_t kernel[40]; /* L1s that each top L2 names from slot 100 on */
+
+static unsigned users(unsigned slot)
+{
+    return d->common_l1s[slot].users;
+}
+
+/* A directory and an L3 for it; the directory names all of kernel[]. The L3. */
+static mfn_t process(mfn_t directory)
+{
+    mfn_t root = fresh();
+
+    for (unsigned i = 0; i < ARRAY_SIZE(kernel); i++)
+        assert_int_equal(update(directory, 100 + i, make_pte(kernel[i], i & 1 ? ROW : PTE_P)), 0);
+    assert_int_equal(update(root, 3, make_pte(directory, PTE_P)), 0);
+    return root;
+}
+
+static void two_processes(mfn_t directories[2], mfn_t roots[2])
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(kernel); i++)
+        kernel[i] = fresh();
+    for (unsigned i = 0; i < 2; i++) {
+        directories[i] = fresh();
+        roots[i] = process(directories[i]);
+    }
+    assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, kernel[7]), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[0]), 0);
+}
+
+/* However many directories name an L1, it is held once, and let go with the last of them. */
+static void test_common_l1s(void **state)
+{
+    mfn_t directories[2], roots[2];
+
+    (void)state;
+    two_processes(directories, roots);
+    preempt_after = 1; /* never asked: there is nothing but what is common */
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[1]), 0);
+    preempt_after = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(kernel); i++) {
+        assert_int_equal(users(100 + i), 2);
+        assert_int_equal(types(kernel[i]), i == 7 ? 2 : 1);
+    }
+    assert_int_equal(audit_frames(), 0);
+
+    /* Flags are each entry's own, and checked. */
+    assert_int_equal(update(directories[1], 100, make_pte(kernel[0], ROW | PTE_NX)), 0);
+    assert_int_equal(update(directories[1], 101, make_pte(kernel[1], PTE_P | PTE_PWT)), -EINVAL);
+    assert_int_equal(update(directories[1], 101, make_pte(kernel[1], ROW | 1ull << 52)), -EINVAL);
+    assert_int_equal(users(100), 2);
+
+    /* One names something else, then the other one does. */
+    assert_int_equal(update(directories[0], 100, make_pte(l1, ROW)), 0);
+    assert_int_equal(users(100), 1);
+    assert_int_equal(types(l1), 1);
+    assert_int_equal(update(directories[1], 100, 0), 0);
+    assert_int_equal(users(100), 0);
+    assert_int_equal(types(kernel[0]), 0);
+    assert_int_equal(ext(MMUEXT_CLEAR_PAGE, kernel[0]), 0);
+    assert_int_equal(audit_frames(), 0);
+
+    assert_int_equal(unpin(roots[0]), 0);
+    assert_int_equal(types(l1), 0);
+    assert_int_equal(users(101), 1);
+    assert_int_equal(types(kernel[1]), 1);
+    assert_int_equal(unpin(roots[1]), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(kernel); i++) {
+        assert_int_equal(users(100 + i), 0);
+        assert_int_equal(types(kernel[i]), i == 7);
+        assert_int_equal(counts(kernel[i]), i == 7 ? 2 : 1);
+    }
+}
+
+/* C2: an L1 that another entry holds already does not become common, in no slot and no table. */
+static void test_not_common(void **state)
+{
+    mfn_t directories[2], roots[2];
+
+    (void)state;
+    assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, l2), 0);
+    two_processes(directories, roots);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(update(directories[i], 200, make_pte(l1, ROW)), 0);        /* l2's */
+        assert_int_equal(update(directories[i], 201, make_pte(kernel[3], ROW)), 0); /* slot 103's */
+    }
+    assert_int_equal(users(200) | users(201), 0);
+    assert_int_equal(types(l1), 2);
+    assert_int_equal(types(kernel[3]), 2);
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[1]), 0);
+    assert_int_equal(users(200) | users(201), 0);
+    assert_int_equal(types(l1), 3);
+    assert_int_equal(types(kernel[3]), 3);
+
+    /* A slot has one L1 in common, and who names another holds that himself. */
+    assert_int_equal(update(directories[1], 105, make_pte(kernel[4], ROW)), 0);
+    assert_int_equal(users(105), 1);
+    assert_int_equal(types(kernel[4]), 2);
+    assert_int_equal(audit_frames(), 0);
+
+    /* The first to go takes with it what is its own, and no more. */
+    assert_int_equal(unpin(roots[0]), 0);
+    assert_int_equal(types(kernel[5]), 0);
+    assert_int_equal(types(kernel[4]), 2);
+    assert_int_equal(types(kernel[3]), 2);
+    assert_int_equal(types(l1), 2);
+    assert_int_equal(unpin(roots[1]), 0);
+    assert_int_equal(types(l1), 1);
+    assert_int_equal(types(kernel[3]) | types(kernel[4]), 0);
+}
+
+/* Directories that do not become valid, or are stopped on the way, count only what they hold. */
+static void test_common_and_bad(void **state)
+{
+    static const uint64_t bad[] = {PTE_PWT, PTE_PSE, PTE_G, 1ull << 52, 1ull << 45};
+    mfn_t directories[2], roots[2];
+
+    (void)state;
+    two_processes(directories, roots);
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        assert_int_equal(update(directories[1], 123, make_pte(kernel[23], ROW | bad[i])), 0);
+        assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[1]), -EINVAL);
+        assert_int_equal(users(100), 1);
+        assert_int_equal(users(123), 1);
+        assert_int_equal(audit_frames(), 0);
+    }
+    /* An empty slot has nothing in common with an entry for frame 0, whose flags may look like it. */
+    assert_int_equal(update(directories[1], 123, PTE_P), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[1]), -EINVAL);
+    assert_int_equal(update(directories[1], 300, PTE_P), 0);
+    assert_int_equal(update(directories[1], 123, make_pte(kernel[23], ROW)), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[1]), -EINVAL);
+    for (unsigned i = 0; i < 64; i++)
+        assert_int_equal(update(directories[1], 300 + i, make_pte(fresh(), ROW)), 0);
+    preempt_after = 1;
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[1]), -ERESTART);
+    assert_int_equal(users(100), 2);
+    assert_int_equal(users(307), 1);
+    assert_int_equal(users(308), 0);
+    assert_int_equal(audit_frames(), 0);
+    preempt_after = 0;
+    assert_int_equal(again(do_mmuext_op), 0);
+    assert_int_equal(users(363), 1);
+    preempt_after = 1;
+    assert_int_equal(unpin(roots[1]), -ERESTART);
+    assert_int_equal(audit_frames(), 0);
+    assert_int_equal(users(363), 0);
+    preempt_after = 0;
+    assert_int_equal(again(do_mmuext_op), 0);
+    assert_int_equal(users(100), 1);
+}
+
+/* Above 4 GiB nothing is common, however much the lower half of an entry looks like it. */
+static void test_common_below_4g(void **state)
+{
+    mfn_t kernel_l1 = fresh(), high = 0x100000 + kernel_l1, directory = fresh(), other = fresh();
+
+    (void)state;
+    max_frame = high + 1;
+    frames_init_io(FRAMES, high);
+    frames_init_add(high, high + 1);
+    before++;
+    while (alloc_frames(0, 0) != high)
+        before--;
+    assert_int_equal(assign_frames(d, high, 0), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, kernel_l1), 0);
+    assert_int_equal(update(directory, 9, make_pte(kernel_l1, ROW)), 0);
+    assert_int_equal(update(directory, 10, make_pte(high, ROW)), 0);
+    assert_int_equal(update(other, 3, make_pte(directory, PTE_P)), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, other), 0);
+    assert_int_equal(users(9), 1);
+    assert_int_equal(users(10), 0);
+    assert_int_equal(types(high), 1);
+    assert_int_equal(update(top, 9, make_pte(high, ROW)), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, l3), 0);
+    assert_int_equal(users(9), 1);
+    assert_int_equal(types(high), 2);
+    assert_int_equal(unpin(l3), 0);
+    assert_int_equal(users(9), 1);
+    assert_int_equal(types(high), 1);
+    assert_int_equal(types(kernel_l1), 2);
 }
 
 /* --- F8: linear maps -------------------------------------------------------------------------- */
@@ -995,6 +1181,10 @@ int main(void)
         T(test_being_undone),
         T(test_slot_3),
         T(test_high_l3),
+        T(test_common_l1s),
+        T(test_not_common),
+        T(test_common_and_bad),
+        T(test_common_below_4g),
         T(test_linear_maps),
         T(test_linear_top),
         T(test_linear_top_validated),
