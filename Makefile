@@ -12,6 +12,8 @@ DEBUG ?= 1
 GUEST ?= dom0
 # make gdb GUEST=toy WORDS='cli halt' puts words on the guest's command line; the toy runs them.
 WORDS ?=
+# make run SMP=4 has four processors, and so the initial domain has four vcpus; so do linux, gdb and bochs.
+SMP ?= 1
 # Words for the hypervisor's command line, as Xen has them.
 XENARGS ?= console=com1 dom0_mem=64M
 
@@ -157,10 +159,10 @@ MODULES := $B/guests/$(GUEST).elf$(if $(WORDS), $(WORDS))$(if $(filter dom0,$(GU
 ifeq ($(GUEST),linux)
 MODULES := $(MINI)/vmlinux console=hvc0$(if $(WORDS), $(WORDS)),$(MINI)/initramfs.cpio.gz
 endif
-QEMU_BOOT = -kernel $B/ringlet.elf -append '$(XENARGS)' -initrd '$(MODULES)'
+QEMU_BOOT = -smp $(SMP) -kernel $B/ringlet.elf -append '$(XENARGS)' -initrd '$(MODULES)'
 
 # The packages come first: the makefiles included above may need them to be read at all.
-run: ## Install what is missing, build, boot QEMU into the control domain (GUEST=toy, GUEST=linux)
+run: ## Install what is missing, build, boot QEMU into the control domain (GUEST=toy, GUEST=linux, SMP=4)
 	@tools/install-deps run
 	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(if $(filter linux,$(GUEST)),mini-linux,$(filter-out $B/ringlet.elf,$(BOOT_FILES)))
 	@echo 'Ctrl-A x ends QEMU.'
@@ -176,14 +178,14 @@ linux: ## Boot a Linux kernel: KERNEL=bzImage or vmlinux, INITRD=file, ARGS='wor
 	@tools/install-deps run
 	@$(MAKE) $(JOBS) --no-print-directory hypervisor
 	@echo 'Ctrl-A x ends QEMU.'
-	$Qtools/run-qemu -kernel $B/ringlet.elf -append '$(XENARGS)' \
+	$Qtools/run-qemu -smp $(SMP) -kernel $B/ringlet.elf -append '$(XENARGS)' \
 	  -initrd '$(LINUX_MODULES)$(if $(INITRD),$(comma)$(INITRD))' \
 	  $(if $(DISK),-drive 'file=$(DISK)$(comma)format=raw$(comma)if=ide')
 
 bochs: ## Boot the ISO in Bochs, which checks segment limits; Ctrl-A x ends it
 	@tools/install-deps bochs
 	@$(MAKE) $(JOBS) --no-print-directory iso
-	$Qtools/run-bochs --log $B/bochs.log $B/ringlet.iso
+	$Qtools/run-bochs --smp $(SMP) --log $B/bochs.log $B/ringlet.iso
 
 bochs-debug: ## Bochs's debugger, stopped at the first change of ring (GUEST=toy; SCRIPT=cli)
 	@tools/install-deps bochs

@@ -231,7 +231,8 @@ int domctl_share(uint16_t domid, unsigned int *weight, unsigned int *cap)
     return error;
 }
 
-int domctl_pin(uint16_t domid, unsigned int vcpu, uint32_t *cpus)
+/* get- or setvcpuaffinity, of the hard kind: both tell what it is afterwards. */
+static int affinity(uint32_t cmd, uint16_t domid, unsigned int vcpu, uint32_t *cpus)
 {
     struct xen_domctl op;
     struct xen_domctl_vcpuaffinity *a = &op.u.vcpuaffinity;
@@ -243,9 +244,33 @@ int domctl_pin(uint16_t domid, unsigned int vcpu, uint32_t *cpus)
     a->flags = XEN_VCPUAFFINITY_HARD;
     a->cpumap_hard.nr_bits = 8 * sizeof map;
     set_xen_guest_handle(a->cpumap_hard.bitmap, map);
-    int error = domctl(&op, XEN_DOMCTL_setvcpuaffinity, domid);
+    int error = domctl(&op, cmd, domid);
     memcpy(cpus, map, sizeof map);
     return error;
+}
+
+int domctl_pin(uint16_t domid, unsigned int vcpu, uint32_t *cpus)
+{
+    return affinity(XEN_DOMCTL_setvcpuaffinity, domid, vcpu, cpus);
+}
+
+int domctl_vcpu(uint16_t domid, unsigned int vcpu, struct vcpu_state *state)
+{
+    struct xen_domctl op;
+    const struct xen_domctl_getvcpuinfo *info = &op.u.getvcpuinfo;
+
+    memset(&op, 0, sizeof op);
+    op.u.getvcpuinfo.vcpu = vcpu;
+    int error = domctl(&op, XEN_DOMCTL_getvcpuinfo, domid);
+    if (error)
+        return error;
+    state->what = !info->online   ? "down"
+                  : info->running ? "running"
+                  : info->blocked ? "blocked"
+                                  : "ready";
+    state->cpu = info->cpu;
+    state->ran_ns = info->cpu_time;
+    return affinity(XEN_DOMCTL_getvcpuaffinity, domid, vcpu, &state->allowed);
 }
 
 /* Freeing much memory takes long; a hypervisor that wants to be asked again says EAGAIN. */

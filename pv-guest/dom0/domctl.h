@@ -61,6 +61,13 @@ int domain_crash(uint16_t domid);
 int domctl_share(uint16_t domid, unsigned int *weight, unsigned int *cap);
 /* A vcpu runs on these processors only, a bit each; those of them that there are are returned. */
 int domctl_pin(uint16_t domid, unsigned int vcpu, uint32_t *cpus);
+/* What a vcpu does; -XEN_EINVAL or -XEN_ESRCH: there is no such vcpu. */
+struct vcpu_state {
+    const char *what;
+    uint32_t cpu, allowed; /* where it is or was last; where it may be, a bit each */
+    uint64_t ran_ns;
+};
+int domctl_vcpu(uint16_t domid, unsigned int vcpu, struct vcpu_state *state);
 /* Destroy: the domain is dying at once, and gone when nobody maps its frames any more. */
 int domctl_destroy(uint16_t domid);
 /* The first domain numbered domid or higher; -XEN_ESRCH: there is none. */

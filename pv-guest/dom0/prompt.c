@@ -208,6 +208,17 @@ static void cmd_pin(struct guest *g)
         printf("%s: vcpu %s runs on processors %#" PRIx32 "\n", g->config.name, given[2], cpus);
 }
 
+static void cmd_vcpus(struct guest *g)
+{
+    struct vcpu_state s = {0};
+
+    if (!g->domid)
+        say(g, "it does not run", NULL);
+    for (unsigned int i = 0; g->domid && !domctl_vcpu(g->domid, i, &s); i++)
+        printf("  vcpu %u  %-8s on processor %" PRIu32 " of %#" PRIx32 "  ran %" PRIu32 " ms\n", i,
+               s.what, s.cpu, s.allowed, (uint32_t)(s.ran_ns / 1000000));
+}
+
 static void list_node(const struct node *n, int depth)
 {
     for (; n; n = n->next) {
@@ -331,6 +342,7 @@ static const struct command {
      NEEDS_GUEST_AND_1},
     {"pin", "NAME VCPU CPUS", "the processors it may run on: 0,2-3 or all", cmd_pin,
      NEEDS_GUEST_AND_2},
+    {"vcpus", "NAME", "what its vcpus do, and on which processors", cmd_vcpus, NEEDS_GUEST},
     {"shutdown", "[NAME]", "ask it to power off; alone: power off this machine", cmd_shutdown,
      MAY_HAVE_GUEST},
     {"reboot", "[NAME]", "ask it to reboot; alone: reboot this machine", cmd_reboot,

@@ -5,5 +5,5 @@ from machine import guest
 
 def test_two_vcpus(boot, tap_run):
     """Ports bound to the second vcpu, moved to it and back, in both ABIs."""
-    results = tap_run(boot([guest("events")], extra=["-smp", "2"]))
+    results = tap_run(boot([guest("events")], smp=2))
     assert not results.skipped

@@ -23,10 +23,10 @@ def config(name, words, more=""):
     return f"{name}.cfg:kernel=load.elf;memory=8;autostart=yes;cmdline={words};{more}".rstrip(";")
 
 
-def start(boot, name, configs, icount=SLOW, extra=()):
+def start(boot, name, configs, icount=SLOW, **options):
     """A machine with these guests; their domains by name."""
     disk = ramdisk(name, guest("load"), *configs)
-    m = boot([guest("dom0"), disk], cmdline=LOGGED, icount=icount, limit=500, extra=extra)
+    m = boot([guest("dom0"), disk], cmdline=LOGGED, icount=icount, limit=500, **options)
     domains = {}
     while len(domains) < sum("autostart=yes" in c for c in configs):
         m.expect(r"(\w+): domain (\d+), \d+ MiB")
@@ -76,12 +76,49 @@ def test_four_processors(boot):
     """
     m, domains = start(boot, "processors", [config("heavy", "spin 6000", "weight=512")] +
                        [config(f"light{i}", "spin 6000") for i in range(5)], icount=None,
-                       extra=["-smp", "4"])
+                       smp=4)
     got = shares(m, domains, domains, skip=2, by="run states")
     print(got)
     assert_near(got.pop("heavy"), 10000, 5)
     for share in got.values():
         assert_near(share, 6000, 5)
+
+
+def placed(m, name):
+    """What `vcpus` says: for each vcpu its state, processor, mask of processors, and time in ms."""
+    rows = re.findall(r"vcpu \d+  (\w+) +on processor (\d+) of 0x(\w+)  ran (\d+) ms",
+                      m.command(f"vcpus {name}", DOM0))
+    return [(state, int(cpu), int(mask, 16), int(ran)) for state, cpu, mask, ran in rows]
+
+
+def test_pin(boot):
+    """A pinned vcpu runs on its processors only: two spinning domains on one of them share it."""
+    m, domains = start(boot, "pin", [config("left", "spin 2000"), config("right", "spin 2000"),
+                                     config("free", "spin 2000")], icount=None, smp=4)
+    assert "it does not run" not in m.command("vcpus free", DOM0)
+    assert placed(m, "left")[0][2] == 0xf
+    for name in ("left", "right"):
+        assert f"{name}: vcpu 0 runs on processors 0x4" in m.command(f"pin {name} 0 2", DOM0)
+    assert "free: vcpu 0 runs on processors 0xa" in m.command("pin free 0 1,3-9", DOM0)
+    assert "the hypervisor refuses" in m.command("pin free 0 7", DOM0)
+    assert "the hypervisor refuses" in m.command("pin free 1 0", DOM0)
+    got = shares(m, domains, domains, skip=1, by="run states")
+    print(got)
+    assert_near(got["left"], 5000, 5)
+    assert_near(got["right"], 5000, 5)
+    assert got["free"] > 9500
+    for _ in range(10):
+        (_, cpu, mask, left), = placed(m, "left")
+        assert (cpu, mask) == (2, 4)
+        (_, cpu, mask, _), = placed(m, "right")
+        assert (cpu, mask) == (2, 4)
+        (state, cpu, mask, ran), = placed(m, "free")
+        assert state == "running" and cpu in (1, 3) and mask == 0xa
+    assert ran > left
+    assert "right: vcpu 0 runs on processors 0xf" in m.command("pin right 0 all", DOM0)
+    got = shares(m, domains, domains, skip=8, by="run states")
+    print(got)
+    assert min(got.values()) > 9500
 
 
 def test_caps(boot):
@@ -175,7 +212,7 @@ def test_run_states(boot, tap_run, processors):
 
     Instructions are counted where they can be: they are one processor's.
     """
-    options = {"icount": FAST} if processors == 1 else {"extra": ["-smp", "2"]}
+    options = {"icount": FAST} if processors == 1 else {"smp": 2}
     m = boot([guest("vcpus", str(processors))], cmdline=CMDLINE + " dom0_max_vcpus=4", **options)
     tap_run(m)
     m.wait_end()

@@ -43,7 +43,7 @@ def test_soak(boot):
                for name in ("h1", "h2"))
     disk = ramdisk("soak", guest("life"), guest("hostile"), guest("toy"), *lives, *hostile,
                    "witness.cfg:kernel=toy.elf;memory=4;autostart=yes")
-    m = boot([guest("dom0"), disk], limit=1200 + 2 * LIVES, extra=["-smp", CPUS])
+    m = boot([guest("dom0"), disk], limit=1200 + 2 * LIVES, smp=CPUS)
     m.expect(r"witness: domain \d+")
     m.expect(DOM0)
     if LIVES:

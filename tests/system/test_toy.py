@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from debuggers import has, talk
 from machine import CMDLINE, EMULATORS, guest
 
 PROMPT = "toy> "
@@ -79,6 +80,12 @@ def test_four_vcpus(boot, emulator, processors):
     assert all(int(row[2]) > 0 and int(row[4]) > 0 for row in listed), listed
     m.sendline("halt")
     m.wait_end()
+
+
+def test_make_run():
+    """`make run SMP=4`: four processors, and so four vcpus for whatever the initial domain is."""
+    out = talk("run", ["GUEST=toy", "SMP=4"], PROMPT, ["primes", "halt"])
+    has(out, r"CPUs: 4 of 4 in use", r"and 4 vcpus", r"vcpu 3 counted", r"on 4 vcpus$")
 
 
 def test_poke(toy):

@@ -29,6 +29,7 @@
 #include <xen/platform.h>
 #include <xen/sched.h>
 #include <xen/sysctl.h>
+#include <xen/vcpu.h>
 #include <xen/version.h>
 
 #include <pv/event.h>
@@ -322,6 +323,7 @@ static void pausing(domid_t id)
 static void affinity(domid_t id)
 {
     static uint8_t map[8];
+    struct vcpu_get_physid physid = {.phys_id = ~0ull};
     struct xen_domctl_vcpuaffinity *a = &ctl.u.vcpuaffinity;
 
     memset(a, 0, sizeof(*a));
@@ -335,6 +337,22 @@ static void affinity(domid_t id)
     memset(map, 0xee, sizeof(map));
     tap_is(domctl(XEN_DOMCTL_getvcpuaffinity, id), 0, "getvcpuaffinity");
     tap_ok((map[0] & 1) && map[7] == 0, "holds it");
+    a->vcpu = 0;
+    map[0] = 1 << (processors - 1);
+    tap_is(domctl(XEN_DOMCTL_setvcpuaffinity, 0), 0, "affinity of one's own vcpu");
+    hv_sched_op(SCHEDOP_yield, NULL);
+    tap_is(hv_vcpu_op(VCPUOP_get_physid, 0, &physid), 0, "who may run on one processor only");
+    tap_is((uint32_t)physid.phys_id, processors - 1, "is told which: there it is");
+    ctl.u.getvcpuinfo.vcpu = 0;
+    tap_is(domctl(XEN_DOMCTL_getvcpuinfo, 0), 0, "getvcpuinfo of oneself");
+    tap_ok(ctl.u.getvcpuinfo.cpu == processors - 1 && ctl.u.getvcpuinfo.running,
+           "says the same, and running");
+    memset(a, 0, sizeof(*a));
+    a->flags = XEN_VCPUAFFINITY_HARD;
+    set_xen_guest_handle(a->cpumap_hard.bitmap, map);
+    a->cpumap_hard.nr_bits = 64;
+    map[0] = 0xff;
+    tap_is(domctl(XEN_DOMCTL_setvcpuaffinity, 0), 0, "anywhere again");
     a->vcpu = 9;
     tap_is(domctl(XEN_DOMCTL_getvcpuaffinity, id), -XEN_EINVAL, "affinity of no vcpu");
 }
