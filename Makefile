@@ -12,7 +12,7 @@ DEBUG ?= 1
 GUEST ?= dom0
 # make gdb GUEST=toy WORDS='cli halt' puts words on the guest's command line; the toy runs them.
 WORDS ?=
-# make run SMP=4 has four processors, and so the initial domain has four vcpus; so do linux, gdb and bochs.
+# make run SMP=4 has four processors, and so the initial domain has four vcpus; so do linux, gdb, bochs and trace.
 SMP ?= 1
 # Words for the hypervisor's command line, as Xen has them.
 XENARGS ?= console=com1 dom0_mem=64M
@@ -206,7 +206,7 @@ walk: ## Ring compression told stop by stop, with the code, in Markdown (also bu
 trace: ## What crosses between the rings: build/trace.html, trace.json (GUEST=toy WORDS='fault halt')
 	@tools/install-deps run
 	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
-	$Qtools/trace --guest $(GUEST) $(if $(WORDS),--words '$(WORDS)')
+	$Qtools/trace --smp $(SMP) --guest $(GUEST) $(if $(WORDS),--words '$(WORDS)')
 
 # --- tests and checks ----------------------------------------------------------------------------
 

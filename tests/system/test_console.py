@@ -143,6 +143,21 @@ def test_fault_in_the_hypervisor(gdb, request, deed):
     has(serial, *(rf"^\(XEN\) {line}" for line in FAULTS[deed]))
 
 
+def test_panic_on_another_processor(gdb, request):
+    """A fault on CPU 2 tells that CPU's registers, and the other CPUs stand still from then on."""
+    out = gdb(["hbreak do_sched_op thread 3", "continue", "set $eip = 0x10", "delete",
+               "hbreak machine_reboot", "continue", "thread apply all -q info symbol $pc"],
+              [guest("toy", " ".join(["primes"] * 20))], options="-smp 4")
+    serial = pathlib.Path(f"{log_name(request)}.serial").read_text(errors="replace")
+    has(serial, r"^\(XEN\) Panic: unexpected fault", r"CPU 2, running vcpu [1-3] of domain 0",
+        r"eip e008:00000010  eflags \w{8}  ring 0  vector 14  error 0000",
+        r"    \[\w{8}\] hypercall\w*\+0x", r"The guest's registers:",
+        r"eip e019:c\w{7} .* ring 1  vector 130 ")
+    assert serial.count("Panic:") == 1
+    assert len(re.findall(r"^machine_halt\b", out, re.MULTILINE)) == 3, out
+    assert len(re.findall(r"^machine_reboot\b", out, re.MULTILINE)) == 1, out
+
+
 def test_double_fault_in_bochs(rings, request):
     """The task gate of vector 8, by a processor that takes every step of a task switch."""
     rings("--guest", "toy", commands=['lb "do_xen_version"', "go", "set esp = 0x10", "go", "q"])

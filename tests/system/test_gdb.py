@@ -109,6 +109,23 @@ def test_two_domains(gdb):
         r"^d0v0: (ready|blocked)", r"saved in struct vcpu")
 
 
+def test_two_processors(gdb):
+    """gdb's threads are processors: each has its ring, its vcpu, its descriptors and its stack."""
+    out = gdb(["hbreak do_sched_op thread 2", "continue", "ring", "vcpu", "trapframe", "domains",
+               "gdt 0xe040", "python print('one', cpu_number(), int(this_cpu()['tss'].address))",
+               "thread 1", "gdt 0xe040",
+               "python print('other', cpu_number(), int(this_cpu()['tss'].address))", "vcpu",
+               "vcpu 0 0", "vcpu 0 1"],
+              [f"{BUILD}/guests/toy.elf primes primes"], options="-smp 2")
+    has(out, r"^ring 0: e008:\w+ <do_sched_op>", r"^d0v1: running", r"the guest's registers",
+        r"cs:eip e019:\w+ <hypercall_page.*\(ring 1\)", r"^one 1 \d+", r"^other 0 \d+",
+        r"^d0v0: ", r"^d0v0: ", r"^d0v1: running")
+    bases = re.findall(r"DPL 0, TSS, busy, base (\w+)", out)
+    assert len(bases) == 2 and bases[0] != bases[1], out
+    for number, where in re.findall(r"^(?:one|other) (\d) (\d+)$", out, re.MULTILINE):
+        assert int(bases[1 - int(number)], 16) == int(where), out
+
+
 def test_above_4_gib(gdb):
     """Memory that no 32-bit address reaches: its frames are in the table, its words are read."""
     out = gdb(["hbreak hypercall_entry", "continue", "frame mfn 0x140000",

@@ -21,16 +21,21 @@ CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--
             "--window-size=1500,900"]
 
 
-@pytest.fixture(scope="module")
-def out():
-    """The directory with trace.json and trace.html of a run of the toy."""
-    where = LOGS / ("trace-" + os.environ.get("PYTEST_XDIST_WORKER", "alone"))
-    result = subprocess.run(["tools/trace", "--guest", "toy", "--words", "fault user cli event tick halt",
+def trace_toy(words, smp=1):
+    """Runs the toy with these words; the directory with trace.json and trace.html."""
+    where = LOGS / f"trace-{smp}-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    result = subprocess.run(["tools/trace", "--guest", "toy", "--words", words, "--smp", str(smp),
                              "--build", str(BUILD), "--out", str(where)], cwd=TOP, text=True,
                             capture_output=True, timeout=120 * SCALE, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r"^\d+ crossings, 0 records lost", result.stdout), result.stdout
     return where
+
+
+@pytest.fixture(scope="module")
+def out():
+    """The directory with trace.json and trace.html of a run of the toy."""
+    return trace_toy("fault user cli event tick halt")
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +58,8 @@ def spans(events, ring):
     return [span[1:] for span in sorted(found, key=lambda span: span[0])]
 
 
-def test_balance(events):
-    """Time runs one way, every beginning has its end, and no ring but 0 nests."""
+def balanced(events):
+    """Time runs one way, every beginning has its end, and no ring but 0 nests; how many times."""
     depth, times = collections.Counter(), []
     for e in events:
         if e["ph"] == "M":
@@ -66,8 +71,34 @@ def test_balance(events):
         assert lane[1] % 4 == 0 or depth[lane] <= 1, e
     assert times == sorted(times)
     assert not any(depth.values()), depth
-    # The machine goes from a guest to ring 0 and back: where one lane ends another begins.
-    assert len(times) > 300
+    return len(times)
+
+
+def test_balance(events):
+    """The machine goes from a guest to ring 0 and back: where one lane ends another begins."""
+    assert balanced(events) > 300
+
+
+def test_several_processors():
+    """The buffers of four processors become one trace: in order, each vcpu on one of them at a time."""
+    events = json.loads((trace_toy("primes primes vcpus halt", smp=4) / "trace.json").read_text())
+    events = events["traceEvents"]
+    balanced(events)
+    names = {(e["pid"], e["tid"] // 4): set() for e in events if e["ph"] == "B"}
+    cpus, at = set(), collections.defaultdict(set)
+    for e in events:
+        lane = (e["pid"], e.get("tid", 0) // 4)
+        if e["ph"] == "B":
+            cpus.add(e["args"]["cpu"])
+            at[lane].add(e["args"]["cpu"])
+            names[lane].add(e["name"])
+    assert cpus == {0, 1, 2, 3}
+    for vcpu in range(1, 4):
+        assert {"sched_op: poll", "event_channel_op: send", "kernel"} <= names[0, vcpu], names
+    idle = {lane[1]: at[lane] for lane in at if lane[0] == 0x7fff}
+    assert all(seen == {cpu} for cpu, seen in idle.items()) and len(idle) >= 3, idle
+    # A word from one processor to another: sent there, and then an interrupt here.
+    assert any("interrupt: ipi" in n for n in names.values()), names
 
 
 def test_page_fault(events):
