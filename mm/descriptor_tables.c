@@ -201,7 +201,7 @@ asmlinkage long do_update_descriptor(uint32_t pa_lo, uint32_t pa_hi, uint32_t de
     if (!rc) {
         va = map_frame(mfn);
         pte_write((uint64_t *)(va + (pa & (PAGE_SIZE - 1))), (uint64_t)desc.b << 32 | desc.a);
-        unmap_frame(va);
+        unmap_written(va);
         put_type(f);
     }
     spin_unlock(&d->mm_lock);

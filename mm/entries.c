@@ -96,10 +96,13 @@ void put_l1_entry(pte_t e, struct domain *pt_owner)
     if (!(e & PTE_P) || !frame_is_memory(mfn))
         return;
     f = &frame_table[mfn];
-    if (likely(f->owner == pt_owner->slot))
+    if (likely(f->owner == pt_owner->slot)) {
         tlb_stamp(pt_owner);
-    else
+    } else {
         tlb_stamp(frame_owner(f));
+        if (e & PTE_RW)
+            mark_dirty(frame_mfn(f));
+    }
     if (!(e & PTE_RW)) {
         put_frame(f);
         return;
@@ -144,7 +147,7 @@ static void make_bare(struct frame *f)
     reload_l3_users(frame_owner(f), INVALID_MFN);
     table = map_frame(frame_mfn(f));
     hypervisor_l2_clear(table);
-    unmap_frame(table);
+    unmap_written(table);
 }
 
 /*

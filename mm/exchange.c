@@ -120,7 +120,11 @@ static int give_new(const struct trade *t, uint32_t index, mfn_t mfn)
         rc = -EFAULT;
     for (uint32_t k = 0; !rc && k < 1u << t->out_order; k++)
         m2p[mfn + k] = pfn + k;
-    return assign_in_exchange(t->domain, mfn, t->out_order) ? rc : -EINVAL;
+    if (!assign_in_exchange(t->domain, mfn, t->out_order))
+        return -EINVAL;
+    for (uint32_t k = 0; !rc && k < 1u << t->out_order; k++)
+        mark_pfn_dirty(t->domain, pfn + k);
+    return rc;
 }
 
 /* Can the whole out-list of this chunk be read and written? Asked before anything is taken away. */

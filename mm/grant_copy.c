@@ -157,7 +157,7 @@ static int16_t copy_one(const struct gnttab_copy *op)
         src = map_frame(from.mfn);
         dst = map_frame(to.mfn);
         memmove(dst + op->dest.offset, src + op->source.offset, op->len);
-        unmap_frame(dst);
+        unmap_written(dst);
         unmap_frame(src);
         side_release(&to);
     }

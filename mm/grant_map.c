@@ -179,7 +179,7 @@ static int16_t map_host(struct domain *d, uint64_t host_addr, uint32_t flags, mf
                 put_l1_entry(old, d);
             rc = GNTST_okay;
         }
-        unmap_frame(p);
+        unmap_written(p);
     }
     spin_unlock(&d->mm_lock);
     return rc;
@@ -205,7 +205,7 @@ static bool move_entry(struct domain *d, uint64_t addr, pte_t *p)
             ;
         pte_write(p, e);
     }
-    unmap_frame(from);
+    unmap_written(from);
     return from != p;
 }
 
@@ -232,7 +232,7 @@ static int16_t unmap_host(struct domain *d, uint64_t host_addr, const struct gra
             pte_write(p, 0);
         if (good)
             put_entry_references(mfn_frame(m->mfn), write);
-        unmap_frame(p);
+        unmap_written(p);
     }
     spin_unlock(&d->mm_lock);
     return good ? GNTST_okay : GNTST_general_error;

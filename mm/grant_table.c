@@ -297,6 +297,8 @@ void grant_unpin(struct domain *granter, grant_ref_t ref, bool write)
     last = !a->pins;
     last_writer = write && !a->writers;
     unmark(gt, ref, a);
+    if (write)
+        mark_dirty(a->mfn);
     if ((last || last_writer) && a->mfn != INVALID_MFN)
         let_go(mfn_frame(a->mfn), last, last_writer);
     spin_unlock(&gt->lock);

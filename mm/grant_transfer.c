@@ -66,18 +66,21 @@ static void complete(struct grant_table *gt, grant_ref_t ref, mfn_t mfn)
 static bool hand_over(struct domain *to, grant_ref_t ref, mfn_t mfn)
 {
     struct grant_table *gt = &to->grant;
+    uint32_t pfn;
     bool done;
 
     spin_lock(&gt->lock);
     done = commit(gt, ref, current->domain->id);
     if (done) {
-        m2p[mfn] = __atomic_load_n(frame_field(gt, ref), __ATOMIC_RELAXED);
+        m2p[mfn] = pfn = __atomic_load_n(frame_field(gt, ref), __ATOMIC_RELAXED);
         done = assign_frames(to, mfn, 0) == 0;
-        if (done)
+        if (done) {
+            mark_pfn_dirty(to, pfn);
             complete(gt, ref, mfn);
-        else
+        } else {
             __atomic_fetch_and(grant_entry_header(gt, ref), (uint16_t)~GTF_transfer_committed,
                                __ATOMIC_SEQ_CST);
+        }
     }
     spin_unlock(&gt->lock);
     return done;

@@ -40,7 +40,7 @@ static inline void table_unmap(struct batch *b)
 {
     if (b->page_high == NO_PAGE)
         return;
-    unmap_frame(b->va);
+    unmap_written(b->va);
     b->page_high = NO_PAGE;
 }
 
@@ -90,7 +90,7 @@ static noinline int update_other(const struct batch *b, mfn_t mfn, uint32_t offs
         rc = mod_l2_entry(p, val, f, current, preserve_ad);
     else if ((x & (FT_TYPE | FT_VALIDATED)) == (FT_L3 | FT_VALIDATED))
         rc = mod_l3_entry(p, val, f, current);
-    unmap_frame(p);
+    unmap_written(p);
     put_frame(f);
     /* An L2's may have let a full L1 go and taken another: a thousand checks in one. */
     return !rc && preempt_needed() ? DONE_AND_GIVE_WAY : rc;
@@ -103,6 +103,7 @@ static int update_machphys(uint64_t ptr, uint64_t val, struct domain *owner)
     if (mfn >= max_frame || !get_frame(mfn_frame(mfn), owner))
         return -EINVAL;
     m2p[mfn] = val;
+    mark_dirty(mfn);
     put_frame(mfn_frame(mfn));
     return 0;
 }

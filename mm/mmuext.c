@@ -72,6 +72,7 @@ static int clear_page(uint32_t mfn, struct domain *owner)
     if (!f)
         return -EINVAL;
     clear_frame(mfn);
+    mark_dirty(mfn);
     put_frame_and_type(f);
     return 0;
 }
@@ -85,6 +86,7 @@ static int copy_page(uint32_t dst, uint32_t src, struct domain *owner)
     to = get_writable(dst, owner);
     if (to) {
         copy_frame(dst, src);
+        mark_dirty(dst);
         put_frame_and_type(to);
     }
     put_frame(mfn_frame(src));

@@ -315,7 +315,7 @@ static inline pte_t *lock_entry(struct vcpu *v, uint32_t address)
 
 static void unlock_entry(struct vcpu *v, pte_t *entry)
 {
-    unmap_frame(entry);
+    unmap_written(entry);
     spin_unlock(&v->domain->mm_lock);
 }
 

@@ -120,6 +120,8 @@ static bool populate(const struct extents *e, uint32_t index)
         free_frames(mfn, e->order);
         return false;
     }
+    for (uint32_t i = 0; i < 1u << e->order; i++)
+        mark_pfn_dirty(e->domain, pfn + i);
     out = mfn;
     if (copy_element_to_guest(e->list, index, &out)) {
         release_extent(e->domain, mfn, e->order);

@@ -86,7 +86,7 @@ static inline int update_one_va(uint32_t va, uint32_t low, uint32_t high, struct
             rc = 0;
         else
             rc = mod_l1_entry(p, (pte_t)high << 32 | low, d, owner, false);
-        unmap_frame(p);
+        unmap_written(p);
     }
     spin_unlock(&d->mm_lock);
     return rc;

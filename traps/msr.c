@@ -119,7 +119,7 @@ static bool write_guest_hypercall_page(struct domain *d, uint64_t address)
         return false;
     page = map_frame(mfn);
     write_hypercall_page(page);
-    unmap_frame(page);
+    unmap_written(page);
     put_frame_and_type(mfn_frame(mfn));
     return true;
 }

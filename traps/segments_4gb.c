@@ -28,6 +28,7 @@
  * processors do.
  */
 #include <ringlet/arch.h>
+#include <ringlet/dirty_log.h>
 #include <ringlet/domain.h>
 #include <ringlet/emulate.h>
 #include <ringlet/traps.h>
@@ -191,6 +192,7 @@ bool emulate_4gb_segment(struct cpu_user_regs *regs, const struct insn *in)
         return true;
     if (!replace_descriptor(entry, old, changed))
         return true; /* another vcpu turned it: try again */
+    mark_dirty((selector & 4 ? current->ldt_frames : current->gdt_frames)[selector >> 12]);
     if (!reload_segment(in->segment, selector))
         return false;
     notify(in);

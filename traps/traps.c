@@ -13,6 +13,7 @@
 #include <ringlet/arch.h>
 #include <ringlet/console.h>
 #include <ringlet/desc.h>
+#include <ringlet/dirty_log.h>
 #include <ringlet/domain.h>
 #include <ringlet/irq.h>
 #include <ringlet/mm.h>
@@ -51,16 +52,19 @@ static void interrupt(struct cpu_user_regs *regs)
 }
 
 /*
- * A fault in ring 0. Loading a selector of a guest's LDT may need the page shown first; other
- * expected faults have a fixup.
+ * A fault in ring 0. Loading a selector of a guest's LDT may need the page shown first, and an
+ * access to a guest's memory an entry in its shadow; other expected faults have a fixup.
  */
 static void hypervisor_fault(struct cpu_user_regs *regs)
 {
     uint32_t fixup, cr2 = read_cr2(), ldt = LDT_WINDOW(this_cpu->id);
 
-    if (regs->entry_vector == TRAP_page_fault && cr2 - ldt < GUEST_LDT_PAGES * PAGE_SIZE &&
-        fault_in_ldt_page(cr2 - ldt))
-        return;
+    if (regs->entry_vector == TRAP_page_fault) {
+        if (cr2 - ldt < GUEST_LDT_PAGES * PAGE_SIZE && fault_in_ldt_page(cr2 - ldt))
+            return;
+        if (unlikely(logged_domains) && shadow_fault(cr2, regs))
+            return;
+    }
     fixup = search_exception_table(regs->eip);
     if (!fixup)
         fatal_trap(regs, "unexpected fault in the hypervisor");
@@ -126,6 +130,8 @@ static noinline void guest_page_fault(struct cpu_user_regs *regs)
 {
     uint32_t cr2 = read_cr2();
 
+    if (unlikely(logged_domains) && shadow_fault(cr2, regs))
+        return;
     if (likely(cr2 < HYPERVISOR_START)) {
         if (regs->error_code == (PF_PRESENT | PF_WRITE) && emulate_pagetable_write(cr2, regs))
             return;

@@ -438,7 +438,9 @@ int domain_kill(struct domain *d)
         if (rc)
             return rc;
         pirq_drop_eoi_map(d);
-        rc = relinquish_memory(d);
+        rc = dirty_log_end(d);
+        if (!rc)
+            rc = relinquish_memory(d);
         if (rc)
             return rc;
         finish_kill(d);

@@ -4,8 +4,8 @@
  * and ends domains.
  *
  * One request structure, one command, one domain. This file checks what all commands have in common
- * and looks the rest up in a table; the commands themselves are in domctl_domain.c, domctl_vcpu.c
- * and domctl_access.c. A command that is not in the table is answered with -ENOSYS;
+ * and looks the rest up in a table; the commands themselves are in domctl_domain.c, domctl_vcpu.c,
+ * domctl_sched.c, domctl_shadow.c and domctl_access.c. A command that is not in the table is answered with -ENOSYS;
  * docs/abi-coverage.md lists them.
  *
  * Read next: domctl_domain.c.
@@ -54,6 +54,7 @@ static const struct command {
     [XEN_DOMCTL_settscinfo] = {domctl_settscinfo, NOT_SELF},
     [XEN_DOMCTL_gettscinfo] = {domctl_gettscinfo, ANSWERS},
     [XEN_DOMCTL_hypercall_init] = {domctl_hypercall_init, 0},
+    [XEN_DOMCTL_shadow_op] = {domctl_shadow_op, ANSWERS | NOT_SELF},
     [XEN_DOMCTL_getpageframeinfo3] = {domctl_getpageframeinfo3, 0},
     [XEN_DOMCTL_iomem_permission] = {domctl_iomem_permission, 0},
     [XEN_DOMCTL_ioport_permission] = {domctl_ioport_permission, 0},

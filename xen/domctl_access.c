@@ -6,6 +6,7 @@
  * Read next: hypercall/table.c (write_hypercall_page), traps/ioports.c (who asks the port bitmap),
  * mm/entries.c (device memory), irq.c.
  */
+#include <ringlet/dirty_log.h>
 #include <ringlet/domctl.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
@@ -39,7 +40,7 @@ int domctl_hypercall_init(struct domain *d, struct xen_domctl *op)
     }
     page = map_frame(frame_mfn(f));
     write_hypercall_page(page);
-    unmap_frame(page);
+    unmap_written(page);
     put_frame_and_type(f);
     return 0;
 }

@@ -44,6 +44,15 @@ const void *glance_frame_slow(mfn_t mfn)
     return p;
 }
 
+/* The frame that map_frame() shows at this address. */
+mfn_t mapped_mfn(const void *va)
+{
+    const struct cpu *c = this_cpu;
+    uint32_t slot = ((uintptr_t)va - c->window_start) >> PAGE_SHIFT;
+
+    return slot < MAPCACHE_SLOTS ? c->map_tag[slot] : direct_mfn(va);
+}
+
 void clear_frame(mfn_t mfn)
 {
     void *p = map_frame(mfn);

@@ -47,6 +47,7 @@ void paging_init(void)
         point_l2_at(WINDOW_START(i), window_l1[i], 1);
         cpus[i].window = window_l1[i];
         cpus[i].window_start = WINDOW_START(i);
+        cpus[i].guest_root = direct_maddr(cpus[i].l3);
         memset(cpus[i].map_tag, 0xff, sizeof(cpus[i].map_tag));
     }
     point_l2_at(GLOBALMAP_START, globalmap_l1, GLOBALMAP_PAGES / L1_ENTRIES);
@@ -183,7 +184,7 @@ void install_guest_l3(const pte_t *l3, uint32_t flush)
     }
     if (unlikely(bare))
         c->l3[3] = complete_top(c, pte_mfn(c->l3[3]));
-    tlb_switch_root(direct_maddr(c->l3), flush);
+    tlb_switch_root(c->guest_root, flush);
 }
 
 void install_idle_l3(void)

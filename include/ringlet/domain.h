@@ -112,6 +112,17 @@ struct vcpu {
 /* NEW: being made, nobody finds it. DYING is entered with no vcpu on a CPU; mm_lock tells it apart. */
 enum domain_state { DOMAIN_ALIVE, DOMAIN_DYING, DOMAIN_DEAD, DOMAIN_NEW };
 
+struct dirty_log;
+
+/* A CLEAN or PEEK of the log (xen/domctl_shadow.c) of which parts are still to be done; domctl_lock. */
+struct log_report {
+    unsigned next; /* the leaf to be told next; 0: nothing was begun */
+    unsigned op;   /* XEN_DOMCTL_SHADOW_OP_* */
+    domid_t domid; /* who asks */
+    unsigned vcpu;
+    uint32_t fault_count, dirty_count; /* when it began */
+};
+
 struct domain {
     domid_t id;
     unsigned slot; /* id & 1023 */
@@ -157,6 +168,8 @@ struct domain {
     mfn_t teardown_cursor;
     mfn_t teardown_table;                                  /* being undone; INVALID_MFN: none */
     struct common_l1 common_l1s[L2_FIRST_HYPERVISOR_SLOT]; /* of its top L2s; mm_lock */
+    struct dirty_log *dirty_log; /* NULL: it never was in log-dirty mode; dirty_log.h, D1 */
+    struct log_report log_report;
 
     spinlock_t evtchn_lock; /* everything in `evtchn` but the queues of the FIFO ABI */
     /* the queues of the FIFO ABI: their tails and the links between events */

@@ -43,6 +43,9 @@ int domctl_setnodeaffinity(struct domain *d, struct xen_domctl *op);
 int domctl_getnodeaffinity(struct domain *d, struct xen_domctl *op);
 int domctl_scheduler_op(struct domain *d, struct xen_domctl *op);
 
+/* xen/domctl_shadow.c: which frames a domain writes */
+int domctl_shadow_op(struct domain *d, struct xen_domctl *op);
+
 /* xen/domctl_access.c: frames of a domain, and what of the machine it may touch */
 int domctl_hypercall_init(struct domain *d, struct xen_domctl *op);
 int domctl_getpageframeinfo3(struct domain *d, struct xen_domctl *op);

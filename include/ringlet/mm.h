@@ -7,6 +7,7 @@
 #ifndef RINGLET_MM_H
 #define RINGLET_MM_H
 
+#include <ringlet/dirty_log.h>
 #include <ringlet/domain.h>
 #include <ringlet/frame.h>
 #include <ringlet/hypercall.h>

@@ -155,6 +155,7 @@ void *map_frame(mfn_t mfn);
 void unmap_frame(const void *va);
 #define glance_frame(mfn) direct_map((maddr_t)(mfn) << PAGE_SHIFT)
 #endif
+mfn_t mapped_mfn(const void *va);
 void clear_frame(mfn_t mfn);
 void copy_frame(mfn_t dst, mfn_t src);
 

@@ -18,6 +18,7 @@
 
 struct vcpu;
 struct timer;
+struct shadow;
 
 /*
  * Top of the stack. The processor pushes ss, esp, eflags, cs, eip below guest_regs.es on entry from
@@ -65,6 +66,10 @@ struct cpu {
      * guests may set.
      */
     pte_t l3[L3_ENTRIES] __aligned(32);
+    /* of a domain in log-dirty mode: what the processor is given instead (mm/shadow.c) */
+    pte_t shadow_l3[L3_ENTRIES] __aligned(32);
+    struct shadow *shadow; /* NULL: the running domain is not in that mode */
+    uint32_t guest_root;   /* machine address of the one of the two that CR3 shall have */
 
     /*
      * hypercall/multicall.c: the entry being carried out, NULL outside; and whether it asked to be

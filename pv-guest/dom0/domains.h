@@ -69,6 +69,11 @@ bool domains_pending(void);
 /* "poweroff", "crash", ... for SHUTDOWN_*. */
 const char *shutdown_word(unsigned int reason);
 
+/* dirty.c */
+
+/* What the log of its writes is told to do, by the word typed. */
+void dirty_command(const struct guest *g, const char *word);
+
 /* soak.c */
 
 /*

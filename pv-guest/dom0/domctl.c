@@ -273,6 +273,28 @@ int domctl_vcpu(uint16_t domid, unsigned int vcpu, struct vcpu_state *state)
     return affinity(XEN_DOMCTL_getvcpuaffinity, domid, vcpu, &state->allowed);
 }
 
+int domctl_log(uint16_t domid, enum log_op what, uint8_t *bitmap, uint32_t *pages,
+               struct log_counts *counts)
+{
+    static const uint32_t ops[] = {
+        [LOG_OFF] = XEN_DOMCTL_SHADOW_OP_OFF,
+        [LOG_ON] = XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY,
+        [LOG_PEEK] = XEN_DOMCTL_SHADOW_OP_PEEK,
+        [LOG_CLEAN] = XEN_DOMCTL_SHADOW_OP_CLEAN,
+    };
+    struct xen_domctl op;
+    struct xen_domctl_shadow_op *s = &op.u.shadow_op;
+
+    memset(&op, 0, sizeof op);
+    s->op = ops[what];
+    s->pages = *pages;
+    set_xen_guest_handle(s->dirty_bitmap, bitmap);
+    int error = domctl(&op, XEN_DOMCTL_shadow_op, domid);
+    *pages = s->pages;
+    *counts = (struct log_counts){.dirty = s->stats.dirty_count, .faults = s->stats.fault_count};
+    return error;
+}
+
 /* Freeing much memory takes long; a hypervisor that wants to be asked again says EAGAIN. */
 int domctl_destroy(uint16_t domid)
 {

@@ -68,6 +68,16 @@ struct vcpu_state {
     uint64_t ran_ns;
 };
 int domctl_vcpu(uint16_t domid, unsigned int vcpu, struct vcpu_state *state);
+/*
+ * Which pages a domain writes: LOG_ON and LOG_OFF; LOG_PEEK tells, LOG_CLEAN tells and begins anew.
+ * *pages bits of the bitmap are wanted, a bit a pfn, and *pages says how many there are.
+ */
+enum log_op { LOG_OFF, LOG_ON, LOG_PEEK, LOG_CLEAN };
+struct log_counts {
+    uint32_t dirty, faults;
+};
+int domctl_log(uint16_t domid, enum log_op op, uint8_t *bitmap, uint32_t *pages,
+               struct log_counts *counts);
 /* Destroy: the domain is dying at once, and gone when nobody maps its frames any more. */
 int domctl_destroy(uint16_t domid);
 /* The first domain numbered domid or higher; -XEN_ESRCH: there is none. */

@@ -219,6 +219,14 @@ static void cmd_vcpus(struct guest *g)
                s.what, s.cpu, s.allowed, (uint32_t)(s.ran_ns / 1000000));
 }
 
+static void cmd_logdirty(struct guest *g)
+{
+    if (!g->domid)
+        say(g, "it does not run", NULL);
+    else
+        dirty_command(g, given[2]);
+}
+
 static void list_node(const struct node *n, int depth)
 {
     for (; n; n = n->next) {
@@ -343,6 +351,9 @@ static const struct command {
     {"pin", "NAME VCPU CPUS", "the processors it may run on: 0,2-3 or all", cmd_pin,
      NEEDS_GUEST_AND_2},
     {"vcpus", "NAME", "what its vcpus do, and on which processors", cmd_vcpus, NEEDS_GUEST},
+    {"logdirty", "NAME WHAT",
+     "log the pages it writes: on, off, peek, clean, or N times all of these", cmd_logdirty,
+     NEEDS_GUEST_AND_1},
     {"shutdown", "[NAME]", "ask it to power off; alone: power off this machine", cmd_shutdown,
      MAY_HAVE_GUEST},
     {"reboot", "[NAME]", "ask it to reboot; alone: reboot this machine", cmd_reboot,

@@ -30,6 +30,7 @@ unsigned preempt_after;
 bool preempt_stays;
 uint64_t nx_bit = PTE_NX;
 uint32_t tlb_clock = 1;
+__attribute__((weak)) uint32_t logged_domains; /* unless mm/dirty_log.c is linked */
 struct cpu_features cpu_features = {.nx = true, .address_bits = 36, .address_mask = 0xFFFFFF000};
 struct e820_entry boot_memory_map[E820_MAX_ENTRIES];
 unsigned boot_memory_map_entries;
@@ -60,6 +61,22 @@ void unmap_frame(const void *va)
 {
     BUG_ON((const char *)va < memory || !seen.maps_held);
     seen.maps_held--;
+}
+
+mfn_t mapped_mfn(const void *va)
+{
+    return direct_mfn(va);
+}
+
+__attribute__((weak)) void note_dirty(mfn_t mfn)
+{
+    (void)mfn;
+}
+
+__attribute__((weak)) void note_pfn_dirty(struct domain *d, uint32_t pfn)
+{
+    (void)d;
+    (void)pfn;
 }
 
 void clear_frame(mfn_t mfn)
