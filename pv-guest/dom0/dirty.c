@@ -89,7 +89,7 @@ static int turns(const struct guest *g, uint32_t rounds)
 void dirty_command(const struct guest *g, const char *word)
 {
     uint32_t rounds = strtoul(word, NULL, 10);
-    int error;
+    int error = 0;
 
     if (rounds)
         error = turns(g, rounds);
@@ -97,8 +97,10 @@ void dirty_command(const struct guest *g, const char *word)
         error = tell(g, LOG_PEEK, false);
     else if (strcmp(word, "clean") == 0)
         error = tell(g, LOG_CLEAN, false);
+    else if (strcmp(word, "on") == 0 || strcmp(word, "off") == 0)
+        error = turn(g, strcmp(word, "on") == 0);
     else
-        error = turn(g, strcmp(word, "off") != 0);
+        printf("on, off, peek, clean or a number\n");
     if (error)
         printf("%s: the hypervisor refuses: %d\n", g->config.name, error);
 }

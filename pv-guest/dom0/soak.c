@@ -33,7 +33,7 @@ static struct soaked {
     struct guest *g;
     char words[sizeof((struct config *)0)->cmdline]; /* of its configuration */
     uint16_t partner;                                /* the number its peer has or will have */
-    bool paused;
+    bool paused, logged;
     bool promised; /* the peer was told the number in `promise` */
     uint16_t promise;
 } all[MAX_SOAKED];
@@ -82,7 +82,7 @@ static const char *build(struct soaked *s, struct soaked *peer)
 
     s->g->config.domid = second ? s->promise : next_id();
     s->promised = false;
-    s->paused = false;
+    s->paused = s->logged = false;
     if (!second) {
         peer->promise = next_id();
         peer->promised = true;
@@ -122,6 +122,18 @@ static void check_progress(struct soaked *s, struct soaked *peer)
     }
 }
 
+/* Begin to log its writes; then ask which, or end it. */
+static void turn_log(struct soaked *s)
+{
+    static uint8_t bitmap[1024 / 8];
+    uint32_t pages = 8 * sizeof bitmap;
+    struct log_counts counts;
+    enum log_op op = !s->logged ? LOG_ON : random_below(3) ? LOG_CLEAN : LOG_OFF;
+
+    if (domctl_log(s->g->domid, op, bitmap, &pages, &counts) == 0)
+        s->logged = op != LOG_OFF;
+}
+
 static void destroy(struct soaked *s)
 {
     if (s->g->domid && !guest_destroy(s->g))
@@ -146,6 +158,11 @@ static void disturb(struct soaked *s, struct soaked *peer)
     case 4:
     case 5:
         set_paused(s, !s->paused);
+        break;
+    case 6:
+    case 7:
+    case 8:
+        turn_log(s);
         break;
     }
 }
