@@ -47,6 +47,21 @@ void send_ipi(const struct cpu *c)
     host_cpu = sender;
 }
 
+uint32_t logged_domains;
+static unsigned emptied, emptied_before_cr3, forgotten;
+
+void shadow_flush(void)
+{
+    emptied++;
+    emptied_before_cr3 = flushes[this_cpu->id];
+}
+
+void shadow_flush_one(uint32_t va)
+{
+    (void)va;
+    forgotten++;
+}
+
 void reload_l3(struct vcpu *v)
 {
     (void)v;
@@ -154,6 +169,27 @@ static void test_an_old_stamp_renewed(void **state)
     }
 }
 
+/* S1 of mm/shadow.c: a shadow is emptied before CR3 is loaded, whoever asks for the flush. */
+static void test_shadows_are_flushed_too(void **state)
+{
+    (void)state;
+    emptied = forgotten = 0;
+    tlb_flush_local();
+    tlb_flush_one_local(0x1000);
+    assert_int_equal(emptied + forgotten, 0);
+    logged_domains = 1;
+    flushes[0] = 0;
+    tlb_flush_local();
+    assert_int_equal(emptied, 1);
+    assert_int_equal(emptied_before_cr3, 0);
+    tlb_flush_mask(3);
+    assert_int_equal(emptied, 3);
+    tlb_flush_one_local(0x1000);
+    assert_int_equal(forgotten, 1);
+    assert_int_equal(emptied, 3);
+    logged_domains = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +198,7 @@ int main(void)
         cmocka_unit_test_setup(test_an_idle_cpu, setup),
         cmocka_unit_test_setup(test_an_old_stamp, setup),
         cmocka_unit_test_setup(test_an_old_stamp_renewed, setup),
+        cmocka_unit_test_setup(test_shadows_are_flushed_too, setup),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
