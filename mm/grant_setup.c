@@ -352,17 +352,25 @@ static int16_t swap_entries(struct grant_table *gt, grant_ref_t a, grant_ref_t b
     return GNTST_okay;
 }
 
-static long swap_grant_ref(struct gnttab_swap_grant_ref *guest)
+/* Status tells of each; -EFAULT ends the list. */
+long grant_swap(void *guest_ops, uint32_t count)
 {
     struct grant_table *gt = &current->domain->grant;
+    struct gnttab_swap_grant_ref *ops = guest_ops;
     struct gnttab_swap_grant_ref op;
 
-    if (copy_from_guest(&op, guest, sizeof(op)))
-        return -EFAULT;
-    spin_lock(&gt->lock);
-    op.status = swap_entries(gt, op.ref_a, op.ref_b);
-    spin_unlock(&gt->lock);
-    return copy_to_guest(&guest->status, &op.status, sizeof(op.status)) ? -EFAULT : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (copy_from_guest(&op, &ops[i], sizeof(op)))
+            return -EFAULT;
+        spin_lock(&gt->lock);
+        op.status = swap_entries(gt, op.ref_a, op.ref_b);
+        spin_unlock(&gt->lock);
+        if (copy_to_guest(&ops[i].status, &op.status, sizeof(op.status)))
+            return -EFAULT;
+        if (i + 1 < count && preempt_needed())
+            return i + 1;
+    }
+    return count;
 }
 
 /* The operations that take one structure. */
@@ -379,9 +387,7 @@ long grant_setup_op(unsigned op, void *guest_op)
         return set_version(guest_op);
     case GNTTABOP_get_status_frames:
         return get_status_frames(guest_op);
-    case GNTTABOP_get_version:
-        return get_version(guest_op);
     default:
-        return swap_grant_ref(guest_op);
+        return get_version(guest_op);
     }
 }

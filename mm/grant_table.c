@@ -403,6 +403,7 @@ static const struct {
     [GNTTABOP_copy] = {grant_copy, sizeof(struct gnttab_copy)},
     [GNTTABOP_unmap_and_replace] = {grant_unmap_and_replace,
                                     sizeof(struct gnttab_unmap_and_replace)},
+    [GNTTABOP_swap_grant_ref] = {grant_swap, sizeof(struct gnttab_swap_grant_ref)},
 };
 
 static long do_list(uint32_t cmd, uint8_t *guest_ops, uint32_t count)
@@ -436,7 +437,6 @@ asmlinkage long do_grant_table_op(uint32_t cmd, void *guest_ops, uint32_t count)
     case GNTTABOP_set_version:
     case GNTTABOP_get_status_frames:
     case GNTTABOP_get_version:
-    case GNTTABOP_swap_grant_ref:
         return count == 1 ? grant_setup_op(cmd, guest_ops) : -EINVAL;
     case GNTTABOP_cache_flush:
         return -EOPNOTSUPP; /* x86 caches are coherent */

@@ -117,6 +117,7 @@ uint16_t *grant_entry_header(const struct grant_table *gt, grant_ref_t ref);
 
 /* mm/grant_setup.c */
 long grant_setup_op(unsigned op, void *guest_op);
+long grant_swap(void *guest_ops, uint32_t count); /* as those below */
 
 /*
  * The operations that work through a list: elements [0, count) until others want the processor.

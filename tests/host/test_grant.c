@@ -834,6 +834,13 @@ static void test_swap(void **state)
     assert_int_equal(g->swap.status, GNTST_okay);
     assert_int_equal(table[10].frame, b);
     assert_int_equal(table[11].frame, a);
+    /* A list: there and back, and one that cannot be. */
+    for (unsigned i = 0; i < 3; i++)
+        (&g->swap)[i] = (struct gnttab_swap_grant_ref){.ref_a = 10, .ref_b = i < 2 ? 11 : 512};
+    assert_int_equal(do_grant_table_op(GNTTABOP_swap_grant_ref, g, 3), 0);
+    assert_int_equal((&g->swap)[1].status, GNTST_okay);
+    assert_int_equal((&g->swap)[2].status, GNTST_bad_gntref);
+    assert_int_equal(table[10].frame, b);
     assert_int_equal(map_at(VA, 11, GNTMAP_host_map, &h), GNTST_okay);
     machine_run(granter);
     g->swap = (struct gnttab_swap_grant_ref){.ref_a = 10, .ref_b = 11};
