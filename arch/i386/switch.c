@@ -60,7 +60,11 @@ static void fpu_reset(struct vcpu *v)
     v->fpu_initialised = true;
 }
 
-/* Give the FPU to v, which is current, after it faulted on it. SDM vol. 1, 10.5 (FXSAVE area). */
+/*
+ * Give the FPU to v, which is current, after it faulted on it. SDM vol. 1, 10.5 (FXSAVE area).
+ * FNINIT first, for AMD's processors: where no exception is pending their FXRSTOR leaves the pointers
+ * to the last instruction and its operand alone, which are another guest's.
+ */
 void fpu_restore(struct vcpu *v)
 {
     struct cpu *c = this_cpu;
@@ -71,7 +75,7 @@ void fpu_restore(struct vcpu *v)
     ASSERT(!c->fpu_owner);
     if (!v->fpu_initialised)
         fpu_reset(v);
-    __asm__ volatile("fxrstor %0" : : "m"(v->fpu));
+    __asm__ volatile("fninit\n\tfxrstor %0" : : "m"(v->fpu));
     c->fpu_owner = v;
 }
 
