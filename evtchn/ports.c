@@ -49,23 +49,26 @@ static bool reusable(const struct domain *d, evtchn_port_t port)
     return evtchn_at(d, port)->state == EVTCHN_FREE && !(d->evtchn.fifo && fifo_is_linked(d, port));
 }
 
+/* More free ports than this are not looked at for one that may be used: to look takes a while. */
+#define MOST_LINKED 4096
+
 /*
  * The lowest port that is free, for a new channel. The caller sets its state. -EINVAL: the domain
- * is dying; -ENOSPC: all ports it may have are used; -ENOMEM.
+ * is dying; -ENOSPC: all ports it may have are used, or MOST_LINKED are free and linked; -ENOMEM.
  */
 int evtchn_alloc_port(struct domain *d)
 {
     struct evtchn_table *t = &d->evtchn;
-    unsigned limit = port_limit(d);
+    unsigned limit = port_limit(d), linked = 0;
     evtchn_port_t port;
 
     if (d->state != DOMAIN_ALIVE)
         return -EINVAL;
     while (t->first_free < t->valid_ports && evtchn_at(d, t->first_free)->state != EVTCHN_FREE)
         t->first_free++;
-    port = t->first_free;
-    while (port < t->valid_ports && !reusable(d, port))
-        port++;
+    for (port = t->first_free; port < t->valid_ports && !reusable(d, port); port++)
+        if (evtchn_at(d, port)->state == EVTCHN_FREE && ++linked == MOST_LINKED)
+            return -ENOSPC;
     if (port >= limit)
         return -ENOSPC;
     if (port == t->valid_ports && add_bucket(d))

@@ -1024,6 +1024,27 @@ static void a_linked_port_is_not_free(void **state)
     assert_int_equal(bind_ipi_on(0), p);
 }
 
+/*
+ * A guest can say of all its ports that they are linked. A search does not go through 131,072 of
+ * them.
+ */
+static void too_many_linked_ports(void **state)
+{
+    enum { PORTS = 4200 };
+
+    (void)state;
+    go_fifo(5);
+    while (bind_ipi_on(0) < PORTS)
+        ;
+    for (evtchn_port_t p = 1; p <= PORTS; p++) {
+        assert_int_equal(close_port(p), 0);
+        *word(p) |= 1u << EVTCHN_FIFO_LINKED;
+    }
+    assert_int_equal(bind_ipi_on(0), -ENOSPC);
+    *word(4000) = 0;
+    assert_int_equal(bind_ipi_on(0), 4000);
+}
+
 static void reset_goes_back_to_two_levels(void **state)
 {
     struct evtchn_reset op = {.dom = DOMID_SELF};
@@ -1225,6 +1246,7 @@ int main(void)
         TEST(events_wait_for_their_word),
         TEST(fifo_has_more_ports),
         TEST(a_linked_port_is_not_free),
+        TEST(too_many_linked_ports),
         TEST(reset_goes_back_to_two_levels),
         TEST(ports_opened_during_a_reset),
         TEST(a_guest_that_scribbles),
