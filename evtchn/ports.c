@@ -165,11 +165,13 @@ void evtchn_destroy(struct domain *d)
         return;
     while (evtchn_close_all(d))
         ;
+    spin_lock(&d->evtchn_lock); /* evtchn_dump() */
     fifo_destroy(d);
     for (unsigned i = 0; i < t->valid_ports / EVTCHN_BUCKET; i++)
         xfree(t->buckets[i]);
     xfree(t->buckets);
     *t = (struct evtchn_table){0};
+    spin_unlock(&d->evtchn_lock);
 }
 
 /* Console key: the ports in use. */
@@ -178,6 +180,7 @@ void evtchn_dump(struct domain *d)
     static const char *const names[] = {"free", "reserved", "unbound", "interdomain",
                                         "pirq", "virq",     "ipi"};
 
+    spin_lock(&d->evtchn_lock); /* or the domain may leave the FIFO ABI, and its pages go */
     for (evtchn_port_t port = 1; port < d->evtchn.valid_ports; port++) {
         struct evtchn *e = evtchn_at(d, port);
 
@@ -193,4 +196,5 @@ void evtchn_dump(struct domain *d)
         printk("%s%s\n", evtchn_is_pending(d, port) ? " pending" : "",
                evtchn_is_masked(d, port) ? " masked" : "");
     }
+    spin_unlock(&d->evtchn_lock);
 }
