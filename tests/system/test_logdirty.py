@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""Log-dirty mode: the control domain's log of a guest's writes names the pages it wrote, and no others.
+
+The guest (tests/guests/logdirty) writes pages of an arena in all the ways there are, and says which.
+"""
+import re
+
+import pytest
+
+from machine import guest, ramdisk
+from test_dom0 import DOM0, attach, leave
+
+PROMPT = "number> "
+
+
+def dirty(m, what, name="g"):
+    """The pages that `logdirty g clean` or `peek` tells; their number must be the one counted."""
+    text = m.command(f"logdirty {name} {what}", DOM0)
+    count, listed = re.search(rf"{name}: (\d+) pages dirty, \d+ faults:([ 0-9-]*)", text).groups()
+    pages = set()
+    for part in listed.split():
+        first, _, last = part.partition("-")
+        pages |= set(range(int(first), int(last or first) + 1))
+    assert len(pages) == int(count), text
+    return pages
+
+
+def quiet(m, always):
+    """A guest that sleeps writes nothing: only what is never known to be clean is told."""
+    dirty(m, "clean")
+    m.command("list", DOM0)
+    assert dirty(m, "peek") == always
+    assert dirty(m, "clean") == always
+
+
+def run(m, number):
+    """One of the guest's commands; the pages it says it wrote."""
+    attach(m, "g", PROMPT)
+    text = m.command(str(number), PROMPT)
+    leave(m)
+    pages, wrong = re.search(r"wrote([ 0-9]*); (\d+) wrong", text).groups()
+    assert wrong == "0", text
+    return {int(page) for page in pages.split()}
+
+
+@pytest.mark.parametrize("vcpus", [1, 4])
+def test_exact(boot, vcpus):
+    """Every way to write a page is seen, and none else is; what was told is clean again."""
+    disk = ramdisk(f"logdirty-{vcpus}", guest("logdirty"),
+                   f"g.cfg:kernel=logdirty.elf;memory=8;vcpus={vcpus};cmdline=1")
+    m = boot([guest("dom0"), disk], smp=vcpus)
+    m.expect(DOM0)
+    before = m.command("free", DOM0)
+    assert "g: domain 1" in m.command("create g", DOM0)
+    m.sendline("console g")
+    m.expect(rf"{vcpus} vcpus; arena at page (\d+), (\d+) commands")
+    first, commands = map(int, re.search(r"page (\d+), (\d+)", m.after).groups())
+    leave(m)
+    arena = set(range(first, first + 64))
+    assert dirty(m, "peek") == set()
+    assert "refuses" not in m.command("logdirty g on", DOM0)
+    assert "refuses: -22" in m.command("logdirty g on", DOM0)
+    always = run(m, 0)
+    for number in range(commands):
+        quiet(m, always)
+        wrote = run(m, number)
+        seen = dirty(m, "peek")
+        assert seen & arena == wrote, f"command {number}"
+        assert dirty(m, "clean") >= seen
+    quiet(m, always)
+    assert "not logged" in m.command("logdirty g off", DOM0)
+    run(m, 1)
+    assert dirty(m, "peek") == set()
+    m.command("logdirty g on", DOM0)
+    run(m, 1)
+    m.command("destroy g", DOM0)
+    assert m.command("free", DOM0) == before
+    m.sendline("shutdown")
+    m.wait_end()
