@@ -246,6 +246,41 @@ static void write_again(void)
     write_page(SHOWN);
 }
 
+/* The page beside it was written by its other address, but not by this one. */
+static void beside(void)
+{
+    volatile char *at = (volatile char *)SHOWN_AT;
+    pte_t second = pte_make(linear_to_mfn(arena[SHOWN + 1]), PTE_P | PTE_RW | PTE_A);
+
+    write_page(SHOWN + 1)[0]++;
+    hv_update_va_mapping((void *)(SHOWN_AT + PAGE_SIZE), second, UVMF_TLB_FLUSH | UVMF_LOCAL);
+    write_page(TABLE);
+    (void)at[0];
+    (void)at[PAGE_SIZE];
+    check(table[1] == second, "reading sets Dirty");
+    at[PAGE_SIZE] = 1;
+    check(table[1] == (second | PTE_D), "writing a page that is dirty by another entry");
+}
+
+static void write_shown(void *unused)
+{
+    (void)unused;
+    *(volatile char *)SHOWN_AT = 1;
+}
+
+/* Error codes tell what the guest's own tables say: SDM vol. 3, figure 4-12. */
+static void faults(void)
+{
+    struct trap_frame frame;
+
+    hv_update_va_mapping((void *)SHOWN_AT, shown(PTE_A) & ~PTE_RW, UVMF_TLB_FLUSH | UVMF_LOCAL);
+    check(catch_fault(write_shown, NULL, &frame) && frame.vector == VECTOR_PF, "no page fault");
+    check(frame.error == 3 && fault_address() == SHOWN_AT, "the fault of a read-only page");
+    hv_update_va_mapping((void *)SHOWN_AT, 0, UVMF_NONE);
+    check(catch_fault(write_shown, NULL, &frame) && frame.error == 2, "the fault of no page");
+    write_page(TABLE);
+}
+
 static void protected(void)
 {
     pte_t read_only = shown(PTE_A | PTE_D) & ~PTE_RW;
@@ -358,7 +393,9 @@ static const struct {
     {"accessed", accessed},
     {"dirtied", dirtied},
     {"write_again", write_again},
+    {"beside", beside},
     {"protected", protected},
+    {"faults", faults},
     {"replaced", replaced},
     {"vcpus", by_vcpus},
     {"kernel", by_kernel},
