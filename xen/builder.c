@@ -341,8 +341,8 @@ static void start_vcpu(struct build *b)
  */
 static struct domain *create(const struct elf_kernel *k)
 {
-    struct domain *d =
-        domain_create(0, true, options.dom0_max_vcpus ? options.dom0_max_vcpus : nr_cpus);
+    unsigned vcpus = options.dom0_max_vcpus ? options.dom0_max_vcpus : nr_cpus;
+    struct domain *d = domain_create(0, true, MIN(vcpus, (unsigned)MAX_VCPUS));
 
     if (!d)
         panic("initial domain: out of memory");

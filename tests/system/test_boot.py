@@ -32,6 +32,12 @@ def test_power_off_follows_the_initial_domain(boot, emulator):
     m.wait_end()
 
 
+def test_more_vcpus_than_there_are(boot):
+    """dom0_max_vcpus= beyond the ABI's 32 means 32."""
+    m = boot([guest("toy")], cmdline=machine.CMDLINE + " dom0_max_vcpus=1000")
+    m.expect("toy> ")
+
+
 def walk_entries(m):
     """The entries of each level of a walk, as the toy's `map` shows it; the toy's prompt is up."""
     walk = re.search(r"level 3 ([0-9a-f]+), level 2 ([0-9a-f]+), level 1 ([0-9a-f]+)",
