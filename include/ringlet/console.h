@@ -32,7 +32,7 @@ void console_output_forget(uint32_t index);
 size_t console_input_read(char *buf, size_t n);
 void console_input_interrupt(void); /* from the UART's interrupt */
 void console_note_nmi(void);
-void console_flush_sync(void);      /* panic: everything out, from now on polled and unlocked */
+void console_flush_sync(void); /* panic: everything out, from now on polled and unlocked */
 
 /* xen/keys.c: keys typed while the hypervisor has the console (Ctrl-A three times switches) */
 void key_register(char key, const char *what, void (*fn)(void));
