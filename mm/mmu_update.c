@@ -12,8 +12,9 @@
  *  5. Requests are done in order until one fails; *done tells how many were. Nothing of a failed
  *     one has happened.
  *
- * Most batches write one table over and over: its frame stays referenced and mapped from one request
- * to the next.
+ * Most batches write one table over and over: its frame stays mapped from one request to the next.
+ * And most calls are of a single request for one's own L1: those take a way of their own,
+ * usual_update().
  *
  * Read next: entries.c.
  */
@@ -267,20 +268,49 @@ void report_done(uint32_t *guest_done, uint32_t done, bool continued)
     put_guest_words(guest_done, &done, 1);
 }
 
-asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_done,
-                              uint32_t foreigndom)
+/*
+ * A single request of the running domain's for its own L1 that is a usual one in all: it is done
+ * here. False: it is not, and nothing was done or told.
+ */
+static inline bool usual_update(const struct mmu_update *req)
 {
-    const struct mmu_update *reqs = guest_reqs;
+    struct vcpu *v = current;
+    struct domain *d = v->domain;
+    uint32_t w[4], mfn;
+    bool did = false;
+
+    if (unlikely(v->old_table != INVALID_MFN) || unlikely(!guest_range_ok(req, sizeof(*req))))
+        return false;
+    spin_lock(&d->mm_lock);
+    if (likely(get_guest_words4(w, req)) && likely(!w[1])) {
+        mfn = w[0] >> PAGE_SHIFT;
+        /*
+         * The low bits are MMU_NORMAL_PT_UPDATE or MMU_PT_UPDATE_PRESERVE_AD. A glance is enough:
+         * mod_l1_fast() maps nothing before it writes.
+         */
+        if (likely(!(w[0] & 5)) && likely(mfn < max_frame) &&
+            likely(is_own_l1(mfn_frame(mfn), d)))
+            did = mod_l1_fast((pte_t *)((uintptr_t)glance_frame(mfn) +
+                                        (w[0] & (PAGE_SIZE - sizeof(pte_t)))),
+                              w[2], w[3], d, w[0] & MMU_PT_UPDATE_PRESERVE_AD);
+    }
+    spin_unlock(&d->mm_lock);
+    return did;
+}
+
+/* Calls of every kind. */
+static noinline long any_updates(const struct mmu_update *reqs, uint32_t count,
+                                 uint32_t *guest_done, uint32_t foreigndom)
+{
     bool continued = count & CONTINUED, own = foreigndom == DOMID_SELF;
     struct domain *pt_owner = current->domain, *owner = pt_owner;
     uint32_t done = 0;
     int rc;
 
     if (unlikely(count == CONTINUED))
-        return finish_table_call(__HYPERVISOR_mmu_update, (long)guest_reqs);
+        return finish_table_call(__HYPERVISOR_mmu_update, (long)reqs);
     if (unlikely(current->old_table != INVALID_MFN) && finish_any_old_table(current))
-        return hypercall_continue(__HYPERVISOR_mmu_update, 4, guest_reqs, count, guest_done,
-                                  foreigndom);
+        return hypercall_continue(__HYPERVISOR_mmu_update, 4, reqs, count, guest_done, foreigndom);
     count &= ~CONTINUED;
     if (count > HYPERVISOR_START / sizeof(*reqs) || !guest_range_ok(reqs, count * sizeof(*reqs)))
         return -EFAULT;
@@ -302,4 +332,14 @@ asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_
         return hypercall_continue(__HYPERVISOR_mmu_update, 4, &reqs[done],
                                   (count - done) | CONTINUED, guest_done, foreigndom);
     return finish_table_call(__HYPERVISOR_mmu_update, rc);
+}
+
+asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_done,
+                              uint32_t foreigndom)
+{
+    if (likely(count == 1) && likely(foreigndom == DOMID_SELF) && likely(usual_update(guest_reqs))) {
+        report_done(guest_done, 1, false);
+        return 0;
+    }
+    return any_updates(guest_reqs, count, guest_done, foreigndom);
 }

@@ -82,12 +82,24 @@ static int undo_entry(struct frame *f, uint32_t type, const pte_t *table, unsign
  */
 #define PREEMPT_EVERY 8
 
-/* Undo entries nr_done - 1 down to 0. -ERESTART: stopped, f->nr_done tells where. */
-static int undo_table(struct frame *f, uint32_t type, bool preemptible)
+/* It shares a word with the page list's links, which other CPUs change. */
+static void set_nr_done(struct frame *f, unsigned n)
+{
+    struct domain *d = frame_owner(f);
+
+    if (f->nr_done == n)
+        return;
+    spin_lock(&d->page_lock);
+    f->nr_done = n;
+    spin_unlock(&d->page_lock);
+}
+
+/* Undo entries i - 1 down to 0. -ERESTART: stopped, f->nr_done tells where. */
+static int undo_table(struct frame *f, uint32_t type, unsigned i, bool preemptible)
 {
     pte_t *table = map_frame(frame_mfn(f));
     struct domain *d = frame_owner(f);
-    unsigned i = f->nr_done, undone = 0;
+    unsigned undone = 0;
     int rc = 0;
 
     tlb_stamp(d);
@@ -106,7 +118,7 @@ static int undo_table(struct frame *f, uint32_t type, bool preemptible)
         if (preemptible && ++undone % PREEMPT_EVERY == 0 && preempt_needed())
             rc = -ERESTART;
     }
-    f->nr_done = i;
+    set_nr_done(f, i);
     unmap_frame(table);
     return rc;
 }
@@ -150,8 +162,8 @@ static int validate_l1(struct frame *f)
 static int undo_bad_table(struct frame *f, uint32_t type, int rc, bool preemptible)
 {
     if (rc == -EAGAIN)
-        f->nr_done++;
-    else if (!undo_table(f, type, preemptible))
+        set_nr_done(f, f->nr_done + 1);
+    else if (!undo_table(f, type, f->nr_done, preemptible))
         return rc;
     ASSERT(preemptible);
     return -EAGAIN;
@@ -182,7 +194,7 @@ static int validate_table(struct frame *f, uint32_t type, bool preemptible)
         if (preemptible && ++taken % PREEMPT_EVERY == 0 && preempt_needed())
             rc = -ERESTART;
     }
-    f->nr_done = i;
+    set_nr_done(f, rc ? i : 0);
     if (!rc && (type & FT_TOP))
         (f->type_info & FT_BARE ? hypervisor_l2_clear : hypervisor_l2_fill)(table);
     unmap_frame(table);
@@ -252,7 +264,7 @@ static int get_type_common(struct frame *f, uint32_t type, bool preemptible)
                 __atomic_fetch_or(&f->type_info, FT_VALIDATED, __ATOMIC_SEQ_CST);
                 return 0;
             }
-            f->nr_done = 0;
+            set_nr_done(f, 0);
             return validate_frame(f, type, preemptible);
         }
         if ((x & FT_TYPE_AND_TOP) != type || (x & FT_COUNT) == FT_COUNT)
@@ -318,9 +330,7 @@ static int put_type_common(struct frame *f, bool preemptible)
     if (!is_page_table(x))
         return 0;
     ASSERT(!(x & (FT_PINNED | FT_PARTIAL)));
-    if (x & FT_VALIDATED)
-        f->nr_done = table_entries(x);
-    rc = undo_table(f, x, preemptible);
+    rc = undo_table(f, x, x & FT_VALIDATED ? table_entries(x) : f->nr_done, preemptible);
     if (rc)
         return rc;
     tlb_stamp(frame_owner(f));
