@@ -288,11 +288,12 @@ static inline bool usual_update(const struct mmu_update *req)
          * The low bits are MMU_NORMAL_PT_UPDATE or MMU_PT_UPDATE_PRESERVE_AD. A glance is enough:
          * mod_l1_fast() maps nothing before it writes.
          */
-        if (likely(!(w[0] & 5)) && likely(mfn < max_frame) &&
-            likely(is_own_l1(mfn_frame(mfn), d)))
-            did = mod_l1_fast((pte_t *)((uintptr_t)glance_frame(mfn) +
-                                        (w[0] & (PAGE_SIZE - sizeof(pte_t)))),
-                              w[2], w[3], d, w[0] & MMU_PT_UPDATE_PRESERVE_AD);
+        if (likely(!(w[0] & 5)) && likely(mfn < max_frame) && likely(is_own_l1(mfn_frame(mfn), d)))
+            did = mod_l1_fast(
+                (pte_t *)((uintptr_t)glance_frame(mfn) + (w[0] & (PAGE_SIZE - sizeof(pte_t)))),
+                w[2], w[3], d, w[0] & MMU_PT_UPDATE_PRESERVE_AD);
+        if (likely(did))
+            mark_dirty(mfn);
     }
     spin_unlock(&d->mm_lock);
     return did;
@@ -337,8 +338,10 @@ static noinline long any_updates(const struct mmu_update *reqs, uint32_t count,
 asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_done,
                               uint32_t foreigndom)
 {
-    if (likely(count == 1) && likely(foreigndom == DOMID_SELF) && likely(usual_update(guest_reqs))) {
-        report_done(guest_done, 1, false);
+    if (likely(count == 1) && likely(foreigndom == DOMID_SELF) &&
+        likely(usual_update(guest_reqs))) {
+        if (guest_done)
+            report_done(guest_done, 1, false);
         return 0;
     }
     return any_updates(guest_reqs, count, guest_done, foreigndom);

@@ -207,20 +207,38 @@ static int do_ops(const struct mmuext_op *ops, uint32_t count, uint32_t *done, s
     return rc;
 }
 
-asmlinkage long do_mmuext_op(void *guest_ops, uint32_t count, uint32_t *guest_done,
+/*
+ * A single new root whose table is in use already: a switch of processes. False: it is not that, or
+ * not all is done, and nothing was told. Whatever was done can be asked for again.
+ */
+static inline bool usual_new_root(const struct mmuext_op *op)
+{
+    struct vcpu *v = current;
+    struct domain *d = v->domain;
+    uint32_t w[2];
+    bool done = false;
+
+    if (unlikely(v->old_table != INVALID_MFN) || unlikely(!guest_range_ok(op, sizeof(*op))))
+        return false;
+    spin_lock(&d->mm_lock);
+    if (likely(get_guest_words(w, op, 2)) && likely(w[0] == MMUEXT_NEW_BASEPTR))
+        done = !new_guest_cr3(v, w[1]) && likely(v->old_table == INVALID_MFN);
+    spin_unlock(&d->mm_lock);
+    return done;
+}
+
+static noinline long any_ops(const struct mmuext_op *ops, uint32_t count, uint32_t *guest_done,
                              uint32_t foreigndom)
 {
-    const struct mmuext_op *ops = guest_ops;
     bool continued = count & CONTINUED, own = foreigndom == DOMID_SELF;
     struct domain *owner = current->domain;
     uint32_t done = 0;
     int rc;
 
     if (count == CONTINUED)
-        return finish_table_call(__HYPERVISOR_mmuext_op, (long)guest_ops);
+        return finish_table_call(__HYPERVISOR_mmuext_op, (long)ops);
     if (unlikely(current->old_table != INVALID_MFN) && finish_any_old_table(current))
-        return hypercall_continue(__HYPERVISOR_mmuext_op, 4, guest_ops, count, guest_done,
-                                  foreigndom);
+        return hypercall_continue(__HYPERVISOR_mmuext_op, 4, ops, count, guest_done, foreigndom);
     count &= ~CONTINUED;
     if (count > HYPERVISOR_START / sizeof(*ops) || !guest_range_ok(ops, count * sizeof(*ops)))
         return -EFAULT;
@@ -236,4 +254,16 @@ asmlinkage long do_mmuext_op(void *guest_ops, uint32_t count, uint32_t *guest_do
         return hypercall_continue(__HYPERVISOR_mmuext_op, 4, &ops[done], (count - done) | CONTINUED,
                                   guest_done, foreigndom);
     return rc ? finish_table_call(__HYPERVISOR_mmuext_op, rc) : 0;
+}
+
+asmlinkage long do_mmuext_op(void *guest_ops, uint32_t count, uint32_t *guest_done,
+                             uint32_t foreigndom)
+{
+    if (likely(count == 1) && likely(foreigndom == DOMID_SELF) &&
+        likely(usual_new_root(guest_ops))) {
+        if (guest_done)
+            report_done(guest_done, 1, false);
+        return 0;
+    }
+    return any_ops(guest_ops, count, guest_done, foreigndom);
 }

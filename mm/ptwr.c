@@ -12,9 +12,15 @@
  * Entries are 64 bits and a 32-bit guest mostly writes them by halves. Each half-write makes a
  * whole entry, which must be acceptable by itself, with one exception (P1).
  *
+ * An entry is mostly cleared: its lower half, then, perhaps read before, its upper half. Those two or
+ * three instructions are carried out at once, which saves the second fault (P2).
+ *
  * P1  When a MOV of the upper half makes a present entry that is not acceptable, it is written as
  *     not present: the guest is on its way from one present entry to another and began at the wrong
  *     end, the lower half with the present bit follows.
+ * P2  Behind a store that leaves the entry not present, a MOV from its upper half and a MOV to it
+ *     are carried out too, if they come next: just as if the second one's fault had been taken. Not
+ *     when the guest wants to hear of each instruction, by TF or a breakpoint.
  *
  * Read next: mm/entries.c (what an entry may say), traps/decode.c.
  */
@@ -267,7 +273,8 @@ static bool update_entry(struct cpu_user_regs *regs, const struct insn *in, pte_
             return false;
         set_operand(&new, offset, in->size, o.value);
         rc = mod_l1_entry_if(pl1, old.all, new.all, d);
-        if (unlikely(rc) && o.plain && in->size == 4 && offset == 4 && (new.all &PTE_P)) /* P1 */
+        if (unlikely(rc) && rc != -EAGAIN && o.plain && in->size == 4 && offset == 4 &&
+            (new.all &PTE_P)) /* P1 */
             rc = mod_l1_entry_if(pl1, old.all, new.all & ~PTE_P, d);
     } while (rc == -EAGAIN);
     if (unlikely(rc))
@@ -346,21 +353,33 @@ struct store {
 };
 
 /*
- * MOV of a register (89) or a word (C7 /0) to an aligned word, addressed by one register and at
- * most a byte: what compilers make of a write to a page table. false: another one, or not at
- * `address`.
+ * Is the operand of this instruction the aligned word at `address`, with one register and at most a
+ * byte for its address? ds is flat. The length without an immediate, 0: not so.
+ */
+static inline unsigned simple_operand(struct cpu_user_regs *regs, const uint8_t *bytes,
+                                      uint32_t address)
+{
+    unsigned mod = bytes[1] >> 6, rm = bytes[1] & 7;
+    uint32_t displacement = mod ? (uint32_t)(int8_t)bytes[2] : 0;
+
+    if (mod > 1 || rm == REG_ESP || rm == REG_EBP || (address & 3) ||
+        *insn_register(regs, rm) + displacement != address)
+        return 0;
+    return 2 + mod;
+}
+
+/*
+ * MOV of a register (89) or a word (C7 /0) there: what compilers make of a write to a page table.
+ * false: another one, or not at `address`.
  */
 static inline bool simple_store(struct cpu_user_regs *regs, const uint8_t *bytes, uint32_t address,
                                 struct store *store)
 {
-    unsigned mod = bytes[1] >> 6, reg = (bytes[1] >> 3) & 7, rm = bytes[1] & 7;
-    uint32_t displacement = mod ? (uint32_t)(int8_t)bytes[2] : 0;
+    unsigned reg = (bytes[1] >> 3) & 7;
 
-    if (mod > 1 || rm == REG_ESP || rm == REG_EBP || (address & 3) ||
-        !(regs->ds == FLAT_RING1_DS || flat_segment(regs->ds, DESC_RW)) ||
-        *insn_register(regs, rm) + displacement != address)
+    store->length = simple_operand(regs, bytes, address);
+    if (!store->length)
         return false;
-    store->length = 2 + mod;
     if (bytes[0] == 0x89) {
         store->value = *insn_register(regs, reg);
         return true;
@@ -370,17 +389,13 @@ static inline bool simple_store(struct cpu_user_regs *regs, const uint8_t *bytes
     return bytes[0] == 0xc7 && reg == 0;
 }
 
-static bool store_word(uint32_t address, uint32_t value)
+/* Store the half of the entry that `address` names. */
+static inline __attribute__((always_inline)) bool store_half(struct domain *d, pte_t *entry,
+                                                             unsigned half, uint32_t value)
 {
-    struct vcpu *v = current;
-    struct domain *d = v->domain;
-    unsigned half = (address >> 2) & 1;
-    pte_t *entry = lock_entry(v, address);
     union entry new;
     int rc = 0;
 
-    if (!entry)
-        return false;
     /* A store to the upper half leaves Accessed and Dirty as they are, or become just now. */
     if (unlikely(!(half ? mod_l1_fast(entry, halves(entry)[0], value, d, true)
                         : mod_l1_fast(entry, value, halves(entry)[1], d, false)))) {
@@ -390,8 +405,49 @@ static bool store_word(uint32_t address, uint32_t value)
         if (unlikely(rc) && half == 1 && (new.all &PTE_P)) /* P1 */
             rc = mod_l1_entry(entry, new.all & ~PTE_P, d, d, false);
     }
-    unlock_entry(v, entry);
     return rc == 0;
+}
+
+/*
+ * P2: the lower half of `entry`, which is at `address` for the guest, has just been cleared by an
+ * instruction before these bytes. The length of the instructions carried out.
+ */
+static inline unsigned store_upper_half(struct cpu_user_regs *regs, const uint8_t *bytes,
+                                        const uint8_t *end, uint32_t address, pte_t *entry)
+{
+    const uint8_t *p = bytes;
+    struct store store;
+    unsigned length;
+
+    if (p[0] == 0x8b && (length = simple_operand(regs, p, address + 4))) {
+        *insn_register(regs, (p[1] >> 3) & 7) = halves(entry)[1];
+        p += length;
+    }
+    if (simple_store(regs, p, address + 4, &store) && p + store.length <= end &&
+        store_half(current->domain, entry, 1, store.value))
+        p += store.length;
+    return p - bytes;
+}
+
+/* Carry out that store, and what P2 lets follow. */
+static inline bool carry_out(struct cpu_user_regs *regs, const uint8_t *bytes, uint32_t address,
+                             struct store store)
+{
+    struct vcpu *v = current;
+    pte_t *entry = lock_entry(v, address);
+    bool done;
+
+    if (!entry)
+        return false;
+    done = store_half(v->domain, entry, (address >> 2) & 1, store.value);
+    if (done && !(address & 4) && !(store.value & LOW_P) && !(regs->eflags & EFLAGS_TF) &&
+        likely(!has_breakpoints(v)))
+        store.length +=
+            store_upper_half(regs, bytes + store.length, bytes + PEEK_BYTES, address, entry);
+    unlock_entry(v, entry);
+    if (done)
+        retire_insn(regs, store.length);
+    return done;
 }
 
 /*
@@ -401,17 +457,17 @@ static bool store_word(uint32_t address, uint32_t value)
  */
 bool emulate_pagetable_write(uint32_t address, struct cpu_user_regs *regs)
 {
-    uint32_t words[2];
+    uint32_t words[PEEK_BYTES / 4 + 2]; /* the last two are read sometimes, and not used then */
+    const uint8_t *bytes = (const uint8_t *)words;
     struct store store;
 
+    words[PEEK_BYTES / 4] = words[PEEK_BYTES / 4 + 1] = 0;
     if (!(current->domain->vm_assist & (1u << VMASST_TYPE_writable_pagetables)) ||
         !in_guest_kernel(regs) || (regs->error_code & PF_MASK) != KERNEL_WRITE_PROTECTED)
         return false;
     if (!likely(peek_insn(regs, words)) ||
-        !simple_store(regs, (const uint8_t *)words, address, &store))
+        !(regs->ds == FLAT_RING1_DS || flat_segment(regs->ds, DESC_RW)) ||
+        !simple_store(regs, bytes, address, &store))
         return emulate_any_write(address, regs) != EMULATION_REFUSED;
-    if (!store_word(address, store.value))
-        return false;
-    retire_insn(regs, store.length);
-    return true;
+    return carry_out(regs, bytes, address, store);
 }

@@ -51,6 +51,14 @@ asmlinkage long do_set_trap_table(const struct trap_info *guest_traps)
     return rc;
 }
 
+static noinline bool set_kernel_ss(struct vcpu *v, uint16_t sel)
+{
+    if (!fixup_guest_stack_selector(&sel))
+        return false;
+    v->kernel_ss = this_cpu->tss.ss1 = sel;
+    return true;
+}
+
 /*
  * HYPERVISOR_stack_switch: the stack for entries from ring 3, also by the direct gate of `int
  * $0x80`.
@@ -58,14 +66,10 @@ asmlinkage long do_set_trap_table(const struct trap_info *guest_traps)
 asmlinkage long do_stack_switch(uint32_t ss, uint32_t esp)
 {
     struct vcpu *v = current;
-    uint16_t sel = ss;
 
     /* A kernel changes esp at each switch of processes, and ss never (RPL 0 stands for 1). */
-    if (likely(!(sel & 2) && (sel | 1) == v->kernel_ss))
-        sel |= 1;
-    else if (!fixup_guest_stack_selector(&sel))
+    if (unlikely((ss & 2) || ((ss | 1) & 0xffff) != v->kernel_ss) && !set_kernel_ss(v, ss))
         return -EINVAL;
-    v->kernel_ss = this_cpu->tss.ss1 = sel;
     v->kernel_sp = this_cpu->tss.esp1 = esp;
     return 0;
 }

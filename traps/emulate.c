@@ -290,7 +290,7 @@ static noinline bool emulate_decoded(struct cpu_user_regs *regs)
 /* #GP with error code 0 in the running vcpu. false: the fault is the guest's to hear of. */
 bool emulate_privileged(struct cpu_user_regs *regs)
 {
-    uint32_t words[2], length;
+    uint32_t words[PEEK_BYTES / 4], length;
     enum emulation result = EMULATION_REFUSED;
 
     if (likely(peek_insn(regs, words)))
@@ -314,7 +314,7 @@ static bool fetch_prefix(const struct cpu_user_regs *regs)
 {
     static const uint8_t rest[3] = {'n', 0x0f, 0xa2};
     struct segment cs;
-    uint32_t linear, words[2];
+    uint32_t linear, words[PEEK_BYTES / 4];
 
     if (unlikely(!peek_insn(regs, words))) {
         if (!read_segment(regs->cs, &cs) || !(cs.high & DESC_CODE) ||

@@ -14,36 +14,18 @@
 #include <ringlet/guest_access.h>
 #include <ringlet/traps.h>
 
-/* Two words at a linear address below HYPERVISOR_START - 8. false: the page is not there. */
-static inline bool peek_words(uint32_t linear, uint32_t words[2])
-{
-    uint32_t ok = 1;
-
-    __asm__ volatile("1: movl (%3), %1\n"
-                     "2: movl 4(%3), %2\n"
-                     "3:\n\t"
-                     ".pushsection .text.fixup, \"ax\"\n"
-                     "4: xorl %0, %0\n\tjmp 3b\n\t"
-                     ".popsection\n\t"
-                     ".pushsection .extable, \"a\"\n\t"
-                     ".long 1b, 4b, 2b, 4b\n\t"
-                     ".popsection"
-                     : "+r"(ok), "=&r"(words[0]), "=&r"(words[1])
-                     : "r"(linear));
-    return ok;
-}
-
 /*
- * The first 8 bytes of an instruction of the guest's kernel in a flat segment, the ABI's or its own,
- * all on one page: nearly always so. false: find them by fetch_insn(). The segment ends above HYPERVISOR_START,
- * so this is its limit check too.
+ * The first PEEK_BYTES bytes from an instruction of the guest's kernel on, in a flat segment, the
+ * ABI's or its own, all on one page: nearly always so. false: find them by fetch_insn(). The segment
+ * ends above HYPERVISOR_START, so this is its limit check too.
  */
-bool peek_insn(const struct cpu_user_regs *regs, uint32_t words[2])
+bool peek_insn(const struct cpu_user_regs *regs, uint32_t words[PEEK_BYTES / 4])
 {
     return (regs->cs == FLAT_RING1_CS ||
             (in_guest_kernel(regs) && flat_segment(regs->cs, DESC_CODE | DESC_RW))) &&
-           (regs->eip & (PAGE_SIZE - 1)) <= PAGE_SIZE - 8 && regs->eip < HYPERVISOR_START &&
-           peek_words(regs->eip, words);
+           (regs->eip & (PAGE_SIZE - 1)) <= PAGE_SIZE - PEEK_BYTES &&
+           regs->eip < HYPERVISOR_START &&
+           get_guest_words(words, (const void *)(uintptr_t)regs->eip, PEEK_BYTES / 4);
 }
 
 /*

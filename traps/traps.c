@@ -31,7 +31,7 @@
 extern const uint8_t sysenter_entry[], sysenter_flags_saved[];
 
 /* What is no exception. */
-static void interrupt(struct cpu_user_regs *regs)
+static noinline void interrupt(struct cpu_user_regs *regs)
 {
     switch (regs->entry_vector) {
     case TIMER_VECTOR:
@@ -109,7 +109,7 @@ static void nmi(void)
     console_note_nmi();
 }
 
-static void ring0_trap(struct cpu_user_regs *regs)
+static noinline void ring0_trap(struct cpu_user_regs *regs)
 {
     switch (regs->entry_vector) {
     case TRAP_debug:
@@ -125,6 +125,23 @@ static void ring0_trap(struct cpu_user_regs *regs)
     }
 }
 
+/* The #PF is at an address of ours. */
+static noinline void fault_beyond_guest(uint32_t cr2, struct cpu_user_regs *regs)
+{
+    uint32_t offset = cr2 - LDT_WINDOW(this_cpu->id);
+
+    /*
+     * The processor was reading a descriptor: show the page, or tell the guest at which of its own
+     * addresses.
+     */
+    if (offset < GUEST_LDT_PAGES * PAGE_SIZE) {
+        if (fault_in_ldt_page(offset))
+            return;
+        cr2 = current->ldt_base + offset;
+    }
+    inject_page_fault(cr2, regs->error_code);
+}
+
 /* #PF from a guest. */
 static noinline void guest_page_fault(struct cpu_user_regs *regs)
 {
@@ -132,23 +149,10 @@ static noinline void guest_page_fault(struct cpu_user_regs *regs)
 
     if (unlikely(logged_domains) && shadow_fault(cr2, regs))
         return;
-    if (likely(cr2 < HYPERVISOR_START)) {
-        if (regs->error_code == (PF_PRESENT | PF_WRITE) && emulate_pagetable_write(cr2, regs))
-            return;
-    } else {
-        uint32_t offset = cr2 - LDT_WINDOW(this_cpu->id);
-
-        /*
-         * The processor was reading a descriptor: show the page, or tell the guest at which of its
-         * own addresses.
-         */
-        if (offset < GUEST_LDT_PAGES * PAGE_SIZE) {
-            if (fault_in_ldt_page(offset))
-                return;
-            cr2 = current->ldt_base + offset;
-        }
-    }
-    inject_page_fault(cr2, regs->error_code);
+    if (unlikely(cr2 >= HYPERVISOR_START))
+        fault_beyond_guest(cr2, regs);
+    else if (regs->error_code != (PF_PRESENT | PF_WRITE) || !emulate_pagetable_write(cr2, regs))
+        inject_page_fault(cr2, regs->error_code);
 }
 
 /*
@@ -215,7 +219,7 @@ static void guest_debug(struct cpu_user_regs *regs)
     inject_exception(TRAP_debug, NO_ERROR_CODE);
 }
 
-static void guest_trap(struct cpu_user_regs *regs)
+static noinline void guest_trap(struct cpu_user_regs *regs)
 {
     switch (regs->entry_vector) {
     case TRAP_gp_fault:

@@ -156,6 +156,30 @@ static pte_t complete_top(const struct cpu *c, mfn_t bare)
     return make_pte(direct_mfn(to), PTE_P);
 }
 
+/* The processor looks at our copy only when CR3 is loaded, so in halves. */
+static inline void copy_l3(struct cpu *c, const pte_t *l3)
+{
+    const uint32_t *from = (const uint32_t *)l3;
+    uint32_t *to = (uint32_t *)c->l3;
+
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < 2 * L3_ENTRIES; i += 2) {
+        to[i] = from[i] & ((uint32_t)PTE_ADDR | 1);
+        to[i + 1] = from[i + 1]; /* of an entry without P nothing else is looked at */
+    }
+}
+
+/* An emulator may look at it at every walk, and would meet the bare L2: this CPU leaves it first. */
+static noinline void install_with_bare_top(const pte_t *l3, uint32_t flush)
+{
+    struct cpu *c = this_cpu;
+
+    write_cr3((uint32_t)direct_maddr(idle_l3));
+    copy_l3(c, l3);
+    c->l3[3] = complete_top(c, pte_mfn(c->l3[3]));
+    tlb_switch_root(c->guest_root, flush);
+}
+
 /*
  * Run on the address space whose validated L3 has these entries. The processor reads the four
  * entries when CR3 is loaded and refuses reserved bits (1, 2, 5-8) that the ABI lets a guest set,
@@ -165,25 +189,12 @@ static pte_t complete_top(const struct cpu *c, mfn_t bare)
 void install_guest_l3(const pte_t *l3, uint32_t flush)
 {
     struct cpu *c = this_cpu;
-    const uint32_t *from = (const uint32_t *)l3;
-    uint32_t *to = (uint32_t *)c->l3;
-    bool bare = mfn_frame(pte_mfn(l3[3]))->type_info & FT_BARE;
 
-    /*
-     * In halves: the processor looks at our copy only when CR3 is loaded. An emulator may do so at
-     * every walk, and would meet the bare L2.
-     */
-    if (unlikely(bare))
-        write_cr3((uint32_t)direct_maddr(idle_l3));
-#pragma GCC unroll 4
-    for (unsigned i = 0; i < 2 * L3_ENTRIES; i += 2) {
-        bool present = from[i] & 1;
-
-        to[i] = present ? from[i] & ((uint32_t)PTE_ADDR | 1) : 0;
-        to[i + 1] = present ? from[i + 1] : 0;
+    if (unlikely(mfn_frame(pte_mfn(l3[3]))->type_info & FT_BARE)) {
+        install_with_bare_top(l3, flush);
+        return;
     }
-    if (unlikely(bare))
-        c->l3[3] = complete_top(c, pte_mfn(c->l3[3]));
+    copy_l3(c, l3);
     tlb_switch_root(c->guest_root, flush);
 }
 

@@ -76,7 +76,8 @@ static inline bool flat_segment(uint16_t selector, uint32_t kind)
 #endif
 
 /* traps/fetch.c */
-bool peek_insn(const struct cpu_user_regs *regs, uint32_t words[2]);
+#define PEEK_BYTES 16
+bool peek_insn(const struct cpu_user_regs *regs, uint32_t words[PEEK_BYTES / 4]);
 enum emulation fetch_insn(const struct cpu_user_regs *regs, struct insn *in);
 
 /* traps/emulate.c */

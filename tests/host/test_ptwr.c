@@ -56,10 +56,10 @@ enum emulation fetch_insn(const struct cpu_user_regs *regs, struct insn *in)
 
 static bool may_peek; /* the short way is open */
 
-bool peek_insn(const struct cpu_user_regs *regs, uint32_t words[2])
+bool peek_insn(const struct cpu_user_regs *regs, uint32_t words[PEEK_BYTES / 4])
 {
     assert_true(regs->cs == 0xe019);
-    memcpy(words, code, 8);
+    memcpy(words, code, PEEK_BYTES);
     return may_peek;
 }
 
@@ -68,6 +68,11 @@ void trap_after_insn(const struct cpu_user_regs *regs, uint32_t breakpoints)
     (void)regs;
     (void)breakpoints;
     stepped++;
+}
+
+bool has_breakpoints(const struct vcpu *v)
+{
+    return v->debugreg[7] & 0xff;
 }
 
 uint16_t segment_selector(const struct cpu_user_regs *regs, unsigned segment)
@@ -240,12 +245,14 @@ static void reset(void)
 {
     domain = (struct domain){.slot = 3, .vm_assist = 1u << VMASST_TYPE_writable_pagetables};
     vcpu.domain = &domain;
+    vcpu.debugreg[7] = 0;
     spin_lock_init(&domain.mm_lock, RANK_MM);
     memset(frames, 0, sizeof(frames));
     frames[TABLE_MFN].type_info = FT_L1 | FT_VALIDATED | 1;
     frames[TABLE_MFN].owner = 3;
     guest_entry = make_pte(TABLE_MFN, PTE_P | PTE_US | PTE_A);
     door_answer = 0;
+    memset(code, 0xc3, 2 * PEEK_BYTES);
     code_length = 0;
     stepped = 0;
     may_peek = rnd() & 1;
@@ -460,6 +467,99 @@ static void test_single_step(void **state)
     }
 }
 
+static void put_word(uint32_t word)
+{
+    for (unsigned i = 0; i < 4; i++)
+        put(word >> 8 * i);
+}
+
+/* movl $value, displacement(%edi), with or without the byte for a displacement of 0 */
+static void put_store(uint32_t value, uint8_t displacement, bool long_form)
+{
+    put(0xc7);
+    put(to_edi(0) | (displacement || long_form ? 0x40 : 0));
+    if (displacement || long_form)
+        put(displacement);
+    put_word(value);
+}
+
+/* P2: both halves cleared, the upper one perhaps read between. */
+static void test_cleared_at_once(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        bool load = rnd() & 1;
+
+        reset();
+        may_peek = true;
+        put_store(rnd() & ~1u, 0, false);
+        if (load) {
+            put(0x8b);
+            put(to_edi(any_register(4)) | 0x40);
+            put(4);
+        }
+        put_store(rnd(), 4, false);
+        run_both(0, 0, false);
+    }
+}
+
+/* How many bytes of these instructions are carried out at the fault of the first. */
+static void carried_out(unsigned offset, uint32_t eflags, unsigned length)
+{
+    uint32_t address = (uint32_t)(uintptr_t)table;
+    struct cpu_user_regs regs = random_regs(address);
+
+    may_peek = true;
+    table[0] = 0x8000000112345067;
+    regs.eflags |= eflags;
+    assert_true(emulate(address + offset, &regs));
+    assert_int_equal(regs.eip, 0x1000 + length);
+}
+
+static void test_not_at_once(void **state)
+{
+    (void)state;
+    reset();
+    put_store(0, 0, false);
+    put_store(0, 4, false);
+    carried_out(0, 0, 13);
+    carried_out(0, EFLAGS_TF, 6);
+    vcpu.debugreg[7] = 1;
+    carried_out(0, 0, 6);
+    reset();
+    put_store(1, 0, false); /* present */
+    put_store(0, 4, false);
+    carried_out(0, 0, 6);
+    reset();
+    put_store(0, 4, false); /* begun with the upper half */
+    put_store(0, 4, false);
+    carried_out(4, 0, 7);
+    reset();
+    put_store(0, 0, false);
+    put_store(0, 8, false); /* another entry */
+    carried_out(0, 0, 6);
+    reset();
+    put_store(0, 0, true);
+    put(0x8b);
+    put(to_edi(REG_EDX) | 0x40);
+    put(4);
+    put_store(0, 4, false); /* its last byte was not fetched */
+    carried_out(0, 0, 10);
+    assert_true(table[0] == 0x8000000100000000);
+    reset();
+    put_store(0, 0, false);
+    put(0x8b);
+    put(to_edi(REG_EDI) | 0x40); /* edi names another place from now on */
+    put(4);
+    put_store(0, 4, false);
+    carried_out(0, 0, 9);
+    reset();
+    put_store(0, 0, false);
+    put_store(1, 4, false);
+    door_answer = -1; /* an entry without P is never refused */
+    carried_out(0, 0, 13);
+}
+
 /* P1: the upper half of a present entry, written first. */
 static void test_upper_half_first(void **state)
 {
@@ -635,6 +735,8 @@ int main(void)
         cmocka_unit_test(test_bits),
         cmocka_unit_test(test_bit_strings),
         cmocka_unit_test(test_single_step),
+        cmocka_unit_test(test_cleared_at_once),
+        cmocka_unit_test(test_not_at_once),
         cmocka_unit_test(test_upper_half_first),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_other_instructions),
