@@ -26,8 +26,8 @@
 #define PREEMPT_EVERY 64
 
 /*
- * Requests of one call. Between them `va` shows the L1 of pt_owner's that the last one wrote; `page`
- * is its machine address, NO_PAGE: none. It stays an L1 of pt_owner's until an L2 or L3 is written:
+ * Requests of one call. Between them `va` shows the L1 of pt_owner's that the last one wrote, NULL:
+ * none; `page` is its machine address. It stays an L1 of pt_owner's until an L2 or L3 is written:
  * what was one goes only under mm_lock, which is held. So it needs no reference.
  */
 struct batch {
@@ -35,14 +35,13 @@ struct batch {
     uint8_t *va;
     struct domain *pt_owner, *owner;
 };
-#define NO_PAGE 0xFFFFFFFFu
 
 static inline void table_unmap(struct batch *b)
 {
-    if (b->page_high == NO_PAGE)
+    if (!b->va)
         return;
     unmap_written(b->va);
-    b->page_high = NO_PAGE;
+    b->va = NULL;
 }
 
 /*
@@ -116,11 +115,16 @@ static int update_machphys(uint64_t ptr, uint64_t val, struct domain *owner)
 static inline __attribute__((always_inline)) bool update_same_l1(const struct batch *b,
                                                                  const uint32_t w[4])
 {
-    /* The same page, and the low bits are MMU_NORMAL_PT_UPDATE and an aligned entry. */
-    if (((w[0] ^ b->page_low) & ~(PAGE_SIZE - sizeof(pte_t))) || w[1] != b->page_high)
+    /*
+     * The same page, and the low bits are an aligned entry's and MMU_NORMAL_PT_UPDATE or
+     * MMU_PT_UPDATE_PRESERVE_AD.
+     */
+    const uint32_t may_differ = (PAGE_SIZE - sizeof(pte_t)) | MMU_PT_UPDATE_PRESERVE_AD;
+
+    if (((w[0] ^ b->page_low) & ~may_differ) || w[1] != b->page_high || unlikely(!b->va))
         return false;
     return mod_l1_fast((pte_t *)(b->va + (w[0] & (PAGE_SIZE - sizeof(pte_t)))), w[2], w[3],
-                       b->pt_owner, false);
+                       b->pt_owner, w[0] & MMU_PT_UPDATE_PRESERVE_AD);
 }
 
 /*
@@ -139,7 +143,7 @@ static noinline int any_update(struct batch *b, uint32_t low, uint32_t high, uin
     if (unlikely((low & 3) == MMU_MACHPHYS_UPDATE))
         return update_machphys((uint64_t)high << 32 | low, val, b->owner);
     /* MMU_PT_UPDATE_NO_TRANSLATE is the fourth: no guest here has frame numbers to translate. */
-    if ((low & ~(PAGE_SIZE - 1)) != b->page_low || high != b->page_high) {
+    if ((low & ~(PAGE_SIZE - 1)) != b->page_low || high != b->page_high || !b->va) {
         table_unmap(b);
         rc = finish_old_table(current);
         if (unlikely(rc))
@@ -210,7 +214,7 @@ static int get_update_domains(uint32_t foreigndom, struct domain **pt_owner, str
 static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *done,
                       struct domain *pt_owner, struct domain *owner)
 {
-    struct batch b = {.page_high = NO_PAGE, .pt_owner = pt_owner, .owner = owner};
+    struct batch b = {.pt_owner = pt_owner, .owner = owner};
     const struct mmu_update *r, *end = reqs + count, *pause = reqs + PREEMPT_EVERY;
     int rc = 0;
 

@@ -764,6 +764,15 @@ static void test_updates(void **state)
     assert_int_equal(update(IO, 0, 0), -EINVAL);
     g->updates[0].ptr = ~7ull;
     assert_int_equal(do_mmu_update(g->updates, 1, NULL, DOMID_SELF), -EINVAL);
+    for (unsigned i = 0; i < 12; i++) { /* whatever a batch has for "no table yet" */
+        g->updates[0].ptr =
+            (i & 4 ? 0xFFFFFFFFull : 0) << 32 | (i & 8 ? 0xFFFFF000 : 0) | (i & 3) * 8;
+        g->updates[0].val = 0;
+        assert_int_equal(do_mmu_update(g->updates, 1, NULL, DOMID_SELF), -EINVAL);
+        g->updates[1] = g->updates[0];
+        g->updates[0].ptr = ((uint64_t)l1 << PAGE_SHIFT) + 16;
+        assert_int_equal(do_mmu_update(g->updates, 2, NULL, DOMID_SELF), -EINVAL);
+    }
     assert_int_equal(update_as(page, 0, 77, MMU_MACHPHYS_UPDATE, DOMID_SELF), 0);
     assert_int_equal(m2p[page], 77);
     assert_int_equal(update_as(1, 0, 77, MMU_MACHPHYS_UPDATE, DOMID_SELF), -EINVAL);

@@ -65,6 +65,9 @@ static void test_updates(void)
            "an entry of the hypervisor's");
     middle(entry_of((void *)start_info->pt_base, 3), 0, -XEN_EINVAL, "slot 3 of the root");
     middle((uint64_t)0xFFFFFFF0 << PAGE_SHIFT, good, -XEN_EINVAL, "an entry in no frame");
+    middle(0xFFFFFFFF00000008, good, -XEN_EINVAL, "an entry nowhere");
+    whole(&(struct mmu_update){0xFFFFFFFF00000008, good}, 1, DOMID_SELF, -XEN_EINVAL,
+          "an entry nowhere, alone");
 
     whole((void *)HOLE_BASE, 0, DOMID_SELF, 0, "nothing to do, from anywhere");
     whole((void *)LIMIT_END, 1, DOMID_SELF, -XEN_EFAULT, "a list out of reach");
