@@ -46,20 +46,26 @@ void note_pfn_dirty(struct domain *d, uint32_t pfn)
     unmap_frame(word);
 }
 
+/* Read once: the frame's owner may change it between a check and a use. */
+static uint32_t pfn_of(mfn_t mfn)
+{
+    return *(const volatile uint32_t *)&m2p[mfn];
+}
+
 /* mark_dirty(), where some domain is logged. Frames that are no memory have no log. */
 void note_dirty(mfn_t mfn)
 {
     struct domain *d = mfn < max_frame ? frame_owner(mfn_frame(mfn)) : NULL;
 
     if (d)
-        note_pfn_dirty(d, m2p[mfn]);
+        note_pfn_dirty(d, pfn_of(mfn));
 }
 
 /* Is d's log on, and this frame d's and in it already, so that writing it needs no new mark? */
 bool is_dirty(const struct domain *d, mfn_t mfn)
 {
     const struct dirty_log *log = d->dirty_log;
-    uint32_t pfn = m2p[mfn], *word;
+    uint32_t pfn = pfn_of(mfn), *word;
     bool dirty;
 
     if (owner_slot(mfn_frame(mfn)) != d->slot || pfn >= LOG_PFNS)
