@@ -156,26 +156,34 @@ void console_output_forget(uint32_t index)
 }
 
 /*
- * From the UART's interrupt: take what has arrived. What to do with it is decided with nothing
- * interrupted.
+ * Take what has arrived, as far as there is room: the rest waits in the UART, and its sender with it.
+ * console_lock is held.
  */
-void console_input_interrupt(void)
+static void take_input(void)
 {
     int c;
 
+    while (typed_end - typed_start < INPUT_RING && (c = serial_getc()) >= 0)
+        typed[typed_end++ % INPUT_RING] = (char)c;
+}
+
+/* From the UART's interrupt. What to do with the input is decided with nothing interrupted. */
+void console_input_interrupt(void)
+{
     lock_console();
-    while ((c = serial_getc()) >= 0)
-        if (typed_end - typed_start < INPUT_RING)
-            typed[typed_end++ % INPUT_RING] = (char)c;
+    take_input();
     unlock_console();
     raise_softirq(SOFTIRQ_CONSOLE);
 }
 
+/* A UART that was left with something in it does not interrupt again: it is asked once more. */
 static bool next_typed(char *c)
 {
     bool any;
 
     lock_console();
+    if (typed_start == typed_end)
+        take_input();
     any = typed_start != typed_end;
     if (any)
         *c = typed[typed_start++ % INPUT_RING];

@@ -313,13 +313,20 @@ void domain_shutdown(struct domain *d, unsigned reason)
     send_initial_domain_virq(VIRQ_DOM_EXC);
 }
 
-/* A domain that was shut down to be saved goes on. */
+/*
+ * A domain that was shut down to be saved goes on. domctl_lock is held. It may crash at the same time,
+ * by a hypercall that one of its vcpus was in: it found the domain shut down already, perhaps, and
+ * left it at that; then it shuts down here (tests/models/ending.pml).
+ */
 void domain_resume(struct domain *d)
 {
-    if (d->crashed || !__atomic_exchange_n(&d->shut_down, false, __ATOMIC_SEQ_CST))
+    if (d->crashed || !d->shut_down)
         return;
     d->shutdown_code = SHUTDOWN_CODE_NONE;
+    __atomic_store_n(&d->shut_down, false, __ATOMIC_SEQ_CST);
     domain_unpause(d);
+    if (__atomic_load_n(&d->crashed, __ATOMIC_SEQ_CST))
+        domain_shutdown(d, SHUTDOWN_crash);
 }
 
 /* The top of the guest's stack, as far as it can be read. */

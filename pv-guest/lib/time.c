@@ -30,9 +30,9 @@ static uint64_t scale(uint64_t delta, int shift, uint32_t factor)
 }
 
 /* The version is odd while the hypervisor writes, and different after it wrote: then read again. */
-uint64_t time_now(void)
+uint64_t time_now_on(unsigned int vcpu)
 {
-    volatile struct vcpu_time_info *info = &vcpu()->time;
+    volatile struct vcpu_time_info *info = &shared_info_page.vcpu_info[vcpu].time;
     uint32_t version;
     uint64_t now;
 
@@ -44,6 +44,11 @@ uint64_t time_now(void)
         __asm__ volatile("" ::: "memory");
     } while ((version & 1) || version != info->version);
     return now;
+}
+
+uint64_t time_now(void)
+{
+    return time_now_on(0);
 }
 
 /* wc_sec and wc_nsec are when system time began. */

@@ -21,8 +21,9 @@ include xen/unpack/decoders.mk
 HOST_TESTS = $(patsubst tests/host/%.c,$(B)/host/%,$(wildcard tests/host/test_*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-# The words behind " * $(2):" in file $(1).
+# The words behind " * $(2):" in file $(1); the files it includes from its own folder, or by way of it.
 host_words = $(shell sed -n 's/^ \* $(2): *//p' $(1))
+host_includes = $(addprefix $(dir $(1)),$(shell sed -n 's/^#include "\(.*\)"/\1/p' $(1)))
 
 .PHONY: host-tests fuzz coverage
 
@@ -46,10 +47,13 @@ coverage: ## How much of mm/ the host tests reach, by gcov; docs/coverage.md exp
 .SECONDEXPANSION:
 
 # A recipe's units are read when its rule is looked at, so a changed line is seen at once.
-$(B)/host/%: tests/host/%.c $$(call host_words,tests/host/$$*.c,units) include/ringlet/*.h
+$(B)/host/%: tests/host/%.c $$(call host_words,tests/host/$$*.c,units) \
+		$$(call host_includes,tests/host/$$*.c) include/ringlet/*.h
 	@mkdir -p $(@D)
-	$(HOST_CC) $(HOST_CFLAGS) $(call host_words,$<,flags) -o $@ $(filter %.c %.a,$^) -lcmocka
+	$(HOST_CC) $(HOST_CFLAGS) $(call host_words,$<,flags) -o $@ $< $(call host_words,$<,units) -lcmocka
 
-$(B)/fuzz/%: tests/fuzz/%.c $$(call host_words,tests/fuzz/$$*.c,units) include/ringlet/*.h
+$(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/seeds.c $$(call host_words,tests/fuzz/$$*.c,units) \
+		$$(call host_includes,tests/fuzz/$$*.c) include/ringlet/*.h
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(HOST_CFLAGS) -fsanitize=fuzzer $(call host_words,$<,flags) -o $@ $(filter %.c %.a,$^)
+	$(FUZZ_CC) $(HOST_CFLAGS) -fsanitize=fuzzer $(call host_words,$<,flags) -o $@ \
+	    $< tests/fuzz/seeds.c $(call host_words,$<,units)

@@ -6,9 +6,9 @@ CHURN_ROUNDS=1000 in the environment makes it the long run of docs/testing.md.
 import os
 import re
 
+from dom0 import DOM0
 from machine import guest, ramdisk
 
-DOM0 = "dom0> "
 SWITCH = "\x01" * 6  # Ctrl-A three times; run-qemu's terminal sends one for two typed
 REPORT = r"fly: (\d+) rounds(.*); free before: (\d+), after: (\d+) pages"
 ROUNDS = int(os.environ.get("CHURN_ROUNDS", "50"))

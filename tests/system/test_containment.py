@@ -9,10 +9,9 @@ import re
 import pytest
 
 import tap
+from dom0 import DOM0, LEAVE
 from machine import guest, ramdisk
 
-DOM0 = "dom0> "
-LEAVE = "\x1d"
 
 # Each crash: the guest's name here, its kernel, the word on its command line.
 CRASHES = [

@@ -5,13 +5,12 @@ import re
 import pytest
 
 import machine
+from dom0 import DOM0, attach, leave, state
 from machine import EMULATORS, dom0_modules, guest, ramdisk
 from test_toy import COMMANDS as TOY_COMMANDS
 
-DOM0 = "dom0> "
 TOY = "toy> "
 GRUB = "grub> "
-LEAVE = "\x1d"
 
 
 @pytest.fixture(params=EMULATORS)
@@ -22,29 +21,6 @@ def dom0(boot, request):
     m.expect(r"toy: domain \d+, 16 MiB")
     m.expect(DOM0)
     return m
-
-
-def attach(m, name, prompt):
-    """Attaches to a guest's console and gets a fresh prompt there."""
-    m.sendline(f"console {name}")
-    m.expect(r"Ctrl-\] leaves")
-    m.sendline()
-    m.expect(re.escape(prompt))
-
-
-def leave(m):
-    """Back to the control domain's prompt."""
-    m.send(LEAVE)
-    m.expect(r"\[\w+: left\]")
-    m.expect(DOM0)
-
-
-def state(m, name):
-    """A guest's state, as `list` has it."""
-    listing = m.command("list", DOM0)
-    row = re.search(rf"^ *(?:\d+|-) +{name} +\d+ +(.*?)(?: +\d+\.\d s)? *$", listing, re.MULTILINE)
-    assert row, f"list does not show {name}:\n{listing}"
-    return row.group(1)
 
 
 def test_two_guests_at_once(dom0):
@@ -129,9 +105,10 @@ def test_toy_without_privilege(boot):
     m.wait_end()
 
 
-def test_pasted_text(boot):
+@pytest.mark.parametrize("processors", [1, 4])
+def test_pasted_text(boot, processors):
     """What is pasted at the prompt, faster than anybody types, arrives whole."""
-    m = boot(dom0_modules())
+    m = boot(dom0_modules(), smp=processors)
     m.expect(r"toy: domain \d+")
     m.expect(DOM0)
     m.send("".join(f"pause guest{i:03}\r" for i in range(150)))

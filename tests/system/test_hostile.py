@@ -11,8 +11,9 @@ import os
 import pytest
 
 import tap
+from dom0 import DOM0
 from machine import guest, ramdisk
-from test_containment import DOM0, ticks
+from test_containment import ticks
 
 OPS = int(os.environ.get("HOSTILE_OPS", "100000"))
 SEED = int(os.environ.get("HOSTILE_SEED", "1"))

@@ -9,7 +9,7 @@ from machine import guest, ramdisk
 def test_old_machines(boot, tap_run, machine):
     """Without an APIC, lines come through the PICs; without ACPI, the MP table tells of IO-APICs."""
     if machine == "pic":
-        m = boot([guest("irqs")], cpu="qemu32,-apic")
+        m = boot([guest("irqs")], cpu="qemu32,-apic", smp=1)
         m.expect("Interrupts: PIC, 16 lines")
     else:
         m = boot([guest("irqs")], extra=["-machine", "pc,acpi=off"])

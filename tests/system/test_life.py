@@ -2,8 +2,8 @@
 """A domain's life from the control domain's prompt: how it ends, pauses, is saved and goes on."""
 import re
 
+from dom0 import DOM0, leave, state
 from machine import guest, ramdisk
-from test_dom0 import DOM0, leave, state
 
 ENDINGS = {"off": (0, "powered off"), "crash": (3, "crashed"), "hang": (4, r"hung \(watchdog\)"),
            "again": (1, "rebooted")}
@@ -22,6 +22,20 @@ def test_endings(boot):
         if name == "again":
             m.expect("again: reboots too fast, not built again")
         assert state(m, name) == "not running"
+    m.sendline("shutdown")
+    m.wait_end()
+
+
+def test_all_vcpus_down(boot):
+    """A domain all whose vcpus go down at once has powered off, whoever of them was the last."""
+    disk = ramdisk("down", guest("life"), "d.cfg:kernel=life.elf;memory=4;vcpus=4;cmdline=down")
+    m = boot([guest("dom0"), disk], smp=4)
+    m.expect(DOM0)
+    for _ in range(10):
+        m.sendline("create d")
+        m.expect(r"d: domain \d+ powered off")
+        m.sendline()
+        m.expect(DOM0)
     m.sendline("shutdown")
     m.wait_end()
 

@@ -2,8 +2,8 @@
 """Sixty-four domains of 32 MiB on a machine with 16 GiB."""
 import re
 
+from dom0 import DOM0, LEAVE
 from machine import guest, ramdisk
-from test_dom0 import DOM0, LEAVE
 
 COUNT = 64
 

@@ -5,7 +5,8 @@ import re
 import pytest
 
 import tap
-from test_containment import DOM0, start, ticks
+from dom0 import DOM0
+from test_containment import start, ticks
 
 # Of 15 bytes each: a million in ring 3, and most of them in ring 1.
 COUNT = {"qemu": 70000, "bochs": 10000}

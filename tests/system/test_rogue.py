@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from dom0 import DOM0
 from machine import guest, ramdisk
 
-DOM0 = "dom0> "
 TOY = "toy> "
 
 # What to break, and what the control domain says of it.

@@ -8,9 +8,9 @@ import re
 
 import pytest
 
+from dom0 import DOM0, LEAVE, attach
 from machine import BUILD, CMDLINE, guest, ramdisk
 
-DOM0 = "dom0> "
 LOGGED = CMDLINE + " guest_loglvl=all"
 
 # One instruction takes 16 ns, or 4: slow machines for long windows, fast ones for short times.
@@ -169,14 +169,6 @@ def test_storm(boot, storm):
         assert share > STORMS[storm] * 98, got
 
 
-def attach(m, name, prompt):
-    """Attaches to a guest's console and gets a fresh prompt there."""
-    m.sendline(f"console {name}")
-    m.expect(r"Ctrl-\] leaves")
-    m.sendline()
-    m.expect(re.escape(prompt))
-
-
 def test_three_kernels(boot):
     """PV-GRUB spins, the toy crashes, a test guest takes all memory: others keep their share."""
     disk = ramdisk("kernels", guest("toy"), guest("load"),
@@ -193,7 +185,7 @@ def test_three_kernels(boot):
     m.expect(DOM0)
     attach(m, "pvgrub", "grub> ")
     m.sendline("while [ 1 = 1 ]; do set x=1; done")
-    m.send("\x1d")
+    m.send(LEAVE)
     m.expect(r"\[pvgrub: left\]")
     attach(m, "toy", "toy> ")
     m.sendline("crash")

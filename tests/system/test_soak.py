@@ -8,8 +8,8 @@ import os
 import re
 import time
 
+from dom0 import DOM0
 from machine import SCALE, guest, ramdisk
-from test_dom0 import DOM0
 
 LIVES = int(os.environ.get("SOAK_LIVES", "0"))
 SEED = int(os.environ.get("SOAK_SEED", "1"))

@@ -7,8 +7,9 @@ other under one hypervisor: what one of them leaves behind would meet the next.
 import pytest
 
 import tap
+from dom0 import DOM0
 from machine import TOP, guest, ramdisk
-from test_containment import DOM0, ticks
+from test_containment import ticks
 
 # xsa-45 measures time, which only means something where it is counted and nobody else runs.
 GUESTS = sorted(p.parent.name for p in (TOP / "tests/guests").glob("xsa-*/main.c")

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include <pv/event.h>
+#include <pv/ports.h>
 #include <pv/start.h>
 #include <pv/tap.h>
 #include <pv/time.h>
@@ -31,25 +32,10 @@
 #define MOST_PPM 100
 #define TURNS 1000
 
-static void outl(unsigned int port, uint32_t value)
-{
-    __asm__ volatile("outl %0, %w1" : : "a"(value), "d"(port));
-}
-
-static uint32_t inl(unsigned int port)
-{
-    uint32_t value;
-
-    __asm__ volatile("inl %w1, %0" : "=a"(value) : "d"(port));
-    return value;
-}
-
 static uint8_t cmos(uint8_t reg)
 {
-    uint8_t value;
-
-    __asm__ volatile("outb %b1, $0x70; inb $0x71, %0" : "=a"(value) : "a"(reg));
-    return value;
+    outb(0x70, reg);
+    return inb(0x71);
 }
 
 /* --- the ACPI timer -------------------------------------------------------------------------- */
@@ -156,27 +142,6 @@ static volatile uint32_t turn; /* odd: vcpu 1's */
 static volatile uint64_t latest;
 static volatile bool backwards;
 
-/* The clock as seen by the vcpu that has this information. */
-static uint64_t clock_of(unsigned int vcpu_id)
-{
-    volatile struct vcpu_time_info *info = &shared_info_page.vcpu_info[vcpu_id].time;
-    uint32_t version, low, high;
-    uint64_t delta, at;
-
-    do {
-        version = info->version;
-        __asm__ volatile("" ::: "memory");
-        delta = read_tsc() - info->tsc_timestamp;
-        delta = info->tsc_shift >= 0 ? delta << info->tsc_shift : delta >> -info->tsc_shift;
-        low = delta;
-        high = delta >> 32;
-        at = info->system_time + ((uint64_t)low * info->tsc_to_system_mul >> 32) +
-             (uint64_t)high * info->tsc_to_system_mul;
-        __asm__ volatile("" ::: "memory");
-    } while ((version & 1) || version != info->version);
-    return at;
-}
-
 static void take_turns(void *data)
 {
     unsigned int self = (unsigned int)data;
@@ -186,7 +151,7 @@ static void take_turns(void *data)
             hv_sched_op(SCHEDOP_yield, NULL);
             continue;
         }
-        uint64_t at = clock_of(self);
+        uint64_t at = time_now_on(self);
 
         if (at < latest)
             backwards = true;

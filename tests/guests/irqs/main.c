@@ -31,6 +31,7 @@
 
 #include <pv/event.h>
 #include <pv/page.h>
+#include <pv/ports.h>
 #include <pv/start.h>
 #include <pv/tap.h>
 #include <pv/time.h>
@@ -40,40 +41,6 @@
 #define IDENTIFY_PACKET 0xa1
 #define STATUS_BUSY 0x80
 #define STATUS_DATA 0x08
-
-static void outb(unsigned int port, uint8_t value)
-{
-    __asm__ volatile("outb %0, %w1" : : "a"(value), "d"(port));
-}
-
-static uint8_t inb(unsigned int port)
-{
-    uint8_t value;
-
-    __asm__ volatile("inb %w1, %0" : "=a"(value) : "d"(port));
-    return value;
-}
-
-static uint32_t inl(unsigned int port)
-{
-    uint32_t value;
-
-    __asm__ volatile("inl %w1, %0" : "=a"(value) : "d"(port));
-    return value;
-}
-
-static uint16_t inw(unsigned int port)
-{
-    uint16_t value;
-
-    __asm__ volatile("inw %w1, %0" : "=a"(value) : "d"(port));
-    return value;
-}
-
-static void outw(unsigned int port, uint16_t value)
-{
-    __asm__ volatile("outw %0, %w1" : : "a"(value), "d"(port));
-}
 
 /* --- the hypercalls --------------------------------------------------------------------------- */
 

@@ -13,6 +13,8 @@
 /* workers.c: the other vcpus. How many were brought up; then a question to one of them. */
 unsigned int workers_start(void);
 void worker_ask(unsigned int worker);
+/* All vcpus go down at the same moment, this one too; the domain has powered off then. */
+void workers_down(void) __attribute__((noreturn));
 
 /* peer.c: the guest at the other end of a channel and a shared page */
 void peer_open(uint16_t peer, bool first);

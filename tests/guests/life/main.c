@@ -15,7 +15,8 @@
  * Words on the command line: peer=N and first or second (the domain at the other end), seed=N,
  * measure=N (it plays N rounds with its peer, tells how long they took, and sleeps), forever (it
  * does not end by itself), end=N (it ends at once with reason N of xen/sched.h, 4 by
- * hanging until the watchdog ends it; if it goes on behind that it says so).
+ * hanging until the watchdog ends it; if it goes on behind that it says so), down (all its vcpus go
+ * down at once).
  *
  * Run: none (tests/system/test_life.py, test_soak.py and tools/bench start it)
  *
@@ -158,6 +159,7 @@ static void measure(uint32_t rounds)
 int main(int argc, char **argv)
 {
     uint32_t peer = 0, rounds = 0;
+    bool down = false;
 
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "end=", 4) == 0) {
@@ -168,6 +170,7 @@ int main(int argc, char **argv)
         peer |= number(argv[i], "peer=");
         rounds |= number(argv[i], "measure=");
         forever |= strcmp(argv[i], "forever") == 0;
+        down |= strcmp(argv[i], "down") == 0;
     }
     if (peer)
         peer_open(peer, strcmp(argv[argc - 1], "first") == 0);
@@ -175,6 +178,8 @@ int main(int argc, char **argv)
         measure(rounds);
     workers = workers_start();
     printf("%u other vcpus\n", workers);
+    if (down)
+        workers_down();
     for (;;)
         step();
 }

@@ -9,6 +9,7 @@
 
 #include <pv/start.h>
 #include <pv/vcpu.h>
+#include <xen/vcpu.h>
 
 #include "life.h"
 
@@ -22,12 +23,27 @@ static struct worker {
 static evtchn_t answer_port; /* vcpu 0's */
 static unsigned int count;
 
+/* The vcpus shall go down together, and these are about to. */
+static volatile bool all_leave;
+static volatile uint32_t leaving;
+
+static void __attribute__((noreturn)) go_down(unsigned int self)
+{
+    __atomic_fetch_add(&leaving, 1, __ATOMIC_SEQ_CST);
+    while (leaving != count + 1)
+        ;
+    for (;;)
+        hv_vcpu_op(VCPUOP_down, self, NULL);
+}
+
 static void work(void *data)
 {
     struct worker *w = data;
 
     for (;;) {
         vcpu_wait(w->port);
+        if (all_leave)
+            go_down(w - workers + 1);
         if (w->answered != w->asked) {
             w->answered = w->asked;
             event_send(answer_port);
@@ -63,4 +79,12 @@ void worker_ask(unsigned int worker)
     for (events_off(); w->answered != w->asked; events_off())
         events_wait();
     events_on();
+}
+
+void workers_down(void)
+{
+    all_leave = true;
+    for (unsigned int i = 0; i < count; i++)
+        event_send(workers[i].port);
+    go_down(0);
 }

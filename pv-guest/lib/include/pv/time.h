@@ -17,8 +17,9 @@
 
 /* time.c */
 
-/* Nanoseconds since the machine started. */
+/* Nanoseconds since the machine started, as the first vcpu has it, and any: each reads its own. */
 uint64_t time_now(void);
+uint64_t time_now_on(unsigned int vcpu);
 
 /* Seconds since 1970, by the wall clock in shared_info. */
 uint64_t time_wallclock(void);
