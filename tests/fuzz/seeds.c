@@ -6,6 +6,7 @@
  * build/, and the seeds second; a run by hand that names the seeds alone would add hundreds of files
  * to them.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,20 +16,18 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+    static char first[PATH_MAX];
     struct stat s;
-    char *first;
 
     for (int i = 1; i < *argc; i++) {
         if ((*argv)[i][0] == '-')
             continue;
-        first = realpath((*argv)[i], NULL);
-        if (first && stat(first, &s) == 0 && S_ISDIR(s.st_mode) &&
+        if (realpath((*argv)[i], first) && stat(first, &s) == 0 && S_ISDIR(s.st_mode) &&
             strstr(first, "/tests/fuzz/corpus")) {
             fprintf(stderr, "%s: seeds are not written to; name a folder for what is found first\n",
                     (*argv)[i]);
             exit(2);
         }
-        free(first);
         break;
     }
     return 0;
