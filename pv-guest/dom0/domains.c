@@ -156,7 +156,6 @@ static const char *fill_home(struct guest *g, const struct built *b)
         {"domid", text[0], CONTROL_DOMAIN},
         {"memory/static-max", text[1], CONTROL_DOMAIN},
         {"memory/target", text[1], CONTROL_DOMAIN},
-        {"cpu/0/availability", "online", CONTROL_DOMAIN},
         {"console/type", "xenconsoled", CONTROL_DOMAIN},
         {"console/ring-ref", text[2], CONTROL_DOMAIN},
         {"console/port", text[3], CONTROL_DOMAIN},
@@ -164,9 +163,14 @@ static const char *fill_home(struct guest *g, const struct built *b)
         {"control/shutdown", "", b->domid}, /* guests answer by emptying it */
     };
     const char *error = NULL;
+    char path[24];
 
     for (unsigned int i = 0; i < sizeof nodes / sizeof nodes[0] && !error; i++)
         error = xs_set(g->store, nodes[i].path, nodes[i].value, nodes[i].owner);
+    for (unsigned int i = 0; i < g->config.vcpus && !error; i++) {
+        snprintf(path, sizeof path, "cpu/%u/availability", i);
+        error = xs_set(g->store, path, "online", CONTROL_DOMAIN);
+    }
     return error;
 }
 

@@ -257,6 +257,11 @@ static void ask(struct guest *g, const char *what)
         say(g, xs_set(g->store, "control/shutdown", what, g->domid), "asked");
 }
 
+static void cmd_suspend(struct guest *g)
+{
+    ask(g, "suspend");
+}
+
 static void cmd_shutdown(struct guest *g)
 {
     if (g)
@@ -337,6 +342,7 @@ static const struct command {
      NEEDS_GUEST},
     {"pause", "NAME", "stop running it", cmd_pause, NEEDS_GUEST},
     {"unpause", "NAME", "go on running it", cmd_unpause, NEEDS_GUEST},
+    {"suspend", "NAME", "ask it to suspend itself", cmd_suspend, NEEDS_GUEST},
     {"resume", "NAME", "go on running it after it has suspended itself", cmd_resume, NEEDS_GUEST},
     {"crash", "NAME", "end it as if it had crashed", cmd_crash, NEEDS_GUEST},
     {"destroy", "NAME", "end it at once", cmd_destroy, NEEDS_GUEST},

@@ -67,7 +67,7 @@ def test_suspend(boot):
 
 
 def test_pause_and_crash(boot):
-    """A paused guest uses no time; one crashed from outside ends as if by itself."""
+    """A paused guest uses no time; one is asked by xenstore, crashed from outside as if by itself."""
     disk = ramdisk("pause", guest("life"),
                    "f.cfg:kernel=life.elf;memory=4;cmdline=forever;vcpus=3;autostart=yes")
     m = boot([guest("dom0"), disk])
@@ -85,6 +85,10 @@ def test_pause_and_crash(boot):
     m.command("unpause f", DOM0)
     assert "it is not paused" in m.command("unpause f", DOM0)
     assert state(m, "f") != "paused"
+    assert "f: asked" in m.command("suspend f", DOM0)
+    store = m.command("store f", DOM0)
+    assert 'shutdown = "suspend"' in store
+    assert store.count('availability = "online"') == 3
     m.command("crash f", DOM0)
     m.expect(r"f: domain \d+ crashed")
     assert "it does not run" in m.command("crash f", DOM0)
