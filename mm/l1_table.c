@@ -42,7 +42,7 @@ void put_l1_table(pte_t *table, unsigned n, struct domain *d)
     for (pte_t *group = table; group < end; group += 16) {
         if (none_of_16(group))
             continue;
-        for (pte_t *p = group; p < group + 16 && p < end; p++) {
+        for (pte_t *p = group, *last = MIN(group + 15, end - 1); p <= last; p++) {
             uint32_t low = halves(p)[0];
 
             if ((low & LOW_P) && (unlikely(halves(p)[1]) || unlikely(!put_l1_fast(low, d))))

@@ -7,19 +7,28 @@
  */
 #include <ringlet/l1.h>
 
-/* p is an empty entry: the next one that may not be, or `end`. */
+static inline bool is_present(const pte_t *p)
+{
+    return *(const uint32_t *)p & LOW_P;
+}
+
+/* p is an empty entry: the next one that is not, or `end`. */
 static const pte_t *skip_empty(const pte_t *p, const pte_t *end)
 {
-    while (++p + 16 <= end && none_of_16(p))
-        p += 15;
+    for (p++; p + 16 <= end && none_of_16(p); p += 16)
+        ;
+    while (p < end && !is_present(p))
+        p++;
     return p;
 }
 
-/* p is behind an empty entry: behind the next one downwards that may not be, or `start`. */
+/* p is behind an empty entry: behind the next one downwards that is not, or `start`. */
 static const pte_t *skip_empty_down(const pte_t *p, const pte_t *start)
 {
-    while (--p - 16 >= start && none_of_16(p - 16))
-        p -= 15;
+    for (p--; p - 16 >= start && none_of_16(p - 16); p -= 16)
+        ;
+    while (p > start && !is_present(p - 1))
+        p--;
     return p;
 }
 
