@@ -51,26 +51,28 @@ asmlinkage long do_set_trap_table(const struct trap_info *guest_traps)
     return rc;
 }
 
-static noinline bool set_kernel_ss(struct vcpu *v, uint16_t sel)
+static noinline long set_kernel_stack(uint16_t sel, uint32_t esp)
 {
+    struct vcpu *v = current;
+
     if (!fixup_guest_stack_selector(&sel))
-        return false;
+        return -EINVAL;
     v->kernel_ss = this_cpu->tss.ss1 = sel;
-    return true;
+    v->kernel_sp = this_cpu->tss.esp1 = esp;
+    return 0;
 }
 
 /*
  * HYPERVISOR_stack_switch: the stack for entries from ring 3, also by the direct gate of `int
- * $0x80`.
+ * $0x80`. A kernel changes esp at each switch of processes, and ss never (RPL 0 stands for 1).
  */
 asmlinkage long do_stack_switch(uint32_t ss, uint32_t esp)
 {
-    struct vcpu *v = current;
+    struct cpu_info *here = get_cpu_info();
 
-    /* A kernel changes esp at each switch of processes, and ss never (RPL 0 stands for 1). */
-    if (unlikely((ss & 2) || ((ss | 1) & 0xffff) != v->kernel_ss) && !set_kernel_ss(v, ss))
-        return -EINVAL;
-    v->kernel_sp = this_cpu->tss.esp1 = esp;
+    if (unlikely((ss & 2) || ((ss | 1) & 0xffff) != here->vcpu->kernel_ss))
+        return set_kernel_stack(ss, esp);
+    here->vcpu->kernel_sp = here->cpu->tss.esp1 = esp;
     return 0;
 }
 

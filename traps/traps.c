@@ -142,17 +142,39 @@ static noinline void fault_beyond_guest(uint32_t cr2, struct cpu_user_regs *regs
     inject_page_fault(cr2, regs->error_code);
 }
 
-/* #PF from a guest. */
-static noinline void guest_page_fault(struct cpu_user_regs *regs)
+/* A write to a present page of the guest's: one of its page tables? */
+static noinline void write_fault(uint32_t cr2, struct cpu_user_regs *regs)
+{
+    if (!emulate_pagetable_write(cr2, regs))
+        inject_page_fault(cr2, regs->error_code);
+}
+
+static inline void sort_page_fault(uint32_t cr2, struct cpu_user_regs *regs)
+{
+    if (unlikely(cr2 >= HYPERVISOR_START))
+        fault_beyond_guest(cr2, regs);
+    else if (regs->error_code == (PF_PRESENT | PF_WRITE))
+        write_fault(cr2, regs);
+    else
+        inject_page_fault(cr2, regs->error_code);
+}
+
+/* Perhaps the entry is missing in the shadow only. */
+static noinline void shadowed_page_fault(uint32_t cr2, struct cpu_user_regs *regs)
+{
+    if (!shadow_fault(cr2, regs))
+        sort_page_fault(cr2, regs);
+}
+
+/* #PF from a guest: each way is a jump, for most of Linux's faults come here. */
+static inline void guest_page_fault(struct cpu_user_regs *regs)
 {
     uint32_t cr2 = read_cr2();
 
-    if (unlikely(logged_domains) && shadow_fault(cr2, regs))
-        return;
-    if (unlikely(cr2 >= HYPERVISOR_START))
-        fault_beyond_guest(cr2, regs);
-    else if (regs->error_code != (PF_PRESENT | PF_WRITE) || !emulate_pagetable_write(cr2, regs))
-        inject_page_fault(cr2, regs->error_code);
+    if (unlikely(logged_domains))
+        shadowed_page_fault(cr2, regs);
+    else
+        sort_page_fault(cr2, regs);
 }
 
 /*
