@@ -115,16 +115,15 @@ static int update_machphys(uint64_t ptr, uint64_t val, struct domain *owner)
 static inline __attribute__((always_inline)) bool update_same_l1(const struct batch *b,
                                                                  const uint32_t w[4])
 {
-    /*
-     * The same page, and the low bits are an aligned entry's and MMU_NORMAL_PT_UPDATE or
-     * MMU_PT_UPDATE_PRESERVE_AD.
-     */
-    const uint32_t may_differ = (PAGE_SIZE - sizeof(pte_t)) | MMU_PT_UPDATE_PRESERVE_AD;
+    /* What is left are the low bits: an aligned entry's are the command. */
+    uint32_t differ = (w[0] ^ b->page_low) & ~(PAGE_SIZE - sizeof(pte_t));
+    pte_t *p = (pte_t *)(b->va + (w[0] & (PAGE_SIZE - sizeof(pte_t))));
 
-    if (((w[0] ^ b->page_low) & ~may_differ) || w[1] != b->page_high || unlikely(!b->va))
+    if (w[1] != b->page_high || unlikely(!b->va))
         return false;
-    return mod_l1_fast((pte_t *)(b->va + (w[0] & (PAGE_SIZE - sizeof(pte_t)))), w[2], w[3],
-                       b->pt_owner, w[0] & MMU_PT_UPDATE_PRESERVE_AD);
+    if (likely(differ == MMU_NORMAL_PT_UPDATE))
+        return mod_l1_fast(p, w[2], w[3], b->pt_owner, false);
+    return differ == MMU_PT_UPDATE_PRESERVE_AD && mod_l1_fast(p, w[2], w[3], b->pt_owner, true);
 }
 
 /*

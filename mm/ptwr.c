@@ -410,7 +410,8 @@ static inline __attribute__((always_inline)) bool store_half(struct domain *d, p
 
 /*
  * P2: the lower half of `entry`, which is at `address` for the guest, has just been cleared by an
- * instruction before these bytes. The length of the instructions carried out.
+ * instruction before these bytes. Without the present bit an entry may have any upper half. The
+ * length of the instructions carried out.
  */
 static inline unsigned store_upper_half(struct cpu_user_regs *regs, const uint8_t *bytes,
                                         const uint8_t *end, uint32_t address, pte_t *entry)
@@ -423,9 +424,10 @@ static inline unsigned store_upper_half(struct cpu_user_regs *regs, const uint8_
         *insn_register(regs, (p[1] >> 3) & 7) = halves(entry)[1];
         p += length;
     }
-    if (simple_store(regs, p, address + 4, &store) && p + store.length <= end &&
-        store_half(current->domain, entry, 1, store.value))
+    if (simple_store(regs, p, address + 4, &store) && p + store.length <= end) {
+        __atomic_store_n(&halves(entry)[1], store.value, __ATOMIC_RELAXED);
         p += store.length;
+    }
     return p - bytes;
 }
 
