@@ -117,10 +117,11 @@ static inline __attribute__((always_inline)) bool update_same_l1(const struct ba
 {
     /* What is left are the low bits: an aligned entry's are the command. */
     uint32_t differ = (w[0] ^ b->page_low) & ~(PAGE_SIZE - sizeof(pte_t));
-    pte_t *p = (pte_t *)(b->va + (w[0] & (PAGE_SIZE - sizeof(pte_t))));
+    pte_t *p;
 
     if (w[1] != b->page_high || unlikely(!b->va))
         return false;
+    p = (pte_t *)(b->va + (w[0] & (PAGE_SIZE - sizeof(pte_t))));
     if (likely(differ == MMU_NORMAL_PT_UPDATE))
         return mod_l1_fast(p, w[2], w[3], b->pt_owner, false);
     return differ == MMU_PT_UPDATE_PRESERVE_AD && mod_l1_fast(p, w[2], w[3], b->pt_owner, true);

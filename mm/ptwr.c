@@ -460,7 +460,6 @@ static inline bool carry_out(struct cpu_user_regs *regs, const uint8_t *bytes, u
 bool emulate_pagetable_write(uint32_t address, struct cpu_user_regs *regs)
 {
     uint32_t words[PEEK_BYTES / 4 + 2]; /* the last two are read sometimes, and not used then */
-    const uint8_t *bytes = (const uint8_t *)words;
     struct store store;
 
     words[PEEK_BYTES / 4] = words[PEEK_BYTES / 4 + 1] = 0;
@@ -469,7 +468,7 @@ bool emulate_pagetable_write(uint32_t address, struct cpu_user_regs *regs)
         return false;
     if (!likely(peek_insn(regs, words)) ||
         !(regs->ds == FLAT_RING1_DS || flat_segment(regs->ds, DESC_RW)) ||
-        !simple_store(regs, bytes, address, &store))
+        !simple_store(regs, (const uint8_t *)words, address, &store))
         return emulate_any_write(address, regs) != EMULATION_REFUSED;
-    return carry_out(regs, bytes, address, store);
+    return carry_out(regs, (const uint8_t *)words, address, store);
 }
