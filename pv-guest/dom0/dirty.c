@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <pv/time.h>
+#include <xen/errno.h>
 
 #include "domains.h"
 
@@ -77,6 +78,9 @@ static int turns(const struct guest *g, uint32_t rounds)
             domains_serve_until(time_now() + 3 * NS_PER_MS);
             if (g->domid)
                 error = tell(g, i ? LOG_PEEK : LOG_CLEAN, true);
+            /* It has written at a page number so high that there is no room for it: its own affair. */
+            if (error == -XEN_ENOMEM)
+                error = 0;
         }
         if (!error && g->domid)
             error = domctl_log(g->domid, LOG_OFF, NULL, &pages, &counts);
