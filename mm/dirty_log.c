@@ -61,6 +61,17 @@ void note_dirty(mfn_t mfn)
         note_pfn_dirty(d, pfn_of(mfn));
 }
 
+void note_frame_dirty(struct frame *f)
+{
+    note_dirty(frame_mfn(f));
+}
+
+/* unmap_written(), likewise. */
+void note_mapped_dirty(const void *va)
+{
+    note_dirty(mapped_mfn(va));
+}
+
 /* Is d's log on, and this frame d's and in it already, so that writing it needs no new mark? */
 bool is_dirty(const struct domain *d, mfn_t mfn)
 {

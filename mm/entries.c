@@ -101,7 +101,7 @@ void put_l1_entry(pte_t e, struct domain *pt_owner)
     } else {
         tlb_stamp(frame_owner(f));
         if (e & PTE_RW)
-            mark_dirty(frame_mfn(f));
+            mark_frame_dirty(f);
     }
     if (!(e & PTE_RW)) {
         put_frame(f);

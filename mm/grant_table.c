@@ -270,9 +270,14 @@ int16_t grant_pin(struct grant_pin *p)
     return rc;
 }
 
-/* Give up what the last pin, or the last writer, held (G1). */
+/*
+ * Give up what the last pin, or the last writer, held (G1). The owner's log has had the frame as
+ * dirty while there were writers (mark_always_dirty()), and this once more.
+ */
 static void let_go(struct frame *f, bool last, bool last_writer)
 {
+    if (last_writer)
+        mark_frame_dirty(f);
     if (last && last_writer && put_writable_fast(f))
         return;
     if (last_writer)
@@ -297,8 +302,6 @@ void grant_unpin(struct domain *granter, grant_ref_t ref, bool write)
     last = !a->pins;
     last_writer = write && !a->writers;
     unmark(gt, ref, a);
-    if (write)
-        mark_dirty(a->mfn);
     if ((last || last_writer) && a->mfn != INVALID_MFN)
         let_go(mfn_frame(a->mfn), last, last_writer);
     spin_unlock(&gt->lock);

@@ -79,8 +79,9 @@ void shadow_empty(struct shadow *s)
 }
 
 /* The same for the tables this CPU runs on. The caller loads CR3 (S1, S3). */
-void shadow_flush(void)
+void shadow_flush(uint32_t unused)
 {
+    (void)unused;
     if (this_cpu->shadow)
         shadow_empty(this_cpu->shadow);
 }

@@ -241,7 +241,7 @@ static int validate_frame(struct frame *f, uint32_t type, bool preemptible)
         /* Back to no type: nothing refers to this frame as one. */
         __atomic_store_n(&f->type_info, FT_NONE, __ATOMIC_SEQ_CST);
     }
-    mark_dirty(frame_mfn(f)); /* descriptors are adjusted, and tables are saved as such */
+    mark_frame_dirty(f); /* descriptors are adjusted, and tables are saved as such */
     return rc;
 }
 
@@ -335,7 +335,7 @@ static int put_type_common(struct frame *f, bool preemptible)
         return rc;
     tlb_stamp(frame_owner(f));
     __atomic_store_n(&f->type_info, x & FT_TYPE, __ATOMIC_SEQ_CST);
-    mark_dirty(frame_mfn(f)); /* whoever saves the domain saves it as no table from now on */
+    mark_frame_dirty(f); /* whoever saves the domain saves it as no table from now on */
     return 0;
 }
 

@@ -62,7 +62,7 @@ static void hypervisor_fault(struct cpu_user_regs *regs)
     if (regs->entry_vector == TRAP_page_fault) {
         if (cr2 - ldt < GUEST_LDT_PAGES * PAGE_SIZE && fault_in_ldt_page(cr2 - ldt))
             return;
-        if (unlikely(logged_domains) && shadow_fault(cr2, regs))
+        if (anybody_logged() && shadow_fault(cr2, regs))
             return;
     }
     fixup = search_exception_table(regs->eip);
@@ -171,7 +171,7 @@ static inline void guest_page_fault(struct cpu_user_regs *regs)
 {
     uint32_t cr2 = read_cr2();
 
-    if (unlikely(logged_domains))
+    if (unlikely(anybody_logged()))
         shadowed_page_fault(cr2, regs);
     else
         sort_page_fault(cr2, regs);

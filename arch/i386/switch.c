@@ -127,7 +127,7 @@ static void load_guest_state(struct vcpu *v, struct vcpu *from)
     set_int80_gate(v);
     load_debug_registers(v);
     load_guest_cr4(v);
-    if (unlikely(logged_domains))
+    if (unlikely(anybody_logged()))
         shadow_switch(v->domain);
     c->guest_tables = true;
     __atomic_fetch_or(&v->domain->dirty_cpus, 1u << c->id, __ATOMIC_SEQ_CST);
@@ -167,7 +167,7 @@ noreturn void context_switch(struct vcpu *from, struct vcpu *to)
         __asm__ volatile("movl %0, %%fs\n\tmovl %0, %%gs" : : "r"(0));
         map_gdt_window(NULL, 0);
         install_idle_l3();
-        if (unlikely(logged_domains))
+        if (unlikely(anybody_logged()))
             shadow_switch(NULL);
         leave(from, to);
         reset_stack_and_call(idle_loop);

@@ -81,8 +81,7 @@ static noinline void flush_others_some_time(void)
  */
 void tlb_switch_root(maddr_t l3, uint32_t flush)
 {
-    if (unlikely(logged_domains))
-        shadow_flush();
+    IF_LOGGED(shadow_flush, 0);
     write_cr3((uint32_t)l3);
     __atomic_store_n(&this_cpu->tlb_flushed, flush, __ATOMIC_RELEASE);
     if (unlikely(flush % FLUSH_ALL_EVERY == 0))
@@ -96,8 +95,7 @@ void tlb_flush_local(void)
 
 void tlb_flush_one_local(uint32_t va)
 {
-    if (unlikely(logged_domains))
-        shadow_flush_one(va);
+    IF_LOGGED(shadow_flush_one, va);
     invlpg(va);
 }
 

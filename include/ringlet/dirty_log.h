@@ -33,6 +33,7 @@
 #include <ringlet/percpu.h>
 
 struct domain;
+struct frame;
 
 /*
  * One bit a pfn, in frames of their own. Pfns are the guest's to choose; there is room for as many
@@ -71,37 +72,79 @@ struct dirty_log {
 extern uint32_t logged_domains;
 
 void note_dirty(mfn_t mfn);
+void note_mapped_dirty(const void *va);
+void note_frame_dirty(struct frame *f);
 bool is_dirty(const struct domain *d, mfn_t mfn);
 void note_pfn_dirty(struct domain *d, uint32_t pfn);
 void mark_always_dirty(struct domain *d);
 int report_leaf(struct dirty_log *log, unsigned leaf, uint8_t *guest, uint32_t bytes, bool clean);
 
+/* Two instructions, which gcc would make three. */
+static inline __attribute__((always_inline)) bool anybody_logged(void)
+{
+#ifdef RINGLET_HOST
+    return logged_domains;
+#else
+    __asm__ goto("cmpl $0, %0\n\tjne %l1" : : "m"(logged_domains) : "cc" : yes);
+    return false;
+yes:
+    return true;
+#endif
+}
+
+/*
+ * function(argument) if any domain is logged: two instructions where none is. The function is one of
+ * arch/i386/logged.S.
+ */
+#ifdef RINGLET_HOST
+#define IF_LOGGED(function, argument) \
+    do {                              \
+        if (unlikely(logged_domains)) \
+            function(argument);       \
+    } while (0)
+#else
+#define IF_LOGGED(function, argument)                               \
+    __asm__ volatile("cmpl $0, %0\n\tjne 2f\n1:\n\t"                \
+                     ".pushsection .text.fixup, \"ax\"\n"           \
+                     "2: pushl %1\n\tcall saving_" #function "\n\t" \
+                     "jmp 1b\n\t"                                   \
+                     ".popsection"                                  \
+                     :                                              \
+                     : "m"(logged_domains), "ri"(argument)          \
+                     : "memory", "cc")
+#endif
+
 /* The frame, to which the caller holds a reference, has been written: its owner's log shall say so. */
 static inline void mark_dirty(mfn_t mfn)
 {
-    if (unlikely(*(volatile uint32_t *)&logged_domains))
+    if (unlikely(anybody_logged()))
         note_dirty(mfn);
+}
+
+/* The same, where it is the frame's structure that is at hand. */
+static inline void mark_frame_dirty(struct frame *f)
+{
+    IF_LOGGED(note_frame_dirty, f);
 }
 
 /* The same for what d has at a pfn. */
 static inline void mark_pfn_dirty(struct domain *d, uint32_t pfn)
 {
-    if (unlikely(*(volatile uint32_t *)&logged_domains))
+    if (unlikely(anybody_logged()))
         note_pfn_dirty(d, pfn);
 }
 
 /* unmap_frame() for one who wrote to the frame. */
 static inline void unmap_written(const void *va)
 {
-    if (unlikely(*(volatile uint32_t *)&logged_domains))
-        note_dirty(mapped_mfn(va));
+    IF_LOGGED(note_mapped_dirty, va);
     unmap_frame(va);
 }
 
 /* mm/shadow.c */
 void shadow_switch(const struct domain *d);
 void shadow_empty(struct shadow *s);
-void shadow_flush(void);
+void shadow_flush(uint32_t unused);
 void shadow_flush_one(uint32_t va);
 bool shadow_fault(uint32_t va, struct cpu_user_regs *regs);
 

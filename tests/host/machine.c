@@ -73,6 +73,16 @@ __attribute__((weak)) void note_dirty(mfn_t mfn)
     (void)mfn;
 }
 
+__attribute__((weak)) void note_mapped_dirty(const void *va)
+{
+    (void)va;
+}
+
+__attribute__((weak)) void note_frame_dirty(struct frame *f)
+{
+    (void)f;
+}
+
 __attribute__((weak)) void note_pfn_dirty(struct domain *d, uint32_t pfn)
 {
     (void)d;

@@ -155,16 +155,10 @@ int mod_l1_entry_if(pte_t *pl1, pte_t old, pte_t e, struct domain *d)
 uint32_t tlb_clock;
 uint32_t logged_domains;
 
-mfn_t mapped_mfn(const void *va)
+void note_mapped_dirty(const void *va)
 {
     (void)va;
     abort(); /* while nobody is logged */
-}
-
-void note_dirty(mfn_t mfn)
-{
-    (void)mfn;
-    abort();
 }
 void tlb_stamp_anew(struct domain *d)
 {

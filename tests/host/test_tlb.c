@@ -50,8 +50,9 @@ void send_ipi(const struct cpu *c)
 uint32_t logged_domains;
 static unsigned emptied, emptied_before_cr3, forgotten;
 
-void shadow_flush(void)
+void shadow_flush(uint32_t unused)
 {
+    (void)unused;
     emptied++;
     emptied_before_cr3 = flushes[this_cpu->id];
 }
