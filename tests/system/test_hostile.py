@@ -7,6 +7,8 @@ ordinary domain; the ticker must not notice, and the guest must reach its end. H
     HOSTILE_OPS=1000000 HOSTILE_SEED=7 tests/run system -k hostile
 """
 import os
+import re
+import time
 
 import pytest
 
@@ -70,6 +72,41 @@ def test_hostile_neighbour(boot, record_property, vcpus):
     record_property("tap_passed", len(results.passed))
     record_property("tap_failed", 0)
     record_property("tap_skipped", len(results.skipped))
+    m.sendline("shutdown")
+    m.wait_end()
+
+
+def test_hostile_pair(boot, record_property):
+    """Two domains of two vcpus each map, copy by and transfer to one another's grants, end and change
+    them all at once; one is destroyed in the middle of it, and the other goes on to its end."""
+    words = f"ops={10 * OPS} vcpus=2 pester=1"
+    configs = [f"{name}{n}.cfg:kernel=hostile.elf;memory=8;vcpus=2;cmdline=seed={SEED + 2 * n + own} "
+               f"{words} neighbour={2 * n + 2 - own} seconds={SECONDS // (2 - own)}"
+               for n in range(3) for own, name in enumerate("ab")]
+    m = boot([guest("dom0"), ramdisk("hostile-pair", guest("hostile"), *configs)], smp=4,
+             limit=6 * PATIENCE)
+    m.expect(DOM0)
+    passed, maps, free = 0, 0, []
+    for n in range(3):
+        for own, name in enumerate("ab"):
+            assert f"{name}{n}: domain {2 * n + 1 + own}," in m.command(f"create {name}{n}", DOM0, 60)
+        time.sleep(SECONDS / 4)
+        assert "destroyed" in m.command(f"destroy a{n}", DOM0, 120)
+        m.expect(rf"b{n}: domain \d+ powered off", PATIENCE + SECONDS)
+        m.sendline(f"console b{n}")
+        m.expect(r"no longer runs")
+        results = tap.Results()
+        for line in m.before.splitlines():
+            results.add(line)
+        assert results.problem() is None, results.problem()
+        maps += int(re.search(r"grant map +(\d+) of", m.before).group(1))
+        passed += len(results.passed)
+        m.expect(DOM0)
+        free.append(re.search(r"(\d+) pages", m.command("free", DOM0)).group(1))
+    assert free[1] == free[2] and maps > 0, (free, maps)
+    record_property("tap_passed", passed)
+    record_property("tap_failed", 0)
+    record_property("tap_skipped", 0)
     m.sendline("shutdown")
     m.wait_end()
 

@@ -46,6 +46,12 @@ void grants_init(void)
         violated("the grant table cannot be mapped");
 }
 
+/* Whose grant it is: one's own, or, with pester=1, the neighbour's too, which it may have granted. */
+static uint16_t granter(void)
+{
+    return pester && once_in(2) ? neighbour : own_domid;
+}
+
 static uint32_t some_ref(void)
 {
     return FIRST + below(REFS);
@@ -57,7 +63,7 @@ enum outcome op_grant_entry(bool mutate)
     const struct page *page = once_in(4) ? &arena[below(ARENA)] : leaf();
     uint32_t ref = some_ref(), mfn = mutate ? any_frame() : page->mfn;
     uint16_t flags = GTF_permit_access | (once_in(3) ? GTF_readonly : 0);
-    uint16_t domid = once_in(4) ? neighbour : own_domid;
+    uint16_t domid = once_in(4) ? neighbour : granter();
 
     if (!mutate && page->role == GONE)
         return SKIPPED;
@@ -116,7 +122,7 @@ enum outcome op_grant_map(bool mutate)
     struct gnttab_map_grant_ref op = {
         .flags = GNTMAP_host_map | (once_in(3) ? GNTMAP_readonly : 0),
         .ref = some_ref(),
-        .dom = own_domid,
+        .dom = granter(),
     };
     struct held *slot = free_handle();
     void *argument = &op;
@@ -232,7 +238,7 @@ static void some_side(struct gnttab_copy *op, struct gnttab_copy_ptr *side, uint
         side->u.gmfn = leaf()->mfn;
     } else {
         side->u.ref = some_ref();
-        side->domid = own_domid;
+        side->domid = granter();
         op->flags |= by_ref;
     }
     side->offset = below(PAGE_SIZE - 64);
@@ -270,17 +276,17 @@ enum outcome op_grant_copy(bool mutate)
 }
 
 /* To itself: the frame comes back under the same pfn. After a refusal it may be gone all the
- * same. */
+ * same. A neighbour takes it by a reference that it opened for itself or for us. */
 enum outcome op_grant_transfer(bool mutate)
 {
     struct page *page = leaf();
     uint32_t ref = some_ref();
-    struct gnttab_transfer op = {.mfn = page->mfn, .domid = own_domid, .ref = ref};
+    struct gnttab_transfer op = {.mfn = page->mfn, .domid = granter(), .ref = ref};
 
     if (page->role != DATA || version != 1)
         return SKIPPED;
     table->v1[ref].flags = 0;
-    table->v1[ref].domid = own_domid;
+    table->v1[ref].domid = granter();
     table->v1[ref].frame = page->pfn;
     table->v1[ref].flags = GTF_accept_transfer;
     if (!mutate || once_in(2)) {
@@ -309,7 +315,11 @@ enum outcome op_grant_transfer(bool mutate)
 static enum outcome change_version(bool mutate)
 {
     struct gnttab_set_version op = {.version = mutate ? below(4) : 3 - version};
-    int rc = hv_grant_table_op(GNTTABOP_set_version, &op, 1);
+    int rc;
+
+    if (vcpus > 1 && !once_in(16)) /* it ends all grants: several vcpus at it would leave none */
+        return SKIPPED;
+    rc = hv_grant_table_op(GNTTABOP_set_version, &op, 1);
 
     if (rc == 0)
         version = op.version;

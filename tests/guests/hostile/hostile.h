@@ -39,6 +39,7 @@ void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 enum outcome { REFUSED, DONE, SKIPPED };
 typedef enum outcome (*operation)(bool mutate);
 
+extern bool pester;                   /* the neighbour is one of us: share grants with it */
 extern uint16_t own_domid, neighbour; /* the neighbour's number from the command line */
 
 /* The vcpus at work; where there are several, the model is a belief about a moment that is past. */

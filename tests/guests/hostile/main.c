@@ -24,9 +24,10 @@
  * the tables that map them. A spoilt operation that would is not issued.
  *
  * Words on the command line: seed=N ops=N audit=N (operations between audits), seconds=N (end then,
- * with fewer operations), neighbour=N (a domain to pester), vcpus=N, trace=N (show operations from
- * number N on). The same seed and memory give one vcpu the same operations: an operation's number in
- * a report leads back to it by trace=.
+ * with fewer operations), neighbour=N (a domain to pester), pester=1 (it runs this guest too: each
+ * maps, copies by and transfers to the other's grants), vcpus=N, trace=N (show operations from number
+ * N on). The same seed and memory give one vcpu the same operations: an operation's number in a
+ * report leads back to it by trace=.
  *
  * A million by hand:
  *     QEMU_MEM=256 timeout 600 tools/run-qemu -kernel build/ringlet.elf \
@@ -56,6 +57,7 @@
 
 uint16_t own_domid, neighbour = 1;
 unsigned int vcpus = 1;
+bool pester;
 
 static uint32_t seed = 1, state, operations = 100000, audit_every = 1000, trace_from = UINT32_MAX;
 static uint64_t deadline = UINT64_MAX;
@@ -147,6 +149,8 @@ static void read_words(int argc, char **argv)
             audit_every = n;
         else if (strncmp(argv[i], "neighbour=", 10) == 0)
             neighbour = n;
+        else if (strncmp(argv[i], "pester=", 7) == 0)
+            pester = n;
         else if (strncmp(argv[i], "vcpus=", 6) == 0)
             vcpus = n;
         else if (strncmp(argv[i], "seconds=", 8) == 0)
