@@ -24,6 +24,7 @@ static struct boot_module *module(unsigned i)
 asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot_info *mbi)
 {
     percpu_init(&cpus[0], get_cpu_info(), &idle_vcpu); /* this_cpu and current work from here on */
+    domains_init();                                    /* the idle and I/O domains */
     extable_sort();                                    /* expected faults find their fixups */
     multiboot_read(magic, mbi);                        /* command line, memory map, modules */
     console_init_early(options.cmdline); /* printk works: polled serial port, VGA text */
@@ -35,7 +36,6 @@ asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot
     desc_init_cpu(0);                 /* GDT, IDT, TSS: exceptions are caught */
     unpack_initial_kernel(module(0)); /* a bzImage becomes the ELF file in it */
     memory_init();                    /* frame table, M2P, free frames */
-    domains_init();                   /* the idle and I/O domains */
     /* calibrate the TSC: system time runs; wall clock from the CMOS */
     time_init();
     timerdev_init();             /* interrupt controllers, this CPU's one-shot timer */
