@@ -2,11 +2,15 @@
 """Log-dirty mode: the control domain's log of a guest's writes names the pages it wrote, and no others.
 
 The guest (tests/guests/logdirty) writes pages of an arena in all the ways there are, and says which.
+
+Other guests run while the mode goes on and off under them, and find nothing else than without: the
+one that tries everything with its memory above all.
 """
 import re
 
 import pytest
 
+import tap
 from machine import guest, ramdisk
 from test_dom0 import DOM0, attach, leave
 
@@ -75,5 +79,32 @@ def test_exact(boot, vcpus):
     run(m, 1)
     m.command("destroy g", DOM0)
     assert m.command("free", DOM0) == before
+    m.sendline("shutdown")
+    m.wait_end()
+
+
+@pytest.mark.parametrize("name,vcpus,words", [("hostile", 1, "seed=11 ops=60000"),
+                                              ("hostile", 4, "seed=12 ops=3000 vcpus=4"),
+                                              ("runtime", 1, "")])
+def test_on_and_off(boot, record_property, name, vcpus, words):
+    """A guest does not notice that it is logged, nor that it is not any more."""
+    disk = ramdisk(f"logdirty-{name}-{vcpus}", guest(name),
+                   f"g.cfg:kernel={name}.elf;memory=16;vcpus={vcpus};cmdline={words}")
+    m = boot([guest("dom0"), disk], smp=vcpus, limit=400)
+    m.expect(DOM0)
+    m.command("create g", DOM0)
+    m.sendline("logdirty g 1000000")
+    m.expect(r"g: logged (\d+) times", 300)
+    assert int(re.search(r"\d+", m.after).group()) > 2
+    m.sendline("console g")
+    m.expect("no longer runs")
+    results = tap.Results()
+    for line in m.before.splitlines():
+        results.add(line)
+    assert results.problem() is None, results.problem()
+    record_property("tap_passed", len(results.passed))
+    record_property("tap_failed", 0)
+    record_property("tap_skipped", len(results.skipped))
+    m.expect(DOM0)
     m.sendline("shutdown")
     m.wait_end()

@@ -384,8 +384,62 @@ static void share(domid_t id)
     tap_is(domctl(XEN_DOMCTL_scheduler_op, id), -XEN_EINVAL, "it is not Credit2");
 }
 
+static int shadow(domid_t id, uint32_t op, uint32_t mode, uint64_t pages)
+{
+    ctl.u.shadow_op.op = op;
+    ctl.u.shadow_op.mode = mode;
+    ctl.u.shadow_op.pages = pages;
+    return domctl(XEN_DOMCTL_shadow_op, id);
+}
+
+static uint32_t allocation(domid_t id)
+{
+    tap_is(shadow(id, XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION, 0, 0), 0, "shadow get_allocation");
+    return ctl.u.shadow_op.mb;
+}
+
+/* Log-dirty mode of a domain that has no memory: what may be asked, and how much is told. */
+static void logging(domid_t id)
+{
+    static uint8_t map[16];
+    struct xen_domctl_shadow_op *s = &ctl.u.shadow_op;
+
+    memset(s, 0, sizeof(*s));
+    tap_is(shadow(0, XEN_DOMCTL_SHADOW_OP_PEEK, 0, 0), -XEN_EINVAL, "log of one's own writes");
+    tap_is(shadow(id, 99, 0, 0), -XEN_EINVAL, "shadow_op: no such command");
+    tap_is(shadow(id, XEN_DOMCTL_SHADOW_OP_ENABLE, XEN_DOMCTL_SHADOW_ENABLE_TRANSLATE, 0),
+           -XEN_EINVAL, "translated shadows");
+    tap_is(shadow(id, XEN_DOMCTL_SHADOW_OP_OFF, 0, 0), 0, "off while it is off");
+    tap_is(allocation(id), 0, "nothing is allocated");
+    s->mb = 4;
+    tap_is(shadow(id, XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION, 0, 0), 0, "shadow set_allocation");
+    tap_ok(s->mb >= 1, "gives some");
+    tap_is(shadow(id, XEN_DOMCTL_SHADOW_OP_ENABLE, XEN_DOMCTL_SHADOW_ENABLE_LOG_DIRTY, 0), 0,
+           "log-dirty mode");
+    tap_is(shadow(id, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, 0, 0), -XEN_EINVAL, "is on already");
+    s->mb = 0;
+    tap_is(shadow(id, XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION, 0, 0), -XEN_EINVAL,
+           "takes memory while it is on");
+    tap_is(shadow(id, XEN_DOMCTL_SHADOW_OP_PEEK, ~0u, 0), -XEN_EINVAL, "peek in another mode");
+    memset(map, 0xee, sizeof(map));
+    set_xen_guest_handle(s->dirty_bitmap, map);
+    tap_is(shadow(id, XEN_DOMCTL_SHADOW_OP_PEEK, 0, 20), 0, "peek");
+    tap_ok(map[0] == 0 && map[1] == 0 && map[2] == 0 && map[3] == 0xee,
+           "writes 20 bits as 3 bytes");
+    tap_ok(s->pages == 20 && s->stats.dirty_count == 0 && s->stats.fault_count == 0,
+           "nothing is dirty");
+    set_xen_guest_handle(s->dirty_bitmap, NOWHERE);
+    tap_is(shadow(id, XEN_DOMCTL_SHADOW_OP_CLEAN, 0, 20), -XEN_EFAULT, "clean to nowhere");
+    set_xen_guest_handle(s->dirty_bitmap, (uint8_t *)NULL);
+    tap_is(shadow(id, XEN_DOMCTL_SHADOW_OP_CLEAN, XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL, 20), 0,
+           "the last clean, and no bitmap wanted");
+    tap_is(shadow(id, XEN_DOMCTL_SHADOW_OP_OFF, 0, 0), 0, "off");
+    tap_is(allocation(id), 0, "and nothing is allocated again");
+}
+
 static void vcpus(domid_t id)
 {
+    tap_is(shadow(id, XEN_DOMCTL_SHADOW_OP_PEEK, 0, 0), -XEN_EINVAL, "shadow_op without vcpus");
     ctl.u.max_vcpus.max = 1;
     tap_is(domctl(XEN_DOMCTL_max_vcpus, id), -XEN_EINVAL, "max_vcpus differs from create's");
     ctl.u.getvcpuinfo.vcpu = 0;
@@ -404,6 +458,7 @@ static void vcpus(domid_t id)
     tap_is(domctl(XEN_DOMCTL_scheduler_op, id), -XEN_EINVAL, "parameters of no scheduler");
     share(id);
     affinity(id);
+    logging(id);
 }
 
 static struct vcpu_guest_context context;
