@@ -386,8 +386,10 @@ void vcpu_sleep_sync(struct vcpu *v)
 {
     ASSERT(v != current);
     vcpu_sleep(v);
-    while (__atomic_load_n(&v->running, __ATOMIC_ACQUIRE))
+    while (__atomic_load_n(&v->running, __ATOMIC_ACQUIRE)) {
+        gather_here(); /* v may be waiting for this CPU */
         cpu_relax();
+    }
 }
 
 void vcpu_pause_sync(struct vcpu *v)

@@ -54,22 +54,40 @@ bool preempt_needed(void)
 static bool gathering;    /* by one CPU at a time; atomic */
 static unsigned gathered; /* of the others; atomic */
 
+/* Stand still while there is a gathering; or, not `to_the_end`, until this CPU shall switch vcpus. */
+static void stand_still(bool to_the_end)
+{
+    const volatile uint32_t *pending = &this_cpu->softirq_pending;
+
+    __atomic_fetch_add(&gathered, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&gathering, __ATOMIC_SEQ_CST) &&
+           (to_the_end || !(*pending >> SOFTIRQ_SCHEDULE & 1)))
+        cpu_relax();
+    __atomic_fetch_sub(&gathered, 1, __ATOMIC_SEQ_CST);
+}
+
 /*
  * Wait with the others. But not for one that waits for a vcpu of this CPU's to stop: then let
  * SCHEDULE go first and come again.
  */
 static void join(void)
 {
-    const volatile uint32_t *pending = &this_cpu->softirq_pending;
-
     if (!__atomic_load_n(&gathering, __ATOMIC_SEQ_CST))
         return;
-    __atomic_fetch_add(&gathered, 1, __ATOMIC_SEQ_CST);
-    while (__atomic_load_n(&gathering, __ATOMIC_SEQ_CST) && !(*pending >> SOFTIRQ_SCHEDULE & 1))
-        cpu_relax();
-    __atomic_fetch_sub(&gathered, 1, __ATOMIC_SEQ_CST);
+    stand_still(false);
     if (__atomic_load_n(&gathering, __ATOMIC_SEQ_CST))
         raise_softirq(SOFTIRQ_GATHER);
+}
+
+/*
+ * Wait with the others in the middle of a wait for a vcpu to stop, with nothing else half done and
+ * domctl_lock alone held, which nobody waits for. The vcpu may be the one that gathers: it stops
+ * only when that is over. And another may stop meanwhile, so this CPU does not go on before.
+ */
+void gather_here(void)
+{
+    if (unlikely(__atomic_load_n(&gathering, __ATOMIC_SEQ_CST)))
+        stand_still(true);
 }
 
 /*

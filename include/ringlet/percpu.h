@@ -217,5 +217,6 @@ void softirq_register(enum softirq nr, void (*handler)(void));
 void softirq_init(void);
 void gather_cpus(void);
 void release_cpus(void);
+void gather_here(void);
 
 #endif

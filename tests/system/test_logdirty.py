@@ -85,6 +85,7 @@ def test_exact(boot, vcpus):
 
 @pytest.mark.parametrize("name,vcpus,words", [("hostile", 1, "seed=11 ops=60000"),
                                               ("hostile", 4, "seed=12 ops=3000 vcpus=4"),
+                                              ("hostile", 2, "seed=13 ops=200 audit=1 vcpus=2"),
                                               ("runtime", 1, "")])
 def test_on_and_off(boot, record_property, name, vcpus, words):
     """A guest does not notice that it is logged, nor that it is not any more."""
