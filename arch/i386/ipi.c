@@ -45,23 +45,36 @@ void send_startup(const struct cpu *c, unsigned page)
 
 /* 1: every CPU that takes an NMI is to stop. */
 static bool stopping;
+static unsigned stopped; /* how many have; atomic */
+
+/* So often it is looked whether they have: some tenths of a second, for one that never will. */
+#define STOP_LOOKS (1u << 24)
 
 /*
  * Stop the other CPUs where they are: the machine is about to end, or the hypervisor has lost its
- * way. An NMI reaches them also where interrupts are off.
+ * way. An NMI reaches them also where interrupts are off. On return they stand still, but for one
+ * whose NMI handler was where it lost its way.
  */
 void stop_other_cpus(void)
 {
     __atomic_store_n(&stopping, true, __ATOMIC_SEQ_CST);
-    if (nr_cpus > 1)
-        send(this_cpu, APIC_ICR_NMI | APIC_ICR_ALL_BUT_SELF);
+    if (nr_cpus == 1)
+        return;
+    send(this_cpu, APIC_ICR_NMI | APIC_ICR_ALL_BUT_SELF);
+    for (unsigned i = 0; i < STOP_LOOKS; i++) {
+        if (__atomic_load_n(&stopped, __ATOMIC_SEQ_CST) >= nr_cpus - 1)
+            return;
+        __builtin_ia32_pause(); /* not cpu_relax(): what the others asked for is past serving */
+    }
 }
 
 /* An NMI came: does it mean this? */
 void stop_if_told(void)
 {
-    if (stopping)
-        machine_halt();
+    if (!__atomic_load_n(&stopping, __ATOMIC_SEQ_CST))
+        return;
+    __atomic_fetch_add(&stopped, 1, __ATOMIC_SEQ_CST);
+    machine_halt();
 }
 
 /* Softirqs and events are looked at on the way out. */

@@ -50,8 +50,8 @@ def damage(path, offset, change):
 
 
 @pytest.mark.parametrize("packer,offset,reason", [
-    ("gzip", -1000, "packed kernel damaged"),
-    ("xz", -1000, "packed kernel damaged"),
+    ("gzip", -1000, "packed kernel (damaged|not as long)"),
+    ("xz", -1000, "packed kernel (damaged|not as long)"),
     ("xz", -4, "packed kernel not as long as its last four bytes say"),
     ("gzip", -1, "too little memory to unpack it"),
     ("gzip", 0x24e, "truncated bzImage"),
