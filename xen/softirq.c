@@ -51,8 +51,17 @@ bool preempt_needed(void)
 
 /* ---- Gathering ------------------------------------------------------------------------------- */
 
-static bool gathering;    /* by one CPU at a time; atomic */
-static unsigned gathered; /* of the others; atomic */
+/*
+ * One CPU at a time gathers the others. The next one can begin only when all have left: one that
+ * misses the end of a gathering would be counted in two.
+ */
+static enum { NO_GATHERING, GATHERING, LEAVING } state; /* atomic */
+static unsigned gathered; /* how many of the others stand still; atomic */
+
+static bool is_gathering(void)
+{
+    return __atomic_load_n(&state, __ATOMIC_SEQ_CST) == GATHERING;
+}
 
 /* Stand still while there is a gathering; or, not `to_the_end`, until this CPU shall switch vcpus. */
 static void stand_still(bool to_the_end)
@@ -60,8 +69,7 @@ static void stand_still(bool to_the_end)
     const volatile uint32_t *pending = &this_cpu->softirq_pending;
 
     __atomic_fetch_add(&gathered, 1, __ATOMIC_SEQ_CST);
-    while (__atomic_load_n(&gathering, __ATOMIC_SEQ_CST) &&
-           (to_the_end || !(*pending >> SOFTIRQ_SCHEDULE & 1)))
+    while (is_gathering() && (to_the_end || !(*pending >> SOFTIRQ_SCHEDULE & 1)))
         cpu_relax();
     __atomic_fetch_sub(&gathered, 1, __ATOMIC_SEQ_CST);
 }
@@ -72,10 +80,10 @@ static void stand_still(bool to_the_end)
  */
 static void join(void)
 {
-    if (!__atomic_load_n(&gathering, __ATOMIC_SEQ_CST))
+    if (!is_gathering())
         return;
     stand_still(false);
-    if (__atomic_load_n(&gathering, __ATOMIC_SEQ_CST))
+    if (is_gathering())
         raise_softirq(SOFTIRQ_GATHER);
 }
 
@@ -86,7 +94,7 @@ static void join(void)
  */
 void gather_here(void)
 {
-    if (unlikely(__atomic_load_n(&gathering, __ATOMIC_SEQ_CST)))
+    if (unlikely(is_gathering()))
         stand_still(true);
 }
 
@@ -96,8 +104,10 @@ void gather_here(void)
  */
 void gather_cpus(void)
 {
-    while (__atomic_exchange_n(&gathering, true, __ATOMIC_SEQ_CST))
-        join();
+    while (!__sync_bool_compare_and_swap(&state, NO_GATHERING, GATHERING)) {
+        gather_here();
+        cpu_relax();
+    }
     for (unsigned i = 0; i < nr_cpus; i++)
         if (&cpus[i] != this_cpu)
             raise_softirq_on(&cpus[i], SOFTIRQ_GATHER);
@@ -107,9 +117,10 @@ void gather_cpus(void)
 
 void release_cpus(void)
 {
-    __atomic_store_n(&gathering, false, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&state, LEAVING, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&gathered, __ATOMIC_SEQ_CST))
         cpu_relax();
+    __atomic_store_n(&state, NO_GATHERING, __ATOMIC_SEQ_CST);
 }
 
 void softirq_init(void)
