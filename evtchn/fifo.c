@@ -29,6 +29,7 @@
  * the global maps.
  */
 #include <ringlet/bitops.h>
+#include <ringlet/dirty_log.h>
 #include <ringlet/hypercall.h>
 #include <ringlet/ports.h>
 #include <ringlet/sched.h>
@@ -327,6 +328,13 @@ int fifo_expand_array(struct domain *d, uint64_t mfn)
     return 0;
 }
 
+/* The log has had the frame as dirty while it was ours (mark_always_dirty()), and this once more. */
+static void let_go(mfn_t mfn)
+{
+    mark_dirty(mfn);
+    put_frame_and_type(mfn_frame(mfn));
+}
+
 /* Back to the 2-level ABI: all pages are the guest's alone again. Every port is closed. */
 void fifo_destroy(struct domain *d)
 {
@@ -346,11 +354,11 @@ void fifo_destroy(struct domain *d)
     spin_unlock(&d->fifo_lock);
     for (unsigned i = 0; i < MAX_VCPUS; i++) {
         if (queues[i])
-            put_frame_and_type(mfn_frame(queues[i]->control_mfn));
+            let_go(queues[i]->control_mfn);
         xfree(queues[i]);
     }
     for (unsigned i = 0; i < f->nr_pages; i++)
-        put_frame_and_type(mfn_frame(f->pages[i]));
+        let_go(f->pages[i]);
     xfree(f);
 }
 

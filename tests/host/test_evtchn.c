@@ -1045,6 +1045,35 @@ static void too_many_linked_ports(void **state)
     assert_int_equal(bind_ipi_on(0), 4000);
 }
 
+/* mm/dirty_log.c's, which is not linked: the frames marked, while anybody is logged. */
+uint32_t logged_domains;
+static unsigned nr_marked;
+
+void note_dirty(mfn_t mfn)
+{
+    assert_true(mfn == ARRAY || mfn == ARRAY + 1 || mfn - CONTROL < VCPUS);
+    assert_int_not_equal(references, 0);
+    nr_marked++;
+}
+
+/*
+ * Words and control blocks are written for the guest until it resets. From then on nobody knows that
+ * they were its queues: the log has to be told now.
+ */
+static void reset_marks_what_was_written(void **state)
+{
+    struct evtchn_reset op = {.dom = DOMID_SELF};
+
+    (void)state;
+    go_fifo(2);
+    logged_domains = 1;
+    nr_marked = 0;
+    assert_int_equal(OP(reset, &op), 0);
+    logged_domains = 0;
+    assert_int_equal(nr_marked, VCPUS + 2);
+    assert_int_equal(references, 0);
+}
+
 static void reset_goes_back_to_two_levels(void **state)
 {
     struct evtchn_reset op = {.dom = DOMID_SELF};
@@ -1247,6 +1276,7 @@ int main(void)
         TEST(fifo_has_more_ports),
         TEST(a_linked_port_is_not_free),
         TEST(too_many_linked_ports),
+        TEST(reset_marks_what_was_written),
         TEST(reset_goes_back_to_two_levels),
         TEST(ports_opened_during_a_reset),
         TEST(a_guest_that_scribbles),
