@@ -74,24 +74,6 @@ static void free_frame(mfn_t *mfn)
     *mfn = 0;
 }
 
-/* A CPU's directories, the last with the hypervisor's entries, and no L1 yet. */
-static bool new_shadow(struct shadow **out)
-{
-    struct shadow *s = *out = xzalloc(struct shadow);
-    pte_t *top;
-
-    if (!s)
-        return false;
-    for (unsigned i = 0; i < L3_ENTRIES; i++) {
-        if (!new_frame(&s->l2[i], true))
-            return false;
-    }
-    top = map_frame(s->l2[L3_ENTRIES - 1]);
-    hypervisor_l2_fill(top);
-    unmap_frame(top);
-    return true;
-}
-
 /* One CPU's L1s become n. No vcpu of the domain runs, or the mode is off. False: no memory. */
 static bool resize_shadow(struct shadow *s, unsigned n)
 {
@@ -104,6 +86,35 @@ static bool resize_shadow(struct shadow *s, unsigned n)
         s->nr_l1++;
     }
     return true;
+}
+
+static void free_shadow(struct shadow **s)
+{
+    if (!*s)
+        return;
+    resize_shadow(*s, 0);
+    for (unsigned i = 0; i < L3_ENTRIES; i++)
+        free_frame(&(*s)->l2[i]);
+    xfree(*s);
+    *s = NULL;
+}
+
+/* A CPU's directories, the last with the hypervisor's entries, and no L1 yet. NULL: out of memory. */
+static struct shadow *new_shadow(void)
+{
+    struct shadow *s = xzalloc(struct shadow);
+    pte_t *top;
+
+    for (unsigned i = 0; s && i < L3_ENTRIES; i++) {
+        if (!new_frame(&s->l2[i], true))
+            free_shadow(&s);
+    }
+    if (!s)
+        return NULL;
+    top = map_frame(s->l2[L3_ENTRIES - 1]);
+    hypervisor_l2_fill(top);
+    unmap_frame(top);
+    return s;
 }
 
 /*
@@ -127,25 +138,14 @@ static int allocate(struct domain *d, unsigned nr_l1)
             return -ERESTART;
     }
     for (unsigned cpu = 0; cpu < nr_cpus; cpu++) {
-        if (!log->shadow[cpu] && !new_shadow(&log->shadow[cpu]))
-            return -ENOMEM;
-        if (!resize_shadow(log->shadow[cpu], nr_l1))
+        if (!log->shadow[cpu])
+            log->shadow[cpu] = new_shadow();
+        if (!log->shadow[cpu] || !resize_shadow(log->shadow[cpu], nr_l1))
             return -ENOMEM;
         if (preempt_needed())
             return -ERESTART;
     }
     return 0;
-}
-
-static void free_shadow(struct shadow **s)
-{
-    if (!*s)
-        return;
-    resize_shadow(*s, 0);
-    for (unsigned i = 0; i < L3_ENTRIES; i++)
-        free_frame(&(*s)->l2[i]);
-    xfree(*s);
-    *s = NULL;
 }
 
 /* The log is off: free what it has. 0 or -ERESTART. */

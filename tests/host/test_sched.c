@@ -8,7 +8,7 @@
  * current vcpus do something for a while, or let time jump to the next timer where only idle vcpus
  * run. context_switch() comes back to the loop by longjmp, as the real one comes back at the bottom
  * of an empty stack. Between a switch and the saving of the registers other CPUs may do something:
- * `in_the_gap`. Real threads: test_sched_threads.c.
+ * `in_the_gap`. Real threads: test_threads.c.
  *
  * units: xen/sched.c xen/vcpu_time.c xen/sched_op.c xen/timer.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1 -fno-pie -no-pie
