@@ -130,22 +130,28 @@ static uint32_t count_bits(uint32_t w)
     return n;
 }
 
-/* Other domains' CPUs may be setting bits: what is copied and what is cleared must be the same. */
-static void take_words(struct dirty_log *log, uint32_t *from, uint32_t *to, unsigned n, bool clean)
+/*
+ * The first `bytes` of them. Other domains' CPUs may be setting bits: what is copied and what is
+ * cleared must be the same.
+ */
+static void take_words(struct dirty_log *log, uint32_t *from, uint32_t *to, uint32_t bytes,
+                       bool clean)
 {
-    for (unsigned i = 0; i < n; i++) {
-        to[i] = from[i];
+    for (unsigned i = 0; 4 * i < bytes; i++) {
+        uint32_t left = bytes - 4 * i, mask = left < 4 ? (1u << 8 * left) - 1 : ~0u;
+
+        to[i] = from[i] & mask;
         if (clean && to[i]) {
-            to[i] = __atomic_exchange_n(&from[i], 0, __ATOMIC_SEQ_CST);
+            to[i] = __atomic_fetch_and(&from[i], ~mask, __ATOMIC_SEQ_CST) & mask;
             __atomic_fetch_sub(&log->dirty_count, count_bits(to[i]), __ATOMIC_SEQ_CST);
         }
     }
 }
 
 /* They could not be handed over: as if they had not been taken. */
-static void put_back(struct dirty_log *log, uint32_t *words, const uint32_t *taken, unsigned n)
+static void put_back(struct dirty_log *log, uint32_t *words, const uint32_t *taken, uint32_t bytes)
 {
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; 4 * i < bytes; i++) {
         uint32_t before = __atomic_fetch_or(&words[i], taken[i], __ATOMIC_SEQ_CST);
 
         __atomic_fetch_add(&log->dirty_count, count_bits(taken[i] & ~before), __ATOMIC_SEQ_CST);
@@ -153,9 +159,8 @@ static void put_back(struct dirty_log *log, uint32_t *words, const uint32_t *tak
 }
 
 /*
- * Copy the first `bytes` of a leaf to the caller's memory (NULL: nowhere), and clear them if told,
- * to the end of the last word. -EFAULT: the caller's memory is not there; what could not be copied
- * is not cleared.
+ * Copy the first `bytes` of a leaf to the caller's memory (NULL: nowhere), and clear them if told.
+ * -EFAULT: the caller's memory is not there; what could not be copied is not cleared.
  */
 int report_leaf(struct dirty_log *log, unsigned leaf, uint8_t *guest, uint32_t bytes, bool clean)
 {
@@ -163,13 +168,13 @@ int report_leaf(struct dirty_log *log, unsigned leaf, uint8_t *guest, uint32_t b
     int rc = 0;
 
     for (uint32_t at = 0; at < bytes && !rc; at += sizeof(chunk)) {
-        uint32_t n = MIN(bytes - at, (uint32_t)sizeof(chunk)), nr_words = DIV_ROUND_UP(n, 4);
+        uint32_t n = MIN(bytes - at, (uint32_t)sizeof(chunk));
 
-        take_words(log, words + at / 4, chunk, nr_words, clean);
+        take_words(log, words + at / 4, chunk, n, clean);
         if (guest && copy_to_guest(guest + at, chunk, n)) {
             rc = -EFAULT;
             if (clean)
-                put_back(log, words + at / 4, chunk, nr_words);
+                put_back(log, words + at / 4, chunk, n);
         }
     }
     unmap_frame(words);
