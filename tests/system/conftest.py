@@ -10,6 +10,7 @@ import pytest
 
 import machine
 import tap
+from dom0 import DOM0
 
 
 @pytest.fixture
@@ -37,11 +38,33 @@ def tap_run(record_property):
 
     def run(running, timeout=None):
         results = tap.read(running, timeout)
-        record_property("tap_passed", len(results.passed))
-        record_property("tap_failed", len(results.failed))
-        record_property("tap_skipped", len(results.skipped))
+        results.record(record_property)
         problem = results.problem()
         assert problem is None, problem
         return results
 
     return run
+
+
+@pytest.fixture
+def ended_guest(record_property):
+    """A function that reads the console of a guest that has ended, at the control domain's prompt:
+    its text and results. All guests' lines of TAP count, and one that failed is a failure."""
+    total = tap.Results()
+
+    def read(running, name):
+        running.sendline(f"console {name}")
+        running.expect(r"Ctrl-\] leaves")
+        running.expect("no longer runs")
+        text, results = running.before, tap.Results()
+        for line in text.splitlines():
+            results.add(line)
+        total.passed += results.passed
+        total.failed += results.failed
+        total.skipped += results.skipped
+        total.record(record_property)
+        assert results.problem() is None, f"{name}: {results.problem()}"
+        running.expect(DOM0)
+        return text, results
+
+    return read

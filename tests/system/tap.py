@@ -56,6 +56,11 @@ class Results:
         """Whether nothing more is to come."""
         return self.bailed is not None or (self.planned is not None and self.count >= self.planned)
 
+    def record(self, record_property):
+        """What tests/run shall count; the last record of a test holds."""
+        for kind in ("passed", "failed", "skipped"):
+            record_property(f"tap_{kind}", len(getattr(self, kind)))
+
     def problem(self):
         """Why this run is not a success, or None."""
         if self.bailed is not None:
