@@ -39,17 +39,20 @@ bool has_4gb_segments(void)
     return current->domain->vm_assist & (1u << VMASST_TYPE_4gb_segments);
 }
 
+/* Behind an instruction with label 1: %0 becomes 0 if it faults. */
+#define CLEAR_IF_FAULTS                  \
+    "\n2:\n\t"                           \
+    ".pushsection .text.fixup, \"ax\"\n" \
+    "3: xorl %0, %0\n\tjmp 2b\n\t"       \
+    ".popsection\n\t"                    \
+    ".pushsection .extable, \"a\"\n\t"   \
+    ".long 1b, 3b\n\t"                   \
+    ".popsection"
+
 /* Load a segment register; `ok` becomes 0 if that faults. */
-#define LOAD_SEGMENT(register, selector, ok)                                        \
-    __asm__ volatile("1: movl %1, %%" register "\n"                                 \
-                                               "2:\n\t"                             \
-                                               ".pushsection .text.fixup, \"ax\"\n" \
-                                               "3: xorl %0, %0\n\tjmp 2b\n\t"       \
-                                               ".popsection\n\t"                    \
-                                               ".pushsection .extable, \"a\"\n\t"   \
-                                               ".long 1b, 3b\n\t"                   \
-                                               ".popsection"                        \
-                     : "+&r"(ok)                                                    \
+#define LOAD_SEGMENT(register, selector, ok)                   \
+    __asm__ volatile("1: movl %1, %%" register CLEAR_IF_FAULTS \
+                     : "+&r"(ok)                               \
                      : "r"((uint32_t)(selector)))
 
 /*
@@ -68,17 +71,10 @@ static bool reload_segment(unsigned segment, uint16_t selector)
 }
 
 /* Read a byte through a segment register; `ok` becomes 0 if that faults. */
-#define READ_THROUGH(register, offset, ok)                                      \
-    __asm__ volatile("1: movb %%" register ":(%1), %%al\n"                      \
-                                           "2:\n\t"                             \
-                                           ".pushsection .text.fixup, \"ax\"\n" \
-                                           "3: xorl %0, %0\n\tjmp 2b\n\t"       \
-                                           ".popsection\n\t"                    \
-                                           ".pushsection .extable, \"a\"\n\t"   \
-                                           ".long 1b, 3b\n\t"                   \
-                                           ".popsection"                        \
-                     : "+&r"(ok)                                                \
-                     : "r"(offset)                                              \
+#define READ_THROUGH(register, offset, ok)                               \
+    __asm__ volatile("1: movb %%" register ":(%1), %%al" CLEAR_IF_FAULTS \
+                     : "+&r"(ok)                                         \
+                     : "r"(offset)                                       \
                      : "eax", "memory")
 
 /*
