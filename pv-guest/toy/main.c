@@ -99,10 +99,11 @@ static void run(char *line)
 
 int main(int argc, char **argv)
 {
+    unsigned vcpus = start_vcpus();
     char line[80];
 
-    printf("toy: a kernel in ring %u with %u KiB of memory and %u vcpus, %s\n", read_cs() & 3,
-           pages_total() * (PAGE_SIZE / 1024), start_vcpus(),
+    printf("toy: a kernel in ring %u with %u KiB of memory and %u vcpu%s, %s\n", read_cs() & 3,
+           pages_total() * (PAGE_SIZE / 1024), vcpus, vcpus == 1 ? "" : "s",
            is_initial_domain() ? "the initial domain" : "an unprivileged domain");
     printf("`help` lists the commands.\n");
     for (int i = 1; i < argc; i++)
