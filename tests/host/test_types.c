@@ -546,6 +546,27 @@ static void test_common_l1s(void **state)
     }
 }
 
+/* C3: entries are counted out four at a time, but not where one is the last user of its slot. */
+static void test_last_in_a_run(void **state)
+{
+    mfn_t directories[2], roots[2];
+
+    (void)state;
+    two_processes(directories, roots);
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[1]), 0);
+    /* The first of the last four: as they are tried from the end, it has each place among four. */
+    assert_int_equal(update(directories[1], 100 + ARRAY_SIZE(kernel) - 4, 0), 0);
+    assert_int_equal(unpin(roots[0]), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(kernel); i++) {
+        unsigned left = i != ARRAY_SIZE(kernel) - 4;
+
+        assert_int_equal(users(100 + i), left);
+        assert_int_equal(types(kernel[i]), left + (i == 7));
+    }
+    assert_int_equal(audit_frames(), 0);
+    assert_int_equal(unpin(roots[1]), 0);
+}
+
 /* C2: an L1 that another entry holds already does not become common, in no slot and no table. */
 static void test_not_common(void **state)
 {
@@ -1191,6 +1212,7 @@ int main(void)
         T(test_slot_3),
         T(test_high_l3),
         T(test_common_l1s),
+        T(test_last_in_a_run),
         T(test_not_common),
         T(test_common_and_bad),
         T(test_common_below_4g),
