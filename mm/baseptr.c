@@ -28,7 +28,7 @@ void reload_l3(struct vcpu *v)
  */
 void reload_l3_users(const struct domain *d, mfn_t l3)
 {
-    tlb_flush_mask(d->dirty_cpus & ~(1u << this_cpu->id));
+    tlb_flush_copies(d->dirty_cpus);
     if (current->domain == d && (l3 == INVALID_MFN || current->l3_frame == l3))
         reload_l3(current);
 }

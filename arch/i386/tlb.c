@@ -16,7 +16,8 @@
  *      wait in A's store buffer while the clock is read, and B's flush could fall between.)
  *  T2  B takes its number from the clock first, then reads the entries that it copies (those of the
  *      L3, of a bare top L2), then flushes, then shows the number: a number above the stamp was
- *      taken after A read the clock, and what B copied and walks is younger still.
+ *      taken after A read the clock, and what B copied and walks is younger still. Not every flush
+ *      copies: the last that did is in l3_copied, and whoever changed what is copied goes by that.
  *  T3  Stamps only grow, whoever writes them: the clock is read after the stamp that is replaced.
  *  T4  A CPU without guest_tables runs on the idle page tables, which show no guest: it was flushed
  *      when it came there, and will be when it leaves. It leaves by setting guest_tables, then
@@ -79,7 +80,7 @@ static noinline void flush_others_some_time(void)
  * Load CR3: everything but global entries, which are ours and do not change, is forgotten (SDM vol.
  * 3, 4.10.4.1). `flush` is the number from tlb_next_flush(): T2.
  */
-void tlb_switch_root(maddr_t l3, uint32_t flush)
+static inline void load_root(maddr_t l3, uint32_t flush)
 {
     IF_LOGGED(shadow_flush, 0);
     write_cr3((uint32_t)l3);
@@ -88,9 +89,16 @@ void tlb_switch_root(maddr_t l3, uint32_t flush)
         flush_others_some_time();
 }
 
+/* The same for a root whose entries this CPU has copied since it took the number, or that has none. */
+void tlb_switch_root(maddr_t l3, uint32_t flush)
+{
+    load_root(l3, flush);
+    __atomic_store_n(&this_cpu->l3_copied, flush, __ATOMIC_RELEASE);
+}
+
 void tlb_flush_local(void)
 {
-    tlb_switch_root(read_cr3(), tlb_next_flush());
+    load_root(read_cr3(), tlb_next_flush());
 }
 
 void tlb_flush_one_local(uint32_t va)
@@ -112,38 +120,42 @@ void tlb_serve_request(void)
     if (c->guest_tables)
         reload_l3(current);
     else
-        tlb_flush_local();
+        tlb_switch_root(read_cr3(), tlb_next_flush());
 }
+
+/* Is a CPU's number, tlb_flushed or l3_copied, not younger than what the clock showed? */
+static bool is_older(const uint32_t *number, uint32_t since)
+{
+    return (int32_t)(__atomic_load_n(number, __ATOMIC_ACQUIRE) - since) <= 0;
+}
+
+/* Whom a flush is for. GUESTS and COPIES: not for idle CPUs (T4). COPIES: T2 */
+enum flush { ALL, GUESTS, COPIES };
 
 /* Has the CPU not flushed since the clock showed `since`? */
-static bool is_stale(const struct cpu *c, uint32_t since)
+static bool is_stale(const struct cpu *c, uint32_t since, enum flush what)
 {
-    return (int32_t)(__atomic_load_n(&c->tlb_flushed, __ATOMIC_ACQUIRE) - since) <= 0;
-}
-
-/* T4 */
-static bool has_guest_tables(const struct cpu *c)
-{
-    return *(const volatile bool *)&c->guest_tables;
+    return (what == ALL || *(const volatile bool *)&c->guest_tables) &&
+           is_older(what == COPIES ? &c->l3_copied : &c->tlb_flushed, since);
 }
 
 /*
  * Wait until each CPU of the mask (bit n: CPU n) but this one has flushed since the clock showed
- * `since`; idle ones only if told. Requests may cross: this CPU serves others' meanwhile.
+ * `since`. Requests may cross: this CPU serves others' meanwhile.
  */
-static void flush_others(uint32_t mask, uint32_t since, bool idle_too)
+static void flush_others(uint32_t mask, uint32_t since, enum flush what)
 {
     struct cpu *c;
 
     mask &= ((1u << nr_cpus) - 1) & ~(1u << this_cpu->id);
     for (uint32_t m = mask; m; m &= m - 1) {
         c = &cpus[__builtin_ctz(m)];
-        if ((idle_too || has_guest_tables(c)) && is_stale(c, since))
+        if (is_stale(c, since, what))
             request_flush(c);
     }
     for (uint32_t m = mask; m; m &= m - 1) {
         c = &cpus[__builtin_ctz(m)];
-        while ((idle_too || has_guest_tables(c)) && is_stale(c, since))
+        while (is_stale(c, since, what))
             cpu_relax();
     }
 }
@@ -160,9 +172,15 @@ void tlb_flush_mask(uint32_t mask)
     uint32_t others = mask & ~(1u << this_cpu->id);
 
     if (others)
-        flush_others(others, clock_now(), false);
+        flush_others(others, clock_now(), GUESTS);
     if (mask & (1u << this_cpu->id))
         tlb_flush_local();
+}
+
+/* What the CPUs in the mask copy of an L3, or of a bare top L2, has changed. Not for this CPU. */
+void tlb_flush_copies(uint32_t mask)
+{
+    flush_others(mask, clock_now(), COPIES);
 }
 
 /* The same for one page, as far as this CPU goes: a message that says which would cost more. */
@@ -179,13 +197,13 @@ void tlb_flush_one_mask(uint32_t mask, uint32_t va)
  */
 void wait_for_cpus(void)
 {
-    flush_others(~0u, clock_now(), true);
+    flush_others(~0u, clock_now(), ALL);
 }
 
 /* All CPUs, for translations of the hypervisor's own that are not global. */
 void tlb_flush_all(void)
 {
-    flush_others(~0u, clock_now(), true);
+    flush_others(~0u, clock_now(), ALL);
     tlb_flush_local();
 }
 
@@ -208,8 +226,8 @@ void tlb_flush_if_stale(struct domain *d)
     /* Too old to be compared; T5. Without this look, who waits for a younger number waits for ever. */
     if (unlikely((int32_t)(read_clock() - since) < 0))
         return;
-    if (is_stale(this_cpu, since))
+    if (is_older(&this_cpu->tlb_flushed, since))
         tlb_flush_local();
     if (nr_cpus > 1)
-        flush_others(~0u, since, false);
+        flush_others(~0u, since, GUESTS);
 }

@@ -181,6 +181,7 @@ void tlb_flush_one_local(uint32_t va);
 void tlb_flush_domain(struct domain *d);
 void tlb_flush_if_stale(struct domain *d);
 void tlb_flush_mask(uint32_t cpus);
+void tlb_flush_copies(uint32_t cpus);
 void tlb_flush_one_mask(uint32_t cpus, uint32_t va);
 void tlb_flush_all(void);
 

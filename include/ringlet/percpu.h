@@ -59,6 +59,7 @@ struct cpu {
     uint32_t window_start; /* its address, WINDOW_START(id) */
 
     uint32_t tlb_flushed; /* the TLB clock at this CPU's last full flush */
+    uint32_t l3_copied;   /* and at the last for which it copied `l3` anew; tlb.c, T2 */
     bool flush_requested; /* another CPU waits for one; atomic */
     bool guest_tables;    /* runs on a guest's page tables, or is about to; tlb.c */
     /*

@@ -73,6 +73,11 @@ void write_back_caches(void)
     seen.flushes++;
 }
 
+void tlb_flush_copies(uint32_t mask)
+{
+    (void)mask;
+}
+
 void tlb_flush_mask(uint32_t mask)
 {
     (void)mask;

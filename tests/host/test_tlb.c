@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_tlb.c: the TLB clock when it wraps. A CPU that runs one guest for a long time, or a domain
+ * test_tlb.c: the TLB clock, when it wraps above all. A CPU that runs one guest for a long time, or a domain
  * that loses no mapping for a long time, must not be taken for one that has just flushed; nor must
  * anybody wait for a flush that has been.
  *
@@ -29,7 +29,7 @@ static unsigned flushes[MAX_CPUS];
 struct cpu cpus[MAX_CPUS];
 _Thread_local struct cpu *host_cpu = &cpus[0];
 _Thread_local struct vcpu *host_vcpu;
-unsigned nr_cpus = 2;
+unsigned nr_cpus = 3;
 
 static struct domain domain;
 
@@ -38,12 +38,19 @@ static void play(unsigned cpu)
     host_cpu = &cpus[cpu];
 }
 
+static unsigned copies[MAX_CPUS];
+static bool cpu_2_flushes; /* while CPU 1 is interrupted */
+
 void send_ipi(const struct cpu *c)
 {
     struct cpu *sender = this_cpu;
 
     play(c->id);
     tlb_serve_request();
+    if (c->id == 1 && cpu_2_flushes) {
+        play(2);
+        tlb_flush_local();
+    }
     host_cpu = sender;
 }
 
@@ -66,21 +73,23 @@ void shadow_flush_one(uint32_t va)
 void reload_l3(struct vcpu *v)
 {
     (void)v;
-    tlb_flush_local();
+    copies[this_cpu->id]++;
+    tlb_switch_root(read_cr3(), tlb_next_flush());
 }
 
-/* Both CPUs have flushed when the clock showed `start`, and run guests. */
+/* All CPUs have flushed when the clock showed `start`, and run guests. */
 static int begin(uint32_t start)
 {
     tlb_clock = start - 2;
     domain.tlb_stale = start - 2;
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < nr_cpus; i++) {
         cpus[i] = (struct cpu){.id = i, .guest_tables = true};
         play(i);
-        tlb_flush_local();
+        reload_l3(NULL);
     }
     play(0);
-    flushes[0] = flushes[1] = 0;
+    memset(flushes, 0, sizeof(flushes));
+    memset(copies, 0, sizeof(copies));
     return 0;
 }
 
@@ -191,6 +200,34 @@ static void test_shadows_are_flushed_too(void **state)
     logged_domains = 0;
 }
 
+/*
+ * CPU 0 has changed an L3, and CPU 2 flushes for a reason of its own while CPU 1 is told: that copies
+ * nothing, so it is told too.
+ */
+static void test_a_flush_is_no_copy(void **state)
+{
+    (void)state;
+    cpu_2_flushes = true;
+    tlb_flush_copies(7);
+    cpu_2_flushes = false;
+    assert_int_equal(copies[1], 1);
+    assert_int_equal(copies[2], 1);
+    assert_int_equal(copies[0], 0);
+    tlb_flush_mask(6);
+    assert_int_equal(copies[2], 2);
+}
+
+/* A CPU that slept while the clock went round begins to run a guest: it has copied nothing yet. */
+static void test_a_copy_after_a_long_sleep(void **state)
+{
+    (void)state;
+    cpus[1].guest_tables = false;
+    flush_often(0x80000001);
+    cpus[1].guest_tables = true;
+    tlb_flush_copies(2);
+    assert_int_equal(copies[1], 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +237,8 @@ int main(void)
         cmocka_unit_test_setup(test_an_old_stamp, setup),
         cmocka_unit_test_setup(test_an_old_stamp_renewed, setup),
         cmocka_unit_test_setup(test_shadows_are_flushed_too, setup),
+        cmocka_unit_test_setup(test_a_flush_is_no_copy, setup),
+        cmocka_unit_test_setup(test_a_copy_after_a_long_sleep, setup),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
