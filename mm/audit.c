@@ -11,13 +11,13 @@
  *
  * Beyond counts: frames are on the page list of their owner and on no other, tot_pages and
  * heap_pages are right, writable entries point to writable frames and table entries to tables of
- * the level below, what top L2s have in common is counted right, free blocks add up, and F1 to F10.
+ * the level below, what top L2s have in common is counted right, free blocks add up, and F1 to F11.
  *
  * The sums are in scratch frames, 12 bytes for each frame audited, allocated only where there is
  * something to write down. Runs with interrupts off, from a console key or a test's hypercall: one
  * at a time, and nothing may change meanwhile, so with more CPUs the others must be stopped.
  *
- * Read next: frame.h (F1 to F10), grant.h (G1 to G3).
+ * Read next: frame.h (F1 to F11), grant.h (G1 to G3).
  */
 #include <ringlet/mm.h>
 #include <ringlet/ports.h>
@@ -216,8 +216,11 @@ static void audit_table(mfn_t mfn, const struct frame *f)
     if (!whole)
         n = f->nr_done;
     for (unsigned i = 0; i < n; i++) {
-        if (table[i] & PTE_P)
-            entry(mfn, table[i], i);
+        if (!(table[i] & PTE_P))
+            continue;
+        entry(mfn, table[i], i);
+        if (whole && n > L3_ENTRIES && !is_used(f, &table[i]))
+            differ(mfn, "an entry where none should be (F11)");
     }
     unmap_frame(table);
 }

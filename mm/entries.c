@@ -276,6 +276,7 @@ int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, struct vcpu *v, bool 
     rc = get_l2_entry(e, table, slot);
     if (rc)
         return rc;
+    note_used(table, pl2, e);
     write_l2_entry(pl2, old, e, table, preserve_ad && (e & PTE_P));
     if (put_l2_entry(old, table, slot, true))
         v->old_table = pte_mfn(old);

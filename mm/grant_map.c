@@ -174,6 +174,7 @@ static int16_t map_host(struct domain *d, uint64_t host_addr, uint32_t flags, mf
     if (p) {
         if (get_entry_references(mfn_frame(mfn), !(flags & GNTMAP_readonly))) {
             old = *p;
+            note_used(mfn_frame(mapped_mfn(p)), p, PTE_P);
             pte_write(p, grant_pte(mfn, flags));
             if (old & PTE_P)
                 put_l1_entry(old, d);
@@ -197,6 +198,7 @@ static bool move_entry(struct domain *d, uint64_t addr, pte_t *p)
     if (!from)
         return false;
     if (from != p) {
+        note_used(mfn_frame(mapped_mfn(p)), p, *from);
         /*
          * The processor may be setting its Accessed or Dirty bit: take the entry as it is when it
          * goes.

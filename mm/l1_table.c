@@ -7,48 +7,84 @@
 #include <ringlet/hypercall.h>
 #include <ringlet/l1.h>
 
-/*
- * Check the 512 entries of a table of d's and take their references. 0; or the error of the
- * first bad one, with none taken.
- */
-int get_l1_table(pte_t *table, struct domain *d)
+/* Drop the references of the entries from p up to `end` of a table of d's, which is stamped. */
+static void put_l1_entries(pte_t *p, const pte_t *end, struct domain *d)
 {
-    int rc;
+    for (; p < end; p++) {
+        uint32_t low = halves(p)[0];
 
-    for (pte_t *group = table; group < table + L1_ENTRIES; group += 16) {
-        if (none_of_16(group))
-            continue;
-        for (pte_t *p = group; p < group + 16; p++) {
-            uint32_t low = halves(p)[0];
+        if ((low & LOW_P) && (unlikely(halves(p)[1]) || unlikely(!put_l1_fast(low, d))))
+            put_l1_entry(*p, d);
+    }
+}
 
-            if (!(low & LOW_P) || (likely(!halves(p)[1]) && likely(get_l1_fast(low, d))))
-                continue;
-            rc = get_l1_entry(*p, d, d);
-            if (rc) {
-                put_l1_table(table, p - table, d);
-                return rc;
-            }
+/* Drop those of a whole table, whose F11 says `used`. */
+void put_l1_table(pte_t *table, uint32_t used, struct domain *d)
+{
+    tlb_stamp(d);
+    for (; used; used &= used - 1) {
+        pte_t *group = table + __builtin_ctz(used) * USED_ENTRIES;
+
+        for (pte_t *p = group; p < group + USED_ENTRIES; p += 16) {
+            if (!none_of(16, p))
+                put_l1_entries(p, p + 16, d);
         }
+    }
+}
+
+/*
+ * Check the entries from p up to `end` of a table of d's and take their references. The first bad
+ * one, its error in *rc, or `end`.
+ */
+static pte_t *get_l1_entries(pte_t *p, pte_t *end, struct domain *d, int *rc)
+{
+    for (; p < end; p++) {
+        uint32_t low = halves(p)[0];
+
+        if (!(low & LOW_P) || (likely(!halves(p)[1]) && likely(get_l1_fast(low, d))))
+            continue;
+        *rc = get_l1_entry(*p, d, d);
+        if (*rc)
+            break;
+    }
+    return p;
+}
+
+/*
+ * Check the 512 entries of a table of d's and take their references. 0, with F11's word in *used; or
+ * the error of the first bad one, with none taken.
+ */
+int get_l1_table(pte_t *table, uint32_t *used, struct domain *d)
+{
+    int rc = 0;
+
+    *used = 0;
+    for (pte_t *run = table; run < table + L1_ENTRIES; run += 32) {
+        pte_t *stop;
+
+        if (none_of(32, run))
+            continue;
+        stop = get_l1_entries(run, run + 32, d, &rc);
+        if (rc) {
+            tlb_stamp(d);
+            put_l1_entries(table, stop, d);
+            return rc;
+        }
+        *used |= 1u << (run - table) / USED_ENTRIES;
     }
     return 0;
 }
 
-/* Drop the references of the first n entries of a table of d's. */
-void put_l1_table(pte_t *table, unsigned n, struct domain *d)
+/* `entry` of f, a validated L1 or L2, is going to be `e`: F11. Its owner's mm_lock is held. */
+void note_used(struct frame *f, const pte_t *entry, pte_t e)
 {
-    pte_t *end = table + n;
+    struct domain *d = frame_owner(f);
 
-    tlb_stamp(d);
-    for (pte_t *group = table; group < end; group += 16) {
-        if (none_of_16(group))
-            continue;
-        for (pte_t *p = group, *last = MIN(group + 15, end - 1); p <= last; p++) {
-            uint32_t low = halves(p)[0];
-
-            if ((low & LOW_P) && (unlikely(halves(p)[1]) || unlikely(!put_l1_fast(low, d))))
-                put_l1_entry(*p, d);
-        }
-    }
+    if (!(e & PTE_P) || is_used(f, entry))
+        return;
+    spin_lock(&d->page_lock);
+    f->used |= 1u << used_group(entry);
+    spin_unlock(&d->page_lock);
 }
 
 /*
@@ -73,10 +109,12 @@ static void replace_entry(pte_t *p, pte_t e, bool preserve_ad)
 int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *owner,
                  bool preserve_ad)
 {
+    struct frame *table = mfn_frame(mapped_mfn(pl1));
     pte_t old = *pl1;
     int rc;
 
-    if (owner == pt_owner && mod_l1_fast(pl1, e, e >> 32, pt_owner, preserve_ad))
+    note_used(table, pl1, e);
+    if (owner == pt_owner && mod_l1_fast(pl1, table, e, e >> 32, pt_owner, preserve_ad))
         return 0;
     rc = get_l1_entry(e, pt_owner, owner);
     if (rc)
@@ -96,6 +134,7 @@ int mod_l1_entry_if(pte_t *pl1, pte_t old, pte_t e, struct domain *d)
 
     if (rc)
         return rc;
+    note_used(mfn_frame(mapped_mfn(pl1)), pl1, e);
     if (pte_cmpxchg(pl1, old, e) != old) {
         put_l1_entry(e, d);
         return -EAGAIN;

@@ -15,17 +15,28 @@ static inline bool is_present(const pte_t *p)
 /* p is an empty entry: the next one that is not, or `end`. */
 static const pte_t *skip_empty(const pte_t *p, const pte_t *end)
 {
-    for (p++; p + 16 <= end && none_of_16(p); p += 16)
+    for (p++; p + 32 <= end && none_of(32, p); p += 32)
         ;
     while (p < end && !is_present(p))
         p++;
     return p;
 }
 
-/* p is behind an empty entry: behind the next one downwards that is not, or `start`. */
-static const pte_t *skip_empty_down(const pte_t *p, const pte_t *start)
+/*
+ * p is behind an empty entry: behind the next one downwards that is not, or `start`, where `start`
+ * is a table whose F11 says `used`.
+ */
+static const pte_t *skip_empty_down(const pte_t *p, const pte_t *start, uint32_t used)
 {
-    for (p--; p - 16 >= start && none_of_16(p - 16); p -= 16)
+    unsigned group = (--p - start) / USED_ENTRIES;
+
+    if (!(used >> group & 1)) {
+        used &= (1u << group) - 1;
+        if (!used)
+            return start;
+        p = start + (32 - __builtin_clz(used)) * USED_ENTRIES;
+    }
+    for (; p - 16 >= start && none_of(16, p - 16); p -= 16)
         ;
     while (p > start && !is_present(p - 1))
         p--;
@@ -33,13 +44,14 @@ static const pte_t *skip_empty_down(const pte_t *p, const pte_t *start)
 }
 
 /*
- * Take the references of the entries of an L2 of d's from i on, up to the first one below n that
- * needs a closer look: its index, or n. The entries that are passed over are empty, or name L1s in
- * use: three hundred of those, its kernel's, a Linux has in every process's directory.
+ * Take the references of the entries of an L2 of d's, not a top one, from i on, up to the first one
+ * that needs a closer look: its index, or L2_ENTRIES. The entries that are passed over are empty, or
+ * name L1s in use and go into *used (F11).
  */
-unsigned get_usual_l2_entries(const pte_t *table, unsigned i, unsigned n, const struct domain *d)
+unsigned get_usual_l2_entries(const pte_t *table, unsigned i, uint32_t *used,
+                              const struct domain *d)
 {
-    const pte_t *p = table + i, *end = table + n;
+    const pte_t *p = table + i, *end = table + L2_ENTRIES;
 
     while (p < end) {
         uint32_t low = ((const uint32_t *)p)[0];
@@ -47,6 +59,7 @@ unsigned get_usual_l2_entries(const pte_t *table, unsigned i, unsigned n, const 
         if (low & LOW_P) {
             if (unlikely(((const uint32_t *)p)[1]) || unlikely(!get_l2_fast(low, d)))
                 break;
+            *used |= 1u << used_group(p);
             p++;
         } else {
             p = skip_empty(p, end);
@@ -56,7 +69,7 @@ unsigned get_usual_l2_entries(const pte_t *table, unsigned i, unsigned n, const 
 }
 
 /* Drop those of the entries below i, downwards to the first one that needs more: its index + 1, or 0. */
-unsigned put_usual_l2_entries(const pte_t *table, unsigned i)
+unsigned put_usual_l2_entries(const pte_t *table, unsigned i, uint32_t used)
 {
     const pte_t *p = table + i;
 
@@ -68,7 +81,7 @@ unsigned put_usual_l2_entries(const pte_t *table, unsigned i)
                 break;
             p--;
         } else {
-            p = skip_empty_down(p, table);
+            p = skip_empty_down(p, table, used);
         }
     }
     return p - table;
@@ -163,7 +176,7 @@ unsigned put_usual_top_entries(const pte_t *table, unsigned i, struct domain *d)
         pte_t e = table[i - 1];
 
         if (!(e & PTE_P)) {
-            i = skip_empty_down(&table[i], table) - table;
+            i = skip_empty_down(&table[i], table, ALL_USED) - table;
             continue;
         }
         if (is_common_l1(e, c)) {

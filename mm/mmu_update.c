@@ -27,12 +27,13 @@
 
 /*
  * Requests of one call. Between them `va` shows the L1 of pt_owner's that the last one wrote, NULL:
- * none; `page` is its machine address. It stays an L1 of pt_owner's until an L2 or L3 is written:
- * what was one goes only under mm_lock, which is held. So it needs no reference.
+ * none; `page` is its machine address, `table` its frame. It stays an L1 of pt_owner's until an L2 or
+ * L3 is written: what was one goes only under mm_lock, which is held. So it needs no reference.
  */
 struct batch {
     uint32_t page_low, page_high;
     uint8_t *va;
+    const struct frame *table;
     struct domain *pt_owner, *owner;
 };
 
@@ -67,6 +68,25 @@ static int write_plain(struct frame *f, pte_t *p, pte_t val)
     pte_write(p, val);
     put_type(f);
     return 0;
+}
+
+/*
+ * The same where the frame, of d's, is writable already: as a root of page tables is that Linux is
+ * still building. False: it is not, and nothing was done.
+ */
+static inline bool write_plain_fast(mfn_t mfn, uint32_t offset, pte_t val, const struct domain *d)
+{
+    struct frame *f = mfn_frame(mfn);
+    pte_t *p;
+
+    if (owner_slot(f) != d->slot || !get_writable_fast(f, d))
+        return false;
+    p = (pte_t *)((uint8_t *)map_frame(mfn) + offset);
+    pte_write(p, val);
+    unmap_written(p);
+    if (unlikely(!put_writable_fast(f)))
+        put_frame_and_type(f);
+    return true;
 }
 
 #define DONE_AND_GIVE_WAY 1
@@ -123,8 +143,9 @@ static inline __attribute__((always_inline)) bool update_same_l1(const struct ba
         return false;
     p = (pte_t *)(b->va + (w[0] & (PAGE_SIZE - sizeof(pte_t))));
     if (likely(differ == MMU_NORMAL_PT_UPDATE))
-        return mod_l1_fast(p, w[2], w[3], b->pt_owner, false);
-    return differ == MMU_PT_UPDATE_PRESERVE_AD && mod_l1_fast(p, w[2], w[3], b->pt_owner, true);
+        return mod_l1_fast(p, b->table, w[2], w[3], b->pt_owner, false);
+    return differ == MMU_PT_UPDATE_PRESERVE_AD &&
+           mod_l1_fast(p, b->table, w[2], w[3], b->pt_owner, true);
 }
 
 /*
@@ -151,10 +172,13 @@ static noinline int any_update(struct batch *b, uint32_t low, uint32_t high, uin
         if (unlikely(high >> PAGE_SHIFT || mfn >= max_frame))
             return -EINVAL;
         if (unlikely(!is_own_l1(mfn_frame(mfn), b->pt_owner)))
-            return update_other(b, mfn, offset, val, preserve_ad);
+            return write_plain_fast(mfn, offset, val, b->pt_owner)
+                       ? 0
+                       : update_other(b, mfn, offset, val, preserve_ad);
         b->page_low = low & ~(PAGE_SIZE - 1);
         b->page_high = high;
         b->va = map_frame(mfn);
+        b->table = mfn_frame(mfn);
     }
     p = (pte_t *)(b->va + offset);
     if (unlikely(b->owner != b->pt_owner)) {
@@ -162,7 +186,7 @@ static noinline int any_update(struct batch *b, uint32_t low, uint32_t high, uin
         table_unmap(b);
         return rc;
     }
-    if (likely(mod_l1_fast(p, val_low, val_high, b->pt_owner, preserve_ad)))
+    if (likely(mod_l1_fast(p, b->table, val_low, val_high, b->pt_owner, preserve_ad)))
         return 0;
     return mod_l1_entry(p, val, b->pt_owner, b->pt_owner, preserve_ad);
 }
@@ -295,7 +319,7 @@ static inline bool usual_update(const struct mmu_update *req)
         if (likely(!(w[0] & 5)) && likely(mfn < max_frame) && likely(is_own_l1(mfn_frame(mfn), d)))
             did = mod_l1_fast(
                 (pte_t *)((uintptr_t)glance_frame(mfn) + (w[0] & (PAGE_SIZE - sizeof(pte_t)))),
-                w[2], w[3], d, w[0] & MMU_PT_UPDATE_PRESERVE_AD);
+                mfn_frame(mfn), w[2], w[3], d, w[0] & MMU_PT_UPDATE_PRESERVE_AD);
         if (likely(did))
             mark_dirty(mfn);
     }

@@ -305,17 +305,15 @@ static bool writes_entry_at(const struct cpu_user_regs *regs, const struct insn 
 }
 
 /*
- * The entry at `address` if that is in a page table of the guest's, mapped, mm_lock held until
- * unlock_entry(); NULL otherwise.
+ * The entry at `address` if that is in a page table of the guest's, which is *table then, mapped,
+ * mm_lock held until unlock_entry(); NULL otherwise.
  */
-static inline pte_t *lock_entry(struct vcpu *v, uint32_t address)
+static inline pte_t *lock_entry(struct vcpu *v, uint32_t address, mfn_t *table)
 {
-    mfn_t table;
-
     spin_lock(&v->domain->mm_lock);
-    table = page_table_at(v, address);
-    if (likely(table != INVALID_MFN))
-        return (pte_t *)map_frame(table) + (address & (PAGE_SIZE - 1)) / sizeof(pte_t);
+    *table = page_table_at(v, address);
+    if (likely(*table != INVALID_MFN))
+        return (pte_t *)map_frame(*table) + (address & (PAGE_SIZE - 1)) / sizeof(pte_t);
     spin_unlock(&v->domain->mm_lock);
     return NULL;
 }
@@ -333,11 +331,12 @@ static enum emulation emulate_any_write(uint32_t address, struct cpu_user_regs *
     enum emulation result;
     struct insn in;
     pte_t *entry;
+    mfn_t table;
 
     result = fetch_insn(regs, &in);
     if (result != EMULATION_DONE)
         return result;
-    if (!writes_entry_at(regs, &in, address) || !(entry = lock_entry(v, address)))
+    if (!writes_entry_at(regs, &in, address) || !(entry = lock_entry(v, address, &table)))
         return EMULATION_REFUSED;
     if (!update_entry(regs, &in, entry, address & 7))
         result = EMULATION_REFUSED;
@@ -391,14 +390,15 @@ static inline bool simple_store(struct cpu_user_regs *regs, const uint8_t *bytes
 
 /* Store the half of the entry that `address` names. */
 static inline __attribute__((always_inline)) bool store_half(struct domain *d, pte_t *entry,
+                                                             const struct frame *table,
                                                              unsigned half, uint32_t value)
 {
     union entry new;
     int rc = 0;
 
     /* A store to the upper half leaves Accessed and Dirty as they are, or become just now. */
-    if (unlikely(!(half ? mod_l1_fast(entry, halves(entry)[0], value, d, true)
-                        : mod_l1_fast(entry, value, halves(entry)[1], d, false)))) {
+    if (unlikely(!(half ? mod_l1_fast(entry, table, halves(entry)[0], value, d, true)
+                        : mod_l1_fast(entry, table, value, halves(entry)[1], d, false)))) {
         new.all = *entry;
         new.words[half] = value;
         rc = mod_l1_entry(entry, new.all, d, d, half == 1);
@@ -436,12 +436,13 @@ static inline bool carry_out(struct cpu_user_regs *regs, const uint8_t *bytes, u
                              struct store store)
 {
     struct vcpu *v = current;
-    pte_t *entry = lock_entry(v, address);
+    mfn_t table;
+    pte_t *entry = lock_entry(v, address, &table);
     bool done;
 
     if (!entry)
         return false;
-    done = store_half(v->domain, entry, (address >> 2) & 1, store.value);
+    done = store_half(v->domain, entry, mfn_frame(table), (address >> 2) & 1, store.value);
     if (done && !(address & 4) && !(store.value & LOW_P) && !(regs->eflags & EFLAGS_TF) &&
         likely(!has_breakpoints(v)))
         store.length +=

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * types.c: the machine that moves frames between types. See frame.h for the invariants F1 to F10.
+ * types.c: the machine that moves frames between types. See frame.h for the invariants F1 to F11.
  *
  * A reference is taken with compare-and-swap on the frame's own words, so two CPUs or two domains
  * may race for a frame without a lock; one wins. Types that need checking (page tables) are checked
@@ -82,7 +82,7 @@ static int undo_entry(struct frame *f, uint32_t type, const pte_t *table, unsign
  */
 #define PREEMPT_EVERY 8
 
-/* It shares a word with the page list's links, which other CPUs change. */
+/* Or `used`. It shares a word with the page list's links, which other CPUs change. */
 static void set_nr_done(struct frame *f, unsigned n)
 {
     struct domain *d = frame_owner(f);
@@ -94,31 +94,32 @@ static void set_nr_done(struct frame *f, unsigned n)
     spin_unlock(&d->page_lock);
 }
 
-/* Undo entries i - 1 down to 0. -ERESTART: stopped, f->nr_done tells where. */
+/*
+ * Undo entries i - 1 down to 0 of an L2 or L3, which was whole if `type` has FT_VALIDATED. -ERESTART:
+ * stopped, f->nr_done tells where.
+ */
 static int undo_table(struct frame *f, uint32_t type, unsigned i, bool preemptible)
 {
+    uint32_t used = type & FT_VALIDATED ? f->used : ALL_USED;
     pte_t *table = map_frame(frame_mfn(f));
     struct domain *d = frame_owner(f);
     unsigned undone = 0;
     int rc = 0;
 
     tlb_stamp(d);
-    if ((type & FT_TYPE) == FT_L1) {
-        put_l1_table(table, i, d);
-        i = 0;
-    }
     while (!rc) {
         if (type & FT_TOP)
             i = put_usual_top_entries(table, i, d);
         else if ((type & FT_TYPE) == FT_L2)
-            i = put_usual_l2_entries(table, i);
+            i = put_usual_l2_entries(table, i, used);
         if (!i || (rc = undo_entry(f, type, table, i - 1, preemptible)))
             break;
         i--;
         if (preemptible && ++undone % PREEMPT_EVERY == 0 && preempt_needed())
             rc = -ERESTART;
     }
-    set_nr_done(f, i);
+    if (rc)
+        set_nr_done(f, i);
     unmap_frame(table);
     return rc;
 }
@@ -144,14 +145,24 @@ static int check_l3(struct frame *f, const pte_t *table)
     return 0;
 }
 
-/* An L1 is short enough to be checked in one go. */
+/* An L1 is short enough to be checked, or undone, in one go. */
 static int validate_l1(struct frame *f)
 {
     pte_t *table = map_frame(frame_mfn(f));
-    int rc = get_l1_table(table, frame_owner(f));
+    uint32_t used;
+    int rc = get_l1_table(table, &used, frame_owner(f));
 
+    set_nr_done(f, used);
     unmap_frame(table);
     return rc;
+}
+
+static void undo_l1(struct frame *f)
+{
+    pte_t *table = map_frame(frame_mfn(f));
+
+    put_l1_table(table, f->used, frame_owner(f));
+    unmap_frame(table);
 }
 
 /*
@@ -170,15 +181,16 @@ static int undo_bad_table(struct frame *f, uint32_t type, int rc, bool preemptib
 }
 
 /*
- * Check entries of an L2 or L3 from nr_done up and take their references. 0: all good. -ERESTART:
+ * Check entries of an L2 or L3 from i up and take their references. 0: all good. -ERESTART:
  * interrupted, f->nr_done tells where. Another error: an entry is bad; all references are dropped
  * again, or, with -EAGAIN, those from nr_done on.
  */
-static int validate_table(struct frame *f, uint32_t type, bool preemptible)
+static int validate_table(struct frame *f, uint32_t type, unsigned i, bool preemptible)
 {
+    uint32_t used = i || (type & FT_TOP) ? ALL_USED : 0;
     pte_t *table = map_frame(frame_mfn(f));
     struct domain *d = frame_owner(f);
-    unsigned i = f->nr_done, n = table_entries(type), taken = 0;
+    unsigned n = table_entries(type), taken = 0;
     int rc = 0;
 
     if ((type & FT_TYPE) == FT_L3)
@@ -187,14 +199,15 @@ static int validate_table(struct frame *f, uint32_t type, bool preemptible)
         if (type & FT_TOP)
             i = get_usual_top_entries(table, i, d);
         else if ((type & FT_TYPE) == FT_L2)
-            i = get_usual_l2_entries(table, i, n, d);
+            i = get_usual_l2_entries(table, i, &used, d);
         if (i >= n || (rc = get_entry(f, type, table[i], i, preemptible)))
             break;
+        used |= 1u << i / USED_ENTRIES;
         i++;
         if (preemptible && ++taken % PREEMPT_EVERY == 0 && preempt_needed())
             rc = -ERESTART;
     }
-    set_nr_done(f, rc ? i : 0);
+    set_nr_done(f, rc ? i : used);
     if (!rc && (type & FT_TOP))
         (f->type_info & FT_BARE ? hypervisor_l2_clear : hypervisor_l2_fill)(table);
     unmap_frame(table);
@@ -222,7 +235,8 @@ static int first_type_reference(struct frame *f, uint32_t x, uint32_t type)
     return 0;
 }
 
-static int validate_frame(struct frame *f, uint32_t type, bool preemptible)
+/* An L2's or L3's entries below `done` hold their references already. */
+static int validate_frame(struct frame *f, uint32_t type, unsigned done, bool preemptible)
 {
     int rc;
 
@@ -231,7 +245,7 @@ static int validate_frame(struct frame *f, uint32_t type, bool preemptible)
     else if (type == FT_L1)
         rc = validate_l1(f);
     else
-        rc = validate_table(f, type, preemptible);
+        rc = validate_table(f, type, done, preemptible);
 
     if (!rc) {
         __atomic_fetch_or(&f->type_info, FT_VALIDATED, __ATOMIC_SEQ_CST);
@@ -264,8 +278,7 @@ static int get_type_common(struct frame *f, uint32_t type, bool preemptible)
                 __atomic_fetch_or(&f->type_info, FT_VALIDATED, __ATOMIC_SEQ_CST);
                 return 0;
             }
-            set_nr_done(f, 0);
-            return validate_frame(f, type, preemptible);
+            return validate_frame(f, type, 0, preemptible);
         }
         if ((x & FT_TYPE_AND_TOP) != type || (x & FT_COUNT) == FT_COUNT)
             return -EINVAL;
@@ -279,7 +292,7 @@ static int get_type_common(struct frame *f, uint32_t type, bool preemptible)
                                              __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
                 continue;
             put_frame(f);
-            return validate_frame(f, type, preemptible);
+            return validate_frame(f, type, f->nr_done, preemptible);
         } else if (type == FT_WRITABLE) {
             cpu_relax(); /* another CPU waits for the flush, and takes no lock meanwhile */
         } else {
@@ -330,8 +343,9 @@ static int put_type_common(struct frame *f, bool preemptible)
     if (!is_page_table(x))
         return 0;
     ASSERT(!(x & (FT_PINNED | FT_PARTIAL)));
-    rc = undo_table(f, x, x & FT_VALIDATED ? table_entries(x) : f->nr_done, preemptible);
-    if (rc)
+    if ((x & FT_TYPE) == FT_L1)
+        undo_l1(f);
+    else if ((rc = undo_table(f, x, x & FT_VALIDATED ? table_entries(x) : f->nr_done, preemptible)))
         return rc;
     tlb_stamp(frame_owner(f));
     __atomic_store_n(&f->type_info, x & FT_TYPE, __ATOMIC_SEQ_CST);

@@ -82,7 +82,7 @@ static inline int update_one_va(uint32_t va, uint32_t low, uint32_t high, struct
          */
         if (frame_type(mfn_frame(l1)) != FT_L1)
             rc = -EINVAL;
-        else if (likely(owner == d && mod_l1_fast(p, low, high, d, false)))
+        else if (likely(owner == d && mod_l1_fast(p, mfn_frame(l1), low, high, d, false)))
             rc = 0;
         else
             rc = mod_l1_entry(p, (pte_t)high << 32 | low, d, owner, false);

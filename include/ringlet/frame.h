@@ -48,7 +48,10 @@ struct domain;
  *      FT_BARE. No CPU walks a bare L2 in slot 3; it walks a copy of its own with the hypervisor's
  *      entries, made when it loads CR3 and again when an entry of the bare L2 changes.
  *  F10 Entries of a domain's top L2s may hold their references in common: struct common_l1.
- * Words three and four (list links, owner, nr_done) change only under the owner's page_lock, or
+ *  F11 Bit i of `used` in a validated L1 or L2 is set if one of the USED_ENTRIES entries from i *
+ *      USED_ENTRIES on is present. (The other way round it need not be so.) Tables are mostly empty:
+ *      who undoes one looks where something is. Set before the entry is written.
+ * Words three and four (list links, owner, nr_done, used) change only under the owner's page_lock, or
  * heap_lock when free; words one and two change by atomic operations only.
  */
 struct frame {
@@ -61,9 +64,15 @@ struct frame {
     };
     uint32_t next : 22;  /* frame number of the next in the owner's list, or free list; 0 ends it */
     uint32_t owner : 10; /* slot of the owning domain (domain_slot); OWNER_NONE when free */
-    uint32_t prev : 22;
-    /* FT_PARTIAL and unfinished undoing: entries that hold references; free: order of the block */
-    uint32_t nr_done : 10;
+    union {
+        /* FT_PARTIAL and unfinished undoing: entries that hold references; free: order of the block */
+        uint32_t nr_done : 10;
+        uint32_t used : 8; /* FT_VALIDATED: F11 */
+        struct {
+            uint32_t : 10;
+            uint32_t prev : 22;
+        };
+    };
 } __aligned(8);
 _Static_assert(sizeof(struct frame) == 16,
                "the frame table's address range counts on 16 bytes a frame");
@@ -148,6 +157,20 @@ static inline mfn_t frame_mfn(const struct frame *f)
 static inline uint32_t owner_slot(const struct frame *f)
 {
     return ((const volatile uint32_t *)f)[2] >> 22;
+}
+
+#define USED_ENTRIES 64
+#define ALL_USED 0xFFu
+
+/* The bit for an entry, by its address. */
+static inline unsigned used_group(const void *entry)
+{
+    return (uintptr_t)entry % PAGE_SIZE / (USED_ENTRIES * sizeof(pte_t));
+}
+
+static inline bool is_used(const struct frame *f, const void *entry)
+{
+    return ((const volatile uint32_t *)f)[3] >> used_group(entry) & 1;
 }
 
 static inline uint32_t frame_type(const struct frame *f)

@@ -78,17 +78,17 @@ static inline bool put_l2_fast(uint32_t low)
 }
 
 /*
- * Is none of the 16 entries from p on present? Tables are mostly empty, and are searched for what
- * is in them at an instruction and a bit an entry.
+ * Is none of the n entries from p on present? n is a constant. Tables are mostly empty, and are
+ * searched for what is in them at an instruction and a bit an entry.
  */
-static inline bool none_of_16(const pte_t *p)
+static inline __attribute__((always_inline)) bool none_of(unsigned n, const pte_t *p)
 {
     const uint32_t *w = (const uint32_t *)p;
     uint32_t any = 0;
 
-#pragma GCC unroll 16
-    for (unsigned i = 0; i < 32; i += 2)
-        any |= w[i];
+#pragma GCC unroll 32
+    for (unsigned i = 0; i < n; i++)
+        any |= w[2 * i];
     return !(any & LOW_P);
 }
 
@@ -121,7 +121,8 @@ static inline __attribute__((always_inline)) bool change_rw(uint32_t *p, uint32_
 {
     struct frame *f = own_frame(low, d);
 
-    if (unlikely(!f) || ((low & LOW_RW) && unlikely(!get_writable_type_fast(f))))
+    if (unlikely(!f) ||
+        ((low & LOW_RW) && unlikely(!get_writable_type_fast(f)) && get_type(f, FT_WRITABLE)))
         return false;
     replace_low(p, old, low, preserve_ad);
     if (!(low & LOW_RW)) {
@@ -132,15 +133,15 @@ static inline __attribute__((always_inline)) bool change_rw(uint32_t *p, uint32_
 }
 
 /*
- * Write an entry of a validated L1 of d's, whose mm_lock is held, to map another of d's own frames
- * or none. False: this is not the usual case, and nothing has changed.
+ * Write an entry of `table`, a validated L1 of d's, whose mm_lock is held, to map another of d's own
+ * frames or none. False: this is not the usual case, and nothing has changed.
  *
  * The upper halves of the old and the new entry are zero, so one 32-bit store replaces the entry; the
  * processor reads it whole or not at all.
  */
-static inline __attribute__((always_inline)) bool mod_l1_fast(pte_t *pl1, uint32_t low,
-                                                              uint32_t high, struct domain *d,
-                                                              bool preserve_ad)
+static inline __attribute__((always_inline)) bool mod_l1_fast(pte_t *pl1, const struct frame *table,
+                                                              uint32_t low, uint32_t high,
+                                                              struct domain *d, bool preserve_ad)
 {
     uint32_t *p = halves(pl1), old = p[0];
 
@@ -149,7 +150,10 @@ static inline __attribute__((always_inline)) bool mod_l1_fast(pte_t *pl1, uint32
     if (low & LOW_P) {
         if (unlikely(low & LOW_NOT_PLAIN))
             return false;
-        if ((old & LOW_P) && !((old ^ low) & LOW_FRAME)) {
+        if (!(old & LOW_P)) {
+            if (unlikely(!is_used(table, pl1)))
+                return false;
+        } else if (!((old ^ low) & LOW_FRAME)) {
             if ((old ^ low) & LOW_RW)
                 return change_rw(p, old, low, d, preserve_ad);
             replace_low(p, old, low, preserve_ad);

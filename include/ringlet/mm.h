@@ -169,13 +169,15 @@ static inline bool put_frame_fast(struct frame *f)
 #define FREE_L1_BITS (PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_AVAIL)
 
 /* mm/l1_table.c */
-int get_l1_table(pte_t *table, struct domain *d);
-void put_l1_table(pte_t *table, unsigned n, struct domain *d);
+int get_l1_table(pte_t *table, uint32_t *used, struct domain *d);
+void put_l1_table(pte_t *table, uint32_t used, struct domain *d);
+void note_used(struct frame *f, const pte_t *entry, pte_t e);
 
 /* mm/l2_table.c */
 bool is_common_l1(pte_t e, const struct common_l1 *c);
-unsigned get_usual_l2_entries(const pte_t *table, unsigned i, unsigned n, const struct domain *d);
-unsigned put_usual_l2_entries(const pte_t *table, unsigned i);
+unsigned get_usual_l2_entries(const pte_t *table, unsigned i, uint32_t *used,
+                              const struct domain *d);
+unsigned put_usual_l2_entries(const pte_t *table, unsigned i, uint32_t used);
 unsigned get_usual_top_entries(const pte_t *table, unsigned i, struct domain *d);
 unsigned put_usual_top_entries(const pte_t *table, unsigned i, struct domain *d);
 
