@@ -34,6 +34,7 @@ static struct {
     unsigned scratch_order;
     unsigned differences;
     uint32_t owned[NR_DOMAIN_SLOTS], heap[NR_DOMAIN_SLOTS]; /* frames found with this owner */
+    uint32_t in_run[NR_DOMAIN_SLOTS];                       /* of them, with FT_IN_RUN */
 } audit;
 
 /* --- Finding something ------------------------------------------------------------------------ */
@@ -77,6 +78,7 @@ static bool sums_init(void)
     audit.differences = 0;
     memset(audit.owned, 0, sizeof(audit.owned));
     memset(audit.heap, 0, sizeof(audit.heap));
+    memset(audit.in_run, 0, sizeof(audit.in_run));
     audit.scratch = heap_alloc_pages(audit.scratch_order);
     return audit.scratch != NULL;
 }
@@ -237,8 +239,8 @@ static void audit_flags(mfn_t mfn, const struct frame *f)
         differ(mfn, "pinned, but no page table (F4)");
     if ((x & FT_PARTIAL) && (x & FT_VALIDATED))
         differ(mfn, "both validated and partly so (F6)");
-    if ((x & (FT_TOP | FT_BARE)) && (x & FT_TYPE_AND_TOP) != (FT_L2 | FT_TOP))
-        differ(mfn, "FT_TOP or FT_BARE on something else than an L2 (F7)");
+    if ((x & (FT_TOP | FT_BARE | FT_IN_RUN)) && (x & FT_TYPE_AND_TOP) != (FT_L2 | FT_TOP))
+        differ(mfn, "a flag of top L2s on something else (F7)");
     if ((x & FT_LINKER) && (x & FT_LINKED))
         differ(mfn, "a chain of linear maps (F8)");
     if ((x & FT_COUNT) && frame_type(f) == FT_WRITABLE && !(x & FT_VALIDATED))
@@ -266,6 +268,8 @@ static void audit_frame(mfn_t mfn)
         audit.heap[f->owner]++;
     else
         audit.owned[f->owner]++;
+    if (f->type_info & FT_IN_RUN)
+        audit.in_run[f->owner]++;
     if (is_page_table(f))
         audit_table(mfn, f);
 }
@@ -312,14 +316,21 @@ static void audit_grants(const struct domain *d)
 /* After the frames. An L1 is common in one slot (C2), so its sum is that slot's. */
 static void audit_common_l1s(const struct domain *d)
 {
+    const struct common_run *run = &d->common_run;
+
+    if (run->users != audit.in_run[d->slot] || !run->users != !run->n)
+        differ(INVALID_MFN, "a run is not used by as many directories as are counted (C4)");
     for (unsigned i = 0; i < L2_FIRST_HYPERVISOR_SLOT; i++) {
         const struct common_l1 *c = &d->common_l1s[i];
         mfn_t mfn = c->entry >> PAGE_SHIFT;
+        uint32_t in_run = 0; /* entries that count there; the run itself is a user */
 
         if (!c->users && !c->entry)
             continue;
         holds_as(mfn, FT_L1);
-        if (mfn >= max_frame || sums_of(mfn).common != c->users)
+        if (i >= run->first && i < run->first + run->n)
+            in_run = run->users - 1;
+        if (mfn >= max_frame || sums_of(mfn).common != c->users + in_run)
             differ(mfn, "not named by as many entries in common as are counted (C1)");
     }
 }

@@ -255,6 +255,14 @@ static void write_l2_entry(pte_t *pl2, pte_t old, pte_t e, const struct frame *t
         reload_l3_users(frame_owner(table), INVALID_MFN);
 }
 
+/* Is what this slot of `table` holds counted in the run of its owner's? C4. */
+static bool in_run(const struct frame *table, unsigned slot)
+{
+    const struct common_run *run = &frame_owner(table)->common_run;
+
+    return (table->type_info & FT_IN_RUN) && slot - run->first < run->n;
+}
+
 /*
  * Write an entry of a validated L2. -EPERM for the hypervisor's slots, -EINVAL, or -ERESTART:
  * nothing changed.
@@ -273,6 +281,8 @@ int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, struct vcpu *v, bool 
         write_l2_entry(pl2, old, e, table, preserve_ad);
         return 0;
     }
+    if (unlikely(in_run(table, slot)))
+        leave_run(table);
     rc = get_l2_entry(e, table, slot);
     if (rc)
         return rc;

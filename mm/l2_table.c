@@ -17,30 +17,32 @@ static const pte_t *skip_empty(const pte_t *p, const pte_t *end)
 {
     for (p++; p + 32 <= end && none_of(32, p); p += 32)
         ;
+    for (; p + 8 <= end && none_of(8, p); p += 8)
+        ;
     while (p < end && !is_present(p))
         p++;
     return p;
 }
 
 /*
- * p is behind an empty entry: behind the next one downwards that is not, or `start`, where `start`
- * is a table whose F11 says `used`.
+ * Entry i - 1 of a table whose F11 says `used` is empty: the index behind the next one downwards
+ * that is not, or `floor`.
  */
-static const pte_t *skip_empty_down(const pte_t *p, const pte_t *start, uint32_t used)
+static unsigned skip_empty_down(const pte_t *table, unsigned i, unsigned floor, uint32_t used)
 {
-    unsigned group = (--p - start) / USED_ENTRIES;
+    unsigned group = --i / USED_ENTRIES;
 
     if (!(used >> group & 1)) {
         used &= (1u << group) - 1;
-        if (!used)
-            return start;
-        p = start + (32 - __builtin_clz(used)) * USED_ENTRIES;
+        i = used ? (32 - __builtin_clz(used)) * USED_ENTRIES : 0;
+        if (i <= floor)
+            return floor;
     }
-    for (; p - 16 >= start && none_of(16, p - 16); p -= 16)
+    for (; i >= floor + 16 && none_of(16, table + i - 16); i -= 16)
         ;
-    while (p > start && !is_present(p - 1))
-        p--;
-    return p;
+    while (i > floor && !is_present(table + i - 1))
+        i--;
+    return i;
 }
 
 /*
@@ -81,7 +83,7 @@ unsigned put_usual_l2_entries(const pte_t *table, unsigned i, uint32_t used)
                 break;
             p--;
         } else {
-            p = skip_empty_down(p, table, used);
+            p = table + skip_empty_down(table, p - table, 0, used);
         }
     }
     return p - table;
@@ -108,28 +110,26 @@ static inline __attribute__((always_inline)) bool four_are_common(const uint32_t
     return !(e0 & (LOW_FRAME | LOW_NOT_PLAIN | LOW_P)) && !(e[1] | e[3] | e[5] | e[7]);
 }
 
-/* Count a run of them in from slot i on. The first slot behind it. */
-static unsigned count_common(const pte_t *table, unsigned i, struct domain *d)
+/* Count those from slot i on in, up to slot n. The first slot that is none. */
+static unsigned count_common(const pte_t *table, unsigned i, unsigned n, struct domain *d)
 {
-    const pte_t *p = table + i, *last = table + L2_FIRST_HYPERVISOR_SLOT - 4;
     struct common_l1 *c = d->common_l1s + i;
 
-    for (; p <= last && four_are_common((const uint32_t *)p, c); p += 4, c += 4) {
+    for (; i + 4 <= n && four_are_common((const uint32_t *)&table[i], c); i += 4, c += 4) {
         c[0].users++;
         c[1].users++;
         c[2].users++;
         c[3].users++;
     }
-    return p - table;
+    return i;
 }
 
-/* The opposite, downwards from slot i - 1, where each has other users. The last slot of the run. */
-static unsigned uncount_common(const pte_t *table, unsigned i, struct domain *d)
+/* The opposite, downwards from slot i - 1 to `floor`, where each has other users. */
+static unsigned uncount_common(const pte_t *table, unsigned i, unsigned floor, struct domain *d)
 {
-    const pte_t *p = table + i, *first = table + 4;
     struct common_l1 *c = d->common_l1s + i;
 
-    for (; p >= first && four_are_common((const uint32_t *)(p - 4), c - 4); p -= 4) {
+    for (; i >= floor + 4 && four_are_common((const uint32_t *)&table[i - 4], c - 4); i -= 4) {
         c -= 4;
         if (c[0].users == 1 || c[1].users == 1 || c[2].users == 1 || c[3].users == 1)
             break;
@@ -138,45 +138,53 @@ static unsigned uncount_common(const pte_t *table, unsigned i, struct domain *d)
         c[2].users--;
         c[3].users--;
     }
-    return p - table;
+    return i;
+}
+
+/* The bits of F11 for entries i to n - 1. */
+static uint32_t used_range(unsigned i, unsigned n)
+{
+    return i < n ? (2u << (n - 1) / USED_ENTRIES) - (1u << i / USED_ENTRIES) : 0;
 }
 
 /*
- * get_usual_l2_entries() for a top L2 of d's. An L1 that its slot may have in common from now on is
- * not passed over (C2).
+ * get_usual_l2_entries() for a top L2 of d's, up to slot n. An L1 that its slot may have in common
+ * from now on is not passed over (C2).
  */
-unsigned get_usual_top_entries(const pte_t *table, unsigned i, struct domain *d)
+static unsigned get_top_range(const pte_t *table, unsigned i, unsigned n, uint32_t *used,
+                              struct domain *d)
 {
-    const unsigned n = L2_FIRST_HYPERVISOR_SLOT;
-
-    while ((i = count_common(table, i, d)) < n) {
+    for (unsigned from = i; (i = count_common(table, i, n, d)) < n; from = i) {
         const uint32_t *e = (const uint32_t *)&table[i];
         struct common_l1 *c = &d->common_l1s[i];
 
+        *used |= used_range(from, i);
         if (!(e[0] & LOW_P)) {
             i = skip_empty(&table[i], table + n) - table;
             continue;
         }
         if (e[1] || !c->users)
-            break;
+            return i;
         if (!((e[0] ^ c->entry) & (LOW_FRAME | LOW_NOT_PLAIN)))
             c->users++;
         else if (!get_l2_fast(e[0], d))
-            break;
+            return i;
+        *used |= used_range(i, i + 1);
         i++;
     }
     return i;
 }
 
-/* put_usual_l2_entries() for a top L2 of d's. The last user is not passed over (C3). */
-unsigned put_usual_top_entries(const pte_t *table, unsigned i, struct domain *d)
+/* put_usual_l2_entries() for a top L2 of d's, down to slot `floor`. The last user is not passed over (C3). */
+static unsigned put_top_range(const pte_t *table, unsigned i, unsigned floor, uint32_t used,
+                              struct domain *d)
 {
-    while ((i = uncount_common(table, i, d))) {
+    while ((i = uncount_common(table, i, floor, d)) > floor) {
         struct common_l1 *c = &d->common_l1s[i - 1];
         pte_t e = table[i - 1];
 
         if (!(e & PTE_P)) {
-            i = skip_empty_down(&table[i], table, ALL_USED) - table;
+            i = skip_empty_down(table, i, floor, used);
             continue;
         }
         if (is_common_l1(e, c)) {
@@ -189,4 +197,105 @@ unsigned put_usual_top_entries(const pte_t *table, unsigned i, struct domain *d)
         i--;
     }
     return i;
+}
+
+/* --- Runs: C4 --------------------------------------------------------------------------------- */
+
+/* A shorter one is not worth it. A fuzzer's are. */
+#ifndef RUN_MIN
+#define RUN_MIN 32
+#endif
+
+/* Does the table name all that the run has in common, with flags that need no other check? */
+static bool matches_run(const pte_t *table, const struct domain *d)
+{
+    const struct common_run *run = &d->common_run;
+    const struct common_l1 *c = &d->common_l1s[run->first], *end = c + run->n;
+    const uint32_t *e = (const uint32_t *)&table[run->first];
+    uint32_t differ = 0;
+    uint32_t high = 0;
+
+#pragma GCC unroll 8
+    for (; c < end; c++, e += 2) {
+        differ |= e[0] ^ c->entry;
+        high |= e[1];
+    }
+    return !(differ & (LOW_FRAME | LOW_NOT_PLAIN | LOW_P)) && !high;
+}
+
+/* From slot i on, go over what is usual in the top L2 f; see get_usual_l2_entries(). */
+unsigned get_usual_top_entries(const pte_t *table, unsigned i, uint32_t *used, struct frame *f)
+{
+    struct domain *d = frame_owner(f);
+    struct common_run *run = &d->common_run;
+
+    if (run->users && i <= run->first) {
+        i = get_top_range(table, i, run->first, used, d);
+        if (i < run->first)
+            return i;
+        if (matches_run(table, d)) {
+            run->users++;
+            __atomic_fetch_or(&f->type_info, FT_IN_RUN, __ATOMIC_SEQ_CST);
+            *used |= used_range(i, i + run->n);
+            i += run->n;
+        }
+    }
+    return get_top_range(table, i, L2_FIRST_HYPERVISOR_SLOT, used, d);
+}
+
+/* Downwards from slot i - 1; see put_usual_l2_entries(). The run is left as a whole. */
+unsigned put_usual_top_entries(const pte_t *table, unsigned i, uint32_t used, struct frame *f)
+{
+    struct domain *d = frame_owner(f);
+    struct common_run *run = &d->common_run;
+
+    if (f->type_info & FT_IN_RUN) {
+        i = put_top_range(table, i, run->first + run->n, used, d);
+        if (i > run->first + run->n)
+            return i;
+        if (run->users > 1) {
+            run->users--;
+            i = run->first;
+            __atomic_fetch_and(&f->type_info, ~FT_IN_RUN, __ATOMIC_SEQ_CST);
+        } else {
+            leave_run(f);
+        }
+    }
+    return put_top_range(table, i, 0, used, d);
+}
+
+/* The top L2 f, which counts in the run, counts in each of its slots from now on. */
+void leave_run(struct frame *f)
+{
+    struct domain *d = frame_owner(f);
+    struct common_run *run = &d->common_run;
+
+    ASSERT((f->type_info & FT_TOP) && run->users);
+    __atomic_fetch_and(&f->type_info, ~FT_IN_RUN, __ATOMIC_SEQ_CST);
+    if (!--run->users) {
+        run->n = 0;
+        return;
+    }
+    for (unsigned i = run->first; i < run->first + run->n; i++)
+        d->common_l1s[i].users++;
+}
+
+/* The top L2 f, just validated, begins a run with the longest that it has, if there is none. */
+void begin_run(const pte_t *table, struct frame *f)
+{
+    struct domain *d = frame_owner(f);
+    struct common_run *run = &d->common_run, best = {.n = RUN_MIN - 1};
+    unsigned n = 0;
+
+    if (run->users)
+        return;
+    for (unsigned i = 0; i < L2_FIRST_HYPERVISOR_SLOT; i++) {
+        n = is_common_l1(table[i], &d->common_l1s[i]) ? n + 1 : 0;
+        if (n > best.n)
+            best = (struct common_run){.first = i + 1 - n, .n = n, .users = 1};
+    }
+    if (!best.users)
+        return;
+    *run = best;
+    __atomic_fetch_or(&f->type_info, FT_IN_RUN, __ATOMIC_SEQ_CST);
 }

@@ -109,7 +109,7 @@ static int undo_table(struct frame *f, uint32_t type, unsigned i, bool preemptib
     tlb_stamp(d);
     while (!rc) {
         if (type & FT_TOP)
-            i = put_usual_top_entries(table, i, d);
+            i = put_usual_top_entries(table, i, used, f);
         else if ((type & FT_TYPE) == FT_L2)
             i = put_usual_l2_entries(table, i, used);
         if (!i || (rc = undo_entry(f, type, table, i - 1, preemptible)))
@@ -187,7 +187,7 @@ static int undo_bad_table(struct frame *f, uint32_t type, int rc, bool preemptib
  */
 static int validate_table(struct frame *f, uint32_t type, unsigned i, bool preemptible)
 {
-    uint32_t used = i || (type & FT_TOP) ? ALL_USED : 0;
+    uint32_t used = i ? ALL_USED : 0;
     pte_t *table = map_frame(frame_mfn(f));
     struct domain *d = frame_owner(f);
     unsigned n = table_entries(type), taken = 0;
@@ -197,7 +197,7 @@ static int validate_table(struct frame *f, uint32_t type, unsigned i, bool preem
         rc = check_l3(f, table);
     while (!rc) {
         if (type & FT_TOP)
-            i = get_usual_top_entries(table, i, d);
+            i = get_usual_top_entries(table, i, &used, f);
         else if ((type & FT_TYPE) == FT_L2)
             i = get_usual_l2_entries(table, i, &used, d);
         if (i >= n || (rc = get_entry(f, type, table[i], i, preemptible)))
@@ -208,8 +208,10 @@ static int validate_table(struct frame *f, uint32_t type, unsigned i, bool preem
             rc = -ERESTART;
     }
     set_nr_done(f, rc ? i : used);
-    if (!rc && (type & FT_TOP))
+    if (!rc && (type & FT_TOP)) {
+        begin_run(table, f);
         (f->type_info & FT_BARE ? hypervisor_l2_clear : hypervisor_l2_fill)(table);
+    }
     unmap_frame(table);
     return rc && rc != -ERESTART ? undo_bad_table(f, type, rc, preemptible) : rc;
 }

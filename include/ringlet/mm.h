@@ -178,8 +178,10 @@ bool is_common_l1(pte_t e, const struct common_l1 *c);
 unsigned get_usual_l2_entries(const pte_t *table, unsigned i, uint32_t *used,
                               const struct domain *d);
 unsigned put_usual_l2_entries(const pte_t *table, unsigned i, uint32_t used);
-unsigned get_usual_top_entries(const pte_t *table, unsigned i, struct domain *d);
-unsigned put_usual_top_entries(const pte_t *table, unsigned i, struct domain *d);
+unsigned get_usual_top_entries(const pte_t *table, unsigned i, uint32_t *used, struct frame *f);
+unsigned put_usual_top_entries(const pte_t *table, unsigned i, uint32_t used, struct frame *f);
+void begin_run(const pte_t *table, struct frame *f);
+void leave_run(struct frame *f);
 
 /* mm/mmu_update.c */
 int get_foreign_domain(domid_t id, struct domain **out);

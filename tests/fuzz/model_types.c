@@ -348,13 +348,20 @@ static void check_frame(mfn_t mfn)
          m->count == m->tops + m->links + !!pinned[mfn] + !!(x & FT_PARTIAL));
 }
 
-/* C1 */
+/* C1, C4 */
 static void check_common(const struct domain *d)
 {
+    const struct common_run *run = &d->common_run;
+    uint32_t members = 0;
+
+    for (mfn_t mfn = 0; mfn < MODEL_IO_START; mfn++)
+        members += mfn_frame(mfn)->owner == d->slot && (mfn_frame(mfn)->type_info & FT_IN_RUN);
+    MUST(members == run->users && !run->users == !run->n);
     for (unsigned i = 0; i < L2_FIRST_HYPERVISOR_SLOT; i++) {
         mfn_t mfn = d->common_l1s[i].entry >> PAGE_SHIFT;
+        bool in_run = i >= run->first && i < run->first + run->n;
 
-        MUST(d->common_l1s[i].users == common_users[d->slot][i]);
+        MUST(d->common_l1s[i].users + (in_run ? run->users - 1 : 0) == common_users[d->slot][i]);
         MUST(!d->common_l1s[i].entry == !d->common_l1s[i].users);
     }
 }
