@@ -33,19 +33,23 @@ void put_l1_table(pte_t *table, uint32_t used, struct domain *d)
 }
 
 /*
- * Check the entries from p up to `end` of a table of d's and take their references. The first bad
- * one, its error in *rc, or `end`.
+ * Check the entries from p up to `end`, a multiple of 8, of a table of d's and take their
+ * references. The first bad one, its error in *rc, or `end`.
  */
-static pte_t *get_l1_entries(pte_t *p, pte_t *end, struct domain *d, int *rc)
+static noinline pte_t *get_l1_entries(pte_t *p, pte_t *end, struct domain *d, int *rc)
 {
-    for (; p < end; p++) {
-        uint32_t low = halves(p)[0];
-
-        if (!(low & LOW_P) || (likely(!halves(p)[1]) && likely(get_l1_fast(low, d))))
+    for (; p < end; p += 8) {
+        if (none_of(8, p))
             continue;
-        *rc = get_l1_entry(*p, d, d);
-        if (*rc)
-            break;
+        for (pte_t *q = p; q < p + 8; q++) {
+            uint32_t low = halves(q)[0];
+
+            if (!(low & LOW_P) || (likely(!halves(q)[1]) && likely(get_l1_fast(low, d))))
+                continue;
+            *rc = get_l1_entry(*q, d, d);
+            if (*rc)
+                return q;
+        }
     }
     return p;
 }

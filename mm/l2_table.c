@@ -25,24 +25,28 @@ static const pte_t *skip_empty(const pte_t *p, const pte_t *end)
 }
 
 /*
- * Entry i - 1 of a table whose F11 says `used` is empty: the index behind the next one downwards
- * that is not, or `floor`.
+ * The entries of a table from i up are done, and its F11 says `used`: the index behind the next one
+ * downwards that is not empty, or `floor`.
  */
 static unsigned skip_empty_down(const pte_t *table, unsigned i, unsigned floor, uint32_t used)
 {
-    unsigned group = --i / USED_ENTRIES;
+    while (i > floor) {
+        uint32_t below = used & ((2u << (i - 1) / USED_ENTRIES) - 1);
+        unsigned end = below ? (32 - __builtin_clz(below)) * USED_ENTRIES : 0, start;
 
-    if (!(used >> group & 1)) {
-        used &= (1u << group) - 1;
-        i = used ? (32 - __builtin_clz(used)) * USED_ENTRIES : 0;
-        if (i <= floor)
-            return floor;
+        if (end <= floor)
+            break;
+        i = MIN(i, end);
+        start = MAX(end - USED_ENTRIES, floor);
+        for (; i >= start + 16 && none_of(16, table + i - 16); i -= 16)
+            ;
+        for (; i >= start + 4 && none_of(4, table + i - 4); i -= 4)
+            ;
+        for (; i > start; i--)
+            if (is_present(table + i - 1))
+                return i;
     }
-    for (; i >= floor + 16 && none_of(16, table + i - 16); i -= 16)
-        ;
-    while (i > floor && !is_present(table + i - 1))
-        i--;
-    return i;
+    return floor;
 }
 
 /*

@@ -171,10 +171,11 @@ static noinline int any_update(struct batch *b, uint32_t low, uint32_t high, uin
             return rc;
         if (unlikely(high >> PAGE_SHIFT || mfn >= max_frame))
             return -EINVAL;
-        if (unlikely(!is_own_l1(mfn_frame(mfn), b->pt_owner)))
-            return write_plain_fast(mfn, offset, val, b->pt_owner)
-                       ? 0
-                       : update_other(b, mfn, offset, val, preserve_ad);
+        if (unlikely(!is_own_l1(mfn_frame(mfn), b->pt_owner))) {
+            if (write_plain_fast(mfn, offset, val, b->pt_owner))
+                return 0;
+            return update_other(b, mfn, offset, val, preserve_ad);
+        }
         b->page_low = low & ~(PAGE_SIZE - 1);
         b->page_high = high;
         b->va = map_frame(mfn);
@@ -297,29 +298,29 @@ void report_done(uint32_t *guest_done, uint32_t done, bool continued)
 }
 
 /*
- * A single request of the running domain's for its own L1 that is a usual one in all: it is done
- * here. False: it is not, and nothing was done or told.
+ * A single request of the running domain's for its own L1 that is a usual one in all, or for its
+ * ordinary memory: it is done here. False: it is not, and nothing was done or told.
  */
 static inline bool usual_update(const struct mmu_update *req)
 {
     struct vcpu *v = current;
     struct domain *d = v->domain;
-    uint32_t w[4], mfn;
+    uint32_t w[4], mfn, offset;
     bool did = false;
 
     if (unlikely(v->old_table != INVALID_MFN) || unlikely(!guest_range_ok(req, sizeof(*req))))
         return false;
     spin_lock(&d->mm_lock);
-    if (likely(get_guest_words4(w, req)) && likely(!w[1])) {
-        mfn = w[0] >> PAGE_SHIFT;
-        /*
-         * The low bits are MMU_NORMAL_PT_UPDATE or MMU_PT_UPDATE_PRESERVE_AD. A glance is enough:
-         * mod_l1_fast() maps nothing before it writes.
-         */
-        if (likely(!(w[0] & 5)) && likely(mfn < max_frame) && likely(is_own_l1(mfn_frame(mfn), d)))
-            did = mod_l1_fast(
-                (pte_t *)((uintptr_t)glance_frame(mfn) + (w[0] & (PAGE_SIZE - sizeof(pte_t)))),
-                mfn_frame(mfn), w[2], w[3], d, w[0] & MMU_PT_UPDATE_PRESERVE_AD);
+    /* The low bits are MMU_NORMAL_PT_UPDATE or MMU_PT_UPDATE_PRESERVE_AD. */
+    if (likely(get_guest_words4(w, req)) && likely(!w[1]) && likely(!(w[0] & 5)) &&
+        likely((mfn = w[0] >> PAGE_SHIFT) < max_frame)) {
+        offset = w[0] & (PAGE_SIZE - sizeof(pte_t));
+        /* A glance is enough: mod_l1_fast() maps nothing before it writes. */
+        if (likely(is_own_l1(mfn_frame(mfn), d)))
+            did = mod_l1_fast((pte_t *)((uintptr_t)glance_frame(mfn) + offset), mfn_frame(mfn),
+                              w[2], w[3], d, w[0] & MMU_PT_UPDATE_PRESERVE_AD);
+        else
+            did = write_plain_fast(mfn, offset, (uint64_t)w[3] << 32 | w[2], d);
         if (likely(did))
             mark_dirty(mfn);
     }

@@ -21,7 +21,7 @@
  * units: tests/host/machine.c tests/host/machine_mm.c tests/host/machine_cpu.c
  * units: tests/fuzz/model_types.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1 -DFLAT_RING1_CS=0xe019
- * flags: -DFLAT_RING1_SS=0xe021 -DFLAT_RING3_SS=0xe033
+ * flags: -DFLAT_RING1_SS=0xe021 -DFLAT_RING3_SS=0xe033 -DRUN_MIN=2
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -353,14 +353,15 @@ static void check_common(const struct domain *d)
 {
     const struct common_run *run = &d->common_run;
     uint32_t members = 0;
+    mfn_t mfn;
 
-    for (mfn_t mfn = 0; mfn < MODEL_IO_START; mfn++)
+    for (mfn = 0; mfn < MODEL_IO_START; mfn++)
         members += mfn_frame(mfn)->owner == d->slot && (mfn_frame(mfn)->type_info & FT_IN_RUN);
     MUST(members == run->users && !run->users == !run->n);
     for (unsigned i = 0; i < L2_FIRST_HYPERVISOR_SLOT; i++) {
-        mfn_t mfn = d->common_l1s[i].entry >> PAGE_SHIFT;
         bool in_run = i >= run->first && i < run->first + run->n;
 
+        mfn = d->common_l1s[i].entry >> PAGE_SHIFT;
         MUST(d->common_l1s[i].users + (in_run ? run->users - 1 : 0) == common_users[d->slot][i]);
         MUST(!d->common_l1s[i].entry == !d->common_l1s[i].users);
     }

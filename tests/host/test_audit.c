@@ -151,6 +151,11 @@ static void test_entries(void **state)
     BENT(d->common_l1s[7].users, 0);
     BENT(d->common_l1s[7].entry, 0);
     BENT(d->common_l1s[8].entry, make_pte(l1, PTE_P));
+    BENT(d->common_run.users, 1);
+    BENT(d->common_run.n, 1);
+    BENT(mfn_frame(top)->type_info, mfn_frame(top)->type_info | FT_IN_RUN);
+    BENT(mfn_frame(l1)->used, 0);
+    BENT(mfn_frame(l2)->used, 0);
     BENT(table_of(l3)[0], 0);
 }
 

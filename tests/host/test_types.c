@@ -571,6 +571,113 @@ static void test_last_in_a_run(void **state)
     assert_int_equal(unpin(roots[1]), 0);
 }
 
+/* C4: directories join the run and leave it in any order; nothing is forgotten and nothing left. */
+static void test_runs(void **state)
+{
+    mfn_t directories[5], roots[5];
+    bool pinned[5] = {0};
+    uint32_t most = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(kernel); i++)
+        kernel[i] = fresh();
+    for (unsigned k = 0; k < 5; k++) {
+        directories[k] = fresh();
+        roots[k] = process(directories[k]);
+    }
+    for (unsigned round = 0; round < 3000; round++) {
+        unsigned k = machine_random(5), i = machine_random(ARRAY_SIZE(kernel));
+        unsigned first = machine_random(8) ? i : 0;
+
+        if (machine_random(4)) {
+            assert_int_equal(pinned[k] ? unpin(roots[k]) : ext(MMUEXT_PIN_L3_TABLE, roots[k]), 0);
+            pinned[k] = !pinned[k];
+        } else if (machine_random(4)) {
+            for (i = first; i < ARRAY_SIZE(kernel); i++)
+                assert_int_equal(update(directories[k], 100 + i, make_pte(kernel[i], ROW)), 0);
+        } else {
+            assert_int_equal(update(directories[k], 100 + i, 0), 0);
+        }
+        most = MAX(most, d->common_run.users);
+        assert_int_equal(audit_frames(), 0);
+    }
+    assert_true(most >= 3);
+    for (unsigned k = 0; k < 5; k++)
+        assert_int_equal(pinned[k] ? unpin(roots[k]) : 0, 0);
+    assert_int_equal(d->common_run.users, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(kernel); i++)
+        assert_int_equal(users(100 + i) | types(kernel[i]), 0);
+}
+
+/* A directory in the run whose checking, or undoing, stops behind the run. */
+static void test_run_interrupted(void **state)
+{
+    mfn_t directories[2], roots[2], own[40];
+
+    (void)state;
+    two_processes(directories, roots);
+    for (unsigned i = 0; i < ARRAY_SIZE(own); i++)
+        assert_int_equal(update(directories[1], 200 + i, make_pte(own[i] = fresh(), ROW)), 0);
+    preempt_after = 1;
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[1]), -ERESTART);
+    assert_int_equal(type_of(directories[1]) & (FT_PARTIAL | FT_IN_RUN), FT_PARTIAL | FT_IN_RUN);
+    assert_int_equal(mfn_frame(directories[1])->nr_done, 208);
+    assert_int_equal(d->common_run.users, 2);
+    assert_int_equal(audit_frames(), 0);
+    /* The other leaves meanwhile, and the run stays. */
+    preempt_after = 0;
+    assert_int_equal(unpin(roots[0]), 0);
+    assert_int_equal(d->common_run.users, 1);
+    assert_int_equal(audit_frames(), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[1]), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[0]), 0);
+    assert_int_equal(d->common_run.users, 2);
+
+    preempt_after = 1;
+    assert_int_equal(unpin(roots[1]), -ERESTART);
+    assert_int_equal(d->common_run.users, 2);
+    assert_int_equal(audit_frames(), 0);
+    preempt_after = 0;
+    assert_int_equal(again(do_mmuext_op), 0);
+    assert_int_equal(type_of(directories[1]), FT_L2);
+    assert_int_equal(d->common_run.users, 1);
+    for (unsigned i = 0; i < ARRAY_SIZE(own); i++)
+        assert_int_equal(types(own[i]), 0);
+    assert_int_equal(audit_frames(), 0);
+
+    /* A bad entry behind the run: in it for a while, and out again. */
+    assert_int_equal(update(directories[1], 239, make_pte(page, ROW | PTE_PWT)), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[1]), -EINVAL);
+    assert_int_equal(d->common_run.users, 1);
+    assert_int_equal(audit_frames(), 0);
+    assert_int_equal(unpin(roots[0]), 0);
+    assert_int_equal(d->common_run.users | d->common_run.n, 0);
+}
+
+/* F11: a table is undone where it says that something is, wherever that came from. */
+static void test_used(void **state)
+{
+    mfn_t directory = fresh(), table = fresh(), target = fresh();
+    uint32_t held = counts(target);
+
+    (void)state;
+    assert_int_equal(update(table, 70, make_pte(target, PTE_P)), 0);
+    assert_int_equal(update(directory, 130, make_pte(table, ROW)), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, directory), 0);
+    assert_int_equal(mfn_frame(table)->used, 1u << 1);
+    assert_int_equal(mfn_frame(directory)->used, 1u << 2);
+    for (unsigned i = 0; i < L1_ENTRIES; i += 37) {
+        assert_int_equal(update(table, i, make_pte(target, PTE_P)), 0);
+        assert_int_equal(update(directory, i, make_pte(table, ROW)), 0);
+        assert_int_equal(audit_frames(), 0);
+    }
+    assert_int_equal(mfn_frame(table)->used & mfn_frame(directory)->used, ALL_USED);
+    assert_int_equal(unpin(directory), 0);
+    assert_int_equal(counts(target), held);
+    assert_int_equal(types(table) | types(directory), 0);
+    assert_int_equal(audit_frames(), 0);
+}
+
 /* C2: an L1 that another entry holds already does not become common, in no slot and no table. */
 static void test_not_common(void **state)
 {
@@ -1217,6 +1324,9 @@ int main(void)
         T(test_high_l3),
         T(test_common_l1s),
         T(test_last_in_a_run),
+        T(test_runs),
+        T(test_run_interrupted),
+        T(test_used),
         T(test_not_common),
         T(test_common_and_bad),
         T(test_common_below_4g),
