@@ -107,16 +107,35 @@ static void replace_entry(pte_t *p, pte_t e, bool preserve_ad)
 }
 
 /*
+ * An entry goes on mapping the same frame of d's, but writable from now on, and the frame was
+ * something else before: a page table that was let go. False: it is another case, or may not be.
+ */
+static bool make_writable(pte_t *pl1, pte_t old, pte_t e, struct domain *d)
+{
+    struct frame *f = own_frame(e, d);
+
+    if (((e ^ old) & (PTE_ADDR | PTE_P)) || (e & (PTE_P | PTE_RW)) != (PTE_P | PTE_RW) ||
+        (old & PTE_RW) || ((old | e) >> 32) || (e & LOW_NOT_PLAIN) || !f ||
+        get_type(f, FT_WRITABLE))
+        return false;
+    replace_low(halves(pl1), old, e, false);
+    return true;
+}
+
+/*
  * Write `e` into an entry of a validated L1 of pt_owner's, mapping a frame of owner's. pt_owner's
  * mm_lock is held. 0, or get_l1_entry()'s error with nothing changed.
  */
 int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *owner,
                  bool preserve_ad)
 {
-    struct frame *table = mfn_frame(mapped_mfn(pl1));
+    struct frame *table;
     pte_t old = *pl1;
     int rc;
 
+    if (owner == pt_owner && !preserve_ad && make_writable(pl1, old, e, owner))
+        return 0;
+    table = mfn_frame(mapped_mfn(pl1));
     note_used(table, pl1, e);
     if (owner == pt_owner && mod_l1_fast(pl1, table, e, e >> 32, pt_owner, preserve_ad))
         return 0;

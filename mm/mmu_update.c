@@ -315,7 +315,7 @@ static inline bool usual_update(const struct mmu_update *req)
     if (likely(get_guest_words4(w, req)) && likely(!w[1]) && likely(!(w[0] & 5)) &&
         likely((mfn = w[0] >> PAGE_SHIFT) < max_frame)) {
         offset = w[0] & (PAGE_SIZE - sizeof(pte_t));
-        /* A glance is enough: mod_l1_fast() maps nothing before it writes. */
+        /* A glance is enough: see mod_l1_fast(). */
         if (likely(is_own_l1(mfn_frame(mfn), d)))
             did = mod_l1_fast((pte_t *)((uintptr_t)glance_frame(mfn) + offset), mfn_frame(mfn),
                               w[2], w[3], d, w[0] & MMU_PT_UPDATE_PRESERVE_AD);

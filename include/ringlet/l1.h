@@ -121,8 +121,7 @@ static inline __attribute__((always_inline)) bool change_rw(uint32_t *p, uint32_
 {
     struct frame *f = own_frame(low, d);
 
-    if (unlikely(!f) ||
-        ((low & LOW_RW) && unlikely(!get_writable_type_fast(f)) && get_type(f, FT_WRITABLE)))
+    if (unlikely(!f) || ((low & LOW_RW) && unlikely(!get_writable_type_fast(f))))
         return false;
     replace_low(p, old, low, preserve_ad);
     if (!(low & LOW_RW)) {
@@ -137,7 +136,8 @@ static inline __attribute__((always_inline)) bool change_rw(uint32_t *p, uint32_
  * frames or none. False: this is not the usual case, and nothing has changed.
  *
  * The upper halves of the old and the new entry are zero, so one 32-bit store replaces the entry; the
- * processor reads it whole or not at all.
+ * processor reads it whole or not at all. Nothing is mapped here, and no flush waited for, before it is
+ * written: a glance of the table will do.
  */
 static inline __attribute__((always_inline)) bool mod_l1_fast(pte_t *pl1, const struct frame *table,
                                                               uint32_t low, uint32_t high,

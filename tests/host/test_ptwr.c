@@ -124,13 +124,6 @@ void unmap_frame(const void *va)
     assert_true(((uintptr_t)va & ~(uintptr_t)0xfff) == (uintptr_t)table);
 }
 
-int get_type(struct frame *f, uint32_t type)
-{
-    (void)f;
-    assert_int_equal(type, FT_WRITABLE);
-    return -EINVAL; /* the frame is in other use, and the door says what follows */
-}
-
 int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *owner, bool keep_ad)
 {
     assert_true(pt_owner == &domain && owner == &domain);
