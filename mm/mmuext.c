@@ -36,6 +36,7 @@ static int pin_table(uint32_t mfn, uint32_t type, struct domain *owner)
         put_frame_and_type(f); /* the pin holds another: not the last */
         return -EINVAL;
     }
+    mark_dirty(mfn); /* tables are saved with their pins */
     return 0;
 }
 
@@ -52,6 +53,7 @@ static int unpin_table(uint32_t mfn, struct domain *owner)
     put_frame(f);
     if (!(x & FT_PINNED))
         return -EINVAL;
+    mark_dirty(mfn);
     v->old_table = mfn; /* it owns the pin's references now */
     finish_old_table(v);
     return 0;

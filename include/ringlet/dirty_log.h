@@ -11,6 +11,9 @@
  *                       unmapped: unmap_written(), mark_dirty(). (Those to a guest's address go
  *                       through the shadows like the guest's.)
  *
+ * One write is in no log: Accessed, which the processor sets in a descriptor that is loaded. Where it
+ * is lost, the next load sets it.
+ *
  * Invariants:
  *  D1  d->dirty_log and its frames come and go under domctl_lock. While `on` is set it changes, and
  *      its frames go, only with none of d's vcpus on a CPU; and after `on` was cleared no CPU looks

@@ -4,13 +4,17 @@
  *
  * Next: prompt.c.
  */
+#define __XEN_TOOLS__ 1 /* xen/domctl.h refuses to be read without */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <pv/page.h>
 #include <pv/time.h>
+#include <xen/domctl.h>
 #include <xen/errno.h>
+#include <xen/memory.h>
 
 #include "domains.h"
 
@@ -90,6 +94,97 @@ static int turns(const struct guest *g, uint32_t rounds)
     return error;
 }
 
+/* ---- Is what the log leaves out as it was? --------------------------------------------------- */
+
+enum { MOST_FRAMES = 1 << 17, BATCH = 1024, NOT_ITS_OWN = 0xfU << 28 };
+
+/* Each frame of the guest's when we last looked: what it was, and its contents. */
+static struct seen {
+    uint32_t pfn, type, hash[2];
+} seen[MOST_FRAMES];
+
+/*
+ * Of a page that is no table the bit is passed over that would be Accessed in a descriptor: the
+ * processor's own writes of that are in no log.
+ */
+static void look_at(struct seen *s, const uint32_t *page)
+{
+    uint32_t accessed = s->type & ~XEN_DOMCTL_PFINFO_LPINTAB ? 0 : 0x100;
+
+    s->hash[0] = s->hash[1] = 0;
+    for (unsigned int i = 0; i < PAGE_SIZE / sizeof *page; i++) {
+        s->hash[0] = s->hash[0] * 31 + (page[i] & ~(i % 2 ? accessed : 0));
+        s->hash[1] += s->hash[0];
+    }
+}
+
+/* The two rings are written by us. False: the frame has changed, and the log does not say so. */
+static bool compare(const struct guest *g, uint32_t mfn, uint32_t type, bool first)
+{
+    struct seen now = {.pfn = ((const uint32_t *)HOLE_BASE)[mfn], .type = type}, was = seen[mfn];
+    const uint32_t *page;
+
+    seen[mfn].pfn = UINT32_MAX;
+    if (type == NOT_ITS_OWN || now.pfn >= MOST_PAGES || mfn == va_to_mfn(g->console_page) ||
+        mfn == va_to_mfn(g->store_page) || !(page = map_frames(g->domid, &mfn, 1, false, NULL)))
+        return true;
+    look_at(&now, page);
+    unmap_frames((void *)page, 1);
+    seen[mfn] = now;
+    if (first || is_set(now.pfn) || memcmp(&now, &was, sizeof now) == 0)
+        return true;
+    printf("page %" PRIu32 ", frame %" PRIx32 ": it was page %" PRIu32 ", type %" PRIx32
+           " was %" PRIx32 "\n",
+           now.pfn, mfn, was.pfn, now.type, was.type);
+    return false;
+}
+
+static uint32_t compare_all(const struct guest *g, bool first)
+{
+    uint32_t frames = hv_memory_op(XENMEM_maximum_ram_page, NULL), types[BATCH], wrong = 0;
+
+    for (uint32_t mfn = 0; mfn < frames && mfn < MOST_FRAMES; mfn += BATCH) {
+        for (uint32_t i = 0; i < BATCH; i++)
+            types[i] = mfn + i;
+        if (domctl_frames(g->domid, types, BATCH))
+            break;
+        for (uint32_t i = 0; i < BATCH; i++)
+            wrong += !compare(g, mfn + i, types[i], first);
+    }
+    return wrong;
+}
+
+/*
+ * Let the guest run again and again, and look at all of its memory: what the log does not name is as
+ * it was. A log that has lost a page is begun anew.
+ */
+static int verify(const struct guest *g, uint32_t rounds)
+{
+    uint32_t pages, done, wrong = 0, told = 0;
+    struct log_counts counts;
+    bool on = false;
+    int error = 0;
+
+    for (done = 0; done < rounds && !error && g->domid; done++) {
+        domctl_pause(g->domid);
+        pages = MOST_PAGES;
+        error = domctl_log(g->domid, on ? LOG_CLEAN : LOG_ON, bitmap, &pages, &counts);
+        if (!error)
+            wrong += compare_all(g, !on);
+        told += on ? counts.dirty : 0;
+        on = true;
+        if (error == -XEN_ENOMEM) {
+            error = domctl_log(g->domid, LOG_OFF, NULL, &pages, &counts);
+            on = false;
+        }
+        domctl_unpause(g->domid);
+        domains_serve_until(time_now() + NS_PER_MS / 4);
+    }
+    printf("%s: %" PRIu32 " rounds, %" PRIu32 " pages told, %" PRIu32 " not told\n", g->config.name,
+           done, told, wrong);
+    return error || !on || !g->domid ? error : domctl_log(g->domid, LOG_OFF, NULL, &pages, &counts);
+}
+
 void dirty_command(const struct guest *g, const char *word)
 {
     uint32_t rounds = strtoul(word, NULL, 10);
@@ -97,6 +192,8 @@ void dirty_command(const struct guest *g, const char *word)
 
     if (rounds)
         error = turns(g, rounds);
+    else if (strncmp(word, "verify=", 7) == 0)
+        error = verify(g, strtoul(word + 7, NULL, 10));
     else if (strcmp(word, "peek") == 0)
         error = tell(g, LOG_PEEK, false);
     else if (strcmp(word, "clean") == 0)
@@ -104,7 +201,7 @@ void dirty_command(const struct guest *g, const char *word)
     else if (strcmp(word, "on") == 0 || strcmp(word, "off") == 0)
         error = turn(g, strcmp(word, "on") == 0);
     else
-        printf("on, off, peek, clean or a number\n");
+        printf("on, off, peek, clean, a number or verify=N\n");
     if (error)
         printf("%s: the hypervisor refuses: %d\n", g->config.name, error);
 }

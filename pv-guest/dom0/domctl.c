@@ -295,6 +295,16 @@ int domctl_log(uint16_t domid, enum log_op what, uint8_t *bitmap, uint32_t *page
     return error;
 }
 
+int domctl_frames(uint16_t domid, uint32_t *frames, uint32_t count)
+{
+    struct xen_domctl op;
+
+    memset(&op, 0, sizeof op);
+    op.u.getpageframeinfo3.num = count;
+    set_xen_guest_handle(op.u.getpageframeinfo3.array, (xen_pfn_t *)frames);
+    return domctl(&op, XEN_DOMCTL_getpageframeinfo3, domid);
+}
+
 /* Freeing much memory takes long; a hypervisor that wants to be asked again says EAGAIN. */
 int domctl_destroy(uint16_t domid)
 {

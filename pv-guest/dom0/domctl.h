@@ -78,6 +78,8 @@ struct log_counts {
 };
 int domctl_log(uint16_t domid, enum log_op op, uint8_t *bitmap, uint32_t *pages,
                struct log_counts *counts);
+/* Each of up to 1024 frame numbers becomes what that frame is: XEN_DOMCTL_PFINFO_*. */
+int domctl_frames(uint16_t domid, uint32_t *frames, uint32_t count);
 /* Destroy: the domain is dying at once, and gone when nobody maps its frames any more. */
 int domctl_destroy(uint16_t domid);
 /* The first domain numbered domid or higher; -XEN_ESRCH: there is none. */

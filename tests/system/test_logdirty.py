@@ -99,3 +99,21 @@ def test_on_and_off(boot, ended_guest, name, vcpus, words):
     ended_guest(m, "g")
     m.sendline("shutdown")
     m.wait_end()
+
+
+@pytest.mark.parametrize("vcpus", [1, 4])
+def test_nothing_is_left_out(boot, vcpus):
+    """Whatever a guest does with its memory, the log names what has changed, and which is a table."""
+    disk = ramdisk(f"logdirty-verify-{vcpus}", guest("hostile"),
+                   f"g.cfg:kernel=hostile.elf;memory=6;vcpus={vcpus};"
+                   f"cmdline=seed=14 ops=100000000 vcpus={vcpus}")
+    m = boot([guest("dom0"), disk], smp=vcpus)
+    m.expect(DOM0)
+    m.command("create g", DOM0)
+    m.sendline("logdirty g verify=80")
+    m.expect(r"g: (\d+) rounds, (\d+) pages told, (\d+) not told", 120)
+    rounds, told, wrong = map(int, re.search(r"(\d+) r.* (\d+) pages told, (\d+)", m.after).groups())
+    assert rounds == 80 and told > 100 and wrong == 0, m.before
+    m.command("destroy g", DOM0)
+    m.sendline("shutdown")
+    m.wait_end()

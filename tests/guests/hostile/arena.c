@@ -196,7 +196,7 @@ static bool harmless(pte_t val)
 {
     uint64_t mfn = (val & PTE_FRAME) >> PAGE_SHIFT;
 
-    if (!(val & PTE_P))
+    if (!(val & PTE_P) || (mfn == root_l2 && !(val & PTE_RW)))
         return true;
     return !is_private(mfn) && !((val & PTE_RW) && mfn >= ram_frames && is_initial_domain());
 }

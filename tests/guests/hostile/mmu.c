@@ -29,14 +29,17 @@ static pte_t leaf_entry(void)
     return pte_make(page->mfn, flags | (page < arena + LEAVES ? rnd() & PTE_RW : 0));
 }
 
-/* An L1, or a directory, its own among them, as a read-only linear map. */
+/* An L1, or a directory, its own or a top one among them, as a read-only linear map. */
 static pte_t directory_entry(void)
 {
-    const struct page *page = page_of(once_in(6) ? L2_TABLE : L1_TABLE);
+    if (once_in(24))
+        return pte_make(root_l2, TABLE_FLAGS & ~PTE_RW);
+
+    const struct page *page = page_of(!once_in(6) ? L1_TABLE : once_in(3) ? TOP_L2 : L2_TABLE);
 
     if (!page || once_in(5))
         return 0;
-    return pte_make(page->mfn, page->role == L2_TABLE ? TABLE_FLAGS & ~PTE_RW : TABLE_FLAGS);
+    return pte_make(page->mfn, page->role == L1_TABLE ? TABLE_FLAGS : TABLE_FLAGS & ~PTE_RW);
 }
 
 static pte_t root_entry(void)

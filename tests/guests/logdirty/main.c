@@ -186,6 +186,19 @@ static void make_table(void)
     check(install_table((void *)SHOWN_AT, arena[TABLE], 2), "a table");
 }
 
+/* A page table is saved with its pin: where it is one already, nothing else changes. */
+static void pin_table(void)
+{
+    check(mmuext_frame(MMUEXT_PIN_L1_TABLE, linear_to_mfn(arena[TABLE]), DOMID_SELF) == 0, "a pin");
+    write_page(TABLE);
+}
+
+static void unpin_table(void)
+{
+    check(mmuext_frame(MMUEXT_UNPIN_TABLE, linear_to_mfn(arena[TABLE]), DOMID_SELF) == 0, "unpin");
+    write_page(TABLE);
+}
+
 /* All marks of the page's use are gone, and no translation is left that would be used without. */
 static void set_shown(uint64_t flags)
 {
@@ -385,6 +398,8 @@ static const struct {
     {"grants", by_grants},
     {"operations", by_page_operations},
     {"table", make_table},
+    {"pin", pin_table},
+    {"unpin", unpin_table},
     {"mmu_update", by_mmu_update},
     {"va_mapping", by_va_mapping},
     {"table_write", by_table_write},
