@@ -20,21 +20,21 @@ STRESS_SECONDS = int(os.environ.get("STRESS_SECONDS", "120"))
 TROUBLE = re.compile(r"BUG:|WARNING: CPU|cut here|Oops|Call Trace|rcu: INFO|soft lockup|Unknown hypercall")
 
 
-def modules(words=""):
+def modules(words="", kernel="vmlinux"):
     """The kernel and its initramfs as multiboot modules."""
-    assert (MINI / "vmlinux").exists(), "mini-Linux is not built: make mini-linux"
-    return [f"{MINI}/vmlinux console=hvc0 {words}".strip(), f"{MINI}/initramfs.cpio.gz"]
+    assert (MINI / kernel).exists(), "mini-Linux is not built: make mini-linux"
+    return [f"{MINI}/{kernel} console=hvc0 {words}".strip(), f"{MINI}/initramfs.cpio.gz"]
 
 
 @pytest.fixture
 def linux(boot):
     """A function that boots mini-Linux on Ringlet with words for Linux."""
 
-    def start(words="", vcpus=1, **options):
+    def start(words="", vcpus=1, kernel="vmlinux", **options):
         cmdline = f"{CMDLINE} dom0_max_vcpus={vcpus}"
         if vcpus > 1:
             options.setdefault("extra", ["-smp", str(vcpus)])
-        return boot(modules(words), cmdline=options.pop("cmdline", cmdline), **options)
+        return boot(modules(words, kernel), cmdline=options.pop("cmdline", cmdline), **options)
 
     return start
 
@@ -102,12 +102,15 @@ def test_session(linux, emulator):
     m.wait_end()
 
 
-@pytest.mark.parametrize("vcpus", [1, 4])
-def test_known_answers(linux, vcpus):
-    """The workload's answers are the same natively and as a guest, byte for byte."""
+@pytest.mark.parametrize("vcpus, kernel", [(1, "vmlinux"), (4, "bzImage")])
+def test_known_answers(linux, vcpus, kernel):
+    """The workload's answers are the same natively and as a guest, byte for byte.
+
+    Of the bzImage the very file that ran natively is the guest.
+    """
     right = answers(native("answers poweroff"))
     assert right[-1] == "ANSWERS DONE" and len(right) == 19
-    m = linux("answers check poweroff", vcpus=vcpus)
+    m = linux("answers check poweroff", vcpus=vcpus, kernel=kernel)
     m.expect("ANSWERS DONE", timeout=200)
     assert answers(m.transcript) == right
     m.expect(r"CHECKS (\d+) passed, (\d+) failed", timeout=200)

@@ -242,6 +242,10 @@ static int check_read_only(void)
     right = FAULT_OF(poke((uint32_t)at)) == SIGSEGV && at[0] == 9;
     mprotect(at, PAGE, PROT_READ | PROT_WRITE);
     right = right && FAULT_OF(poke((uint32_t)at)) == 0 && at[0] == 1;
+    mprotect(at, PAGE, PROT_NONE);
+    right = right && FAULT_OF(peek((uint32_t)at)) == SIGSEGV;
+    mprotect(at, PAGE, PROT_READ);
+    right = right && FAULT_OF(peek((uint32_t)at)) == 0 && at[0] == 1;
     munmap(at, PAGE);
     right = right && FAULT_OF(poke((uint32_t)at)) == SIGSEGV;
     munmap(at + PAGE, PAGE);
