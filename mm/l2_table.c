@@ -158,11 +158,17 @@ static uint32_t used_range(unsigned i, unsigned n)
 static unsigned get_top_range(const pte_t *table, unsigned i, unsigned n, uint32_t *used,
                               struct domain *d)
 {
-    for (unsigned from = i; (i = count_common(table, i, n, d)) < n; from = i) {
-        const uint32_t *e = (const uint32_t *)&table[i];
-        struct common_l1 *c = &d->common_l1s[i];
+    for (;;) {
+        const uint32_t *e;
+        struct common_l1 *c;
+        unsigned from = i;
 
+        i = count_common(table, i, n, d);
         *used |= used_range(from, i);
+        if (i >= n)
+            return i;
+        e = (const uint32_t *)&table[i];
+        c = &d->common_l1s[i];
         if (!(e[0] & LOW_P)) {
             i = skip_empty(&table[i], table + n) - table;
             continue;
@@ -176,7 +182,6 @@ static unsigned get_top_range(const pte_t *table, unsigned i, unsigned n, uint32
         *used |= used_range(i, i + 1);
         i++;
     }
-    return i;
 }
 
 /* put_usual_l2_entries() for a top L2 of d's, down to slot `floor`. The last user is not passed over (C3). */

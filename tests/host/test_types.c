@@ -678,6 +678,31 @@ static void test_used(void **state)
     assert_int_equal(audit_frames(), 0);
 }
 
+/* The same where what is common goes up to the last slot of the guest's. */
+static void test_used_to_the_end(void **state)
+{
+    const unsigned first = L2_FIRST_HYPERVISOR_SLOT - 4;
+    mfn_t directories[2], roots[2], last[4];
+
+    (void)state;
+    two_processes(directories, roots);
+    assert_int_equal(unpin(roots[0]), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        last[i] = fresh();
+        for (unsigned k = 0; k < 2; k++)
+            assert_int_equal(update(directories[k], first + i, make_pte(last[i], ROW)), 0);
+    }
+    for (unsigned k = 0; k < 2; k++)
+        assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[k]), 0);
+    assert_int_equal(audit_frames(), 0);
+    assert_int_equal(update(directories[1], first + 3, 0), 0);
+    for (unsigned k = 0; k < 2; k++)
+        assert_int_equal(unpin(roots[k]), 0);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(users(first + i) | types(last[i]), 0);
+    assert_int_equal(audit_frames(), 0);
+}
+
 /* C2: an L1 that another entry holds already does not become common, in no slot and no table. */
 static void test_not_common(void **state)
 {
@@ -1327,6 +1352,7 @@ int main(void)
         T(test_runs),
         T(test_run_interrupted),
         T(test_used),
+        T(test_used_to_the_end),
         T(test_not_common),
         T(test_common_and_bad),
         T(test_common_below_4g),
