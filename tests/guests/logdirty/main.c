@@ -5,9 +5,9 @@
  * It has an arena of 64 pages. For each command typed it writes some of them, reads others, and
  * prints which were written: the control domain's log of its writes, read before and after, must
  * name exactly those of the arena. The ways: from ring 1 and from ring 3, by a second mapping, by a
- * hypercall that answers into a buffer, through grants (mapped, copied by frame and by reference),
- * as a page table (by each way to change an entry, and by the processor that sets Accessed and
- * Dirty), by operations on whole pages, and from other vcpus.
+ * hypercall that answers into a buffer, through grants (mapped, copied by frame and by reference,
+ * transferred), as a page table (by each way to change an entry, and by the processor that sets
+ * Accessed and Dirty), by operations on whole pages, and from other vcpus.
  *
  * And nothing of what it sees may tell it that it is logged: entries it reads through its own
  * mapping of a page table are those it wrote, with the Accessed and Dirty bits a processor sets.
@@ -166,6 +166,27 @@ static void by_page_operations(void)
                                   MMU_NORMAL_PT_UPDATE};
     write_page(34);
     check(hv_mmu_update(&m, 1, NULL, DOMID_SELF) == 0, "write a word");
+}
+
+/* A page that is given to oneself as what it was: with what it holds it is new to its receiver. */
+static void by_transfer(void)
+{
+    static volatile struct grant_entry_v1 *entries;
+    struct gnttab_transfer t = {.mfn = linear_to_mfn(arena[36]), .domid = own_domid, .ref = 100};
+    struct gnttab_setup_table setup = {.dom = DOMID_SELF, .nr_frames = 1};
+    xen_pfn_t frame;
+
+    set_xen_guest_handle(setup.frame_list, &frame);
+    if (!entries && hv_grant_table_op(GNTTABOP_setup_table, &setup, 1) == 0)
+        entries = map_frames(DOMID_SELF, (uint32_t *)&frame, 1, true, NULL);
+    entries[t.ref].domid = own_domid;
+    entries[t.ref].frame = mfn_to_pfn(t.mfn);
+    entries[t.ref].flags = GTF_accept_transfer;
+    map_page(arena[36], 0);
+    check(hv_grant_table_op(GNTTABOP_transfer, &t, 1) == 0 && !t.status, "a transfer to oneself");
+    check(map_page(arena[36], pte_make(t.mfn, PAGE_KERNEL)) == 0, "the page is back");
+    entries[t.ref].flags = 0;
+    write_page(36);
 }
 
 /* ---- A page table ---------------------------------------------------------------------------- */
@@ -397,6 +418,7 @@ static const struct {
     {"hypercall", by_hypercall},
     {"grants", by_grants},
     {"operations", by_page_operations},
+    {"transfer", by_transfer},
     {"table", make_table},
     {"pin", pin_table},
     {"unpin", unpin_table},
