@@ -2,14 +2,17 @@
 /*
  * platform.c: the hypercall platform_op (xen/platform.h): the initial domain's hand on the machine.
  *
- * Of Xen's long list only the clock and the table of processors exist. Firmware data is answered
- * with "no such record": this hypervisor is started by GRUB or QEMU, does not call the BIOS, and
- * keeps none. The rest is -ENOSYS.
+ * Of Xen's long list only the clock, the table of processors and the way to power off exist.
+ * Firmware data is answered with "no such record": this hypervisor is started by GRUB or QEMU, does
+ * not call the BIOS, and keeps none. The rest is -ENOSYS.
  */
 #include <ringlet/domain.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
 #include <xen/platform.h>
+#include <xen/sched.h>
+
+#define ACPI_S5 5 /* "soft off" */
 
 /*
  * XENPF_settime32, XENPF_settime64: it was secs.nsecs (UTC) at system_time.
@@ -62,6 +65,23 @@ static long get_cpuinfo(struct xenpf_pcpuinfo *info)
     return 0;
 }
 
+/*
+ * XENPF_enter_acpi_sleep: what an initial domain that interprets the ACPI tables does instead of the
+ * write to PM1_CNT that puts the machine to sleep (ACPI 16.1). S5 is power-off, which happens
+ * here the hypervisor's own way, whatever values the guest found: some kernels (Linux
+ * 2.6.32 of the xen/stable branch) know no other. There is no way back from a state that loses the
+ * processors' or the memory's contents: S1 to S4 are -EOPNOTSUPP.
+ */
+static long enter_acpi_sleep(const struct xenpf_enter_acpi_sleep *sleep)
+{
+    if (sleep->flags || sleep->sleep_state < 1 || sleep->sleep_state > ACPI_S5)
+        return -EINVAL;
+    if (sleep->sleep_state != ACPI_S5)
+        return -EOPNOTSUPP;
+    domain_shutdown(initial_domain, SHUTDOWN_poweroff);
+    return 0;
+}
+
 /* Do one operation; *answer becomes true when `op` holds something the guest is to see. */
 static long platform_op(struct xen_platform_op *op, bool *answer)
 {
@@ -77,6 +97,8 @@ static long platform_op(struct xen_platform_op *op, bool *answer)
     case XENPF_get_cpuinfo:
         *answer = true;
         return get_cpuinfo(&op->u.pcpu_info);
+    case XENPF_enter_acpi_sleep:
+        return enter_acpi_sleep(&op->u.enter_acpi_sleep);
     default:
         return -ENOSYS;
     }

@@ -32,6 +32,13 @@ def test_power_off_follows_the_initial_domain(boot, emulator):
     m.wait_end()
 
 
+def test_soft_off(boot):
+    """An initial domain that interprets the ACPI tables asks for the state S5."""
+    m = boot([guest("life", "soft-off")])
+    m.expect(POWER_OFF)
+    m.wait_end()
+
+
 def test_more_vcpus_than_there_are(boot):
     """dom0_max_vcpus= beyond the ABI's 32 means 32."""
     m = boot([guest("toy")], cmdline=machine.CMDLINE + " dom0_max_vcpus=1000")

@@ -164,6 +164,14 @@ static void platform(void)
     op.u.pcpu_info.xen_cpuid = 500;
     tap_is(hv_platform_op(&op), 0, "get_cpuinfo of no processor");
     tap_is(op.u.pcpu_info.flags, XEN_PCPU_FLAGS_INVALID, "which is told by a flag");
+    op.cmd = XENPF_enter_acpi_sleep;
+    op.u.enter_acpi_sleep = (struct xenpf_enter_acpi_sleep){.sleep_state = 0};
+    tap_is(hv_platform_op(&op), -XEN_EINVAL, "enter_acpi_sleep: the working state");
+    op.u.enter_acpi_sleep.sleep_state = 6;
+    tap_is(hv_platform_op(&op), -XEN_EINVAL, "enter_acpi_sleep: no such state");
+    op.u.enter_acpi_sleep.sleep_state = 3;
+    if (!on_xen()) /* it would sleep */
+        tap_is(hv_platform_op(&op), -XEN_EOPNOTSUPP, "enter_acpi_sleep: S3");
     op.cmd = NO_COMMAND;
     tap_is(hv_platform_op(&op), -XEN_ENOSYS, "platform: no such command");
 }

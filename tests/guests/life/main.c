@@ -15,10 +15,11 @@
  * Words on the command line: peer=N and first or second (the domain at the other end), seed=N,
  * measure=N (it plays N rounds with its peer, tells how long they took, and sleeps), forever (it
  * does not end by itself), end=N (it ends at once with reason N of xen/sched.h, 4 by
- * hanging until the watchdog ends it; if it goes on behind that it says so), down (all its vcpus go
+ * hanging until the watchdog ends it; if it goes on behind that it says so), soft-off (as the
+ * initial domain it powers the machine off by ACPI's word for it), down (all its vcpus go
  * down at once).
  *
- * Run: none (tests/system/test_life.py, test_soak.py and tools/bench start it)
+ * Run: none (tests/system/test_life.py, test_boot.py, test_soak.py and tools/bench start it)
  *
  * Next: life.h, workers.c, peer.c.
  */
@@ -32,6 +33,7 @@
 #include <pv/start.h>
 #include <pv/time.h>
 #include <xen/event_channel.h>
+#include <xen/platform.h>
 #include <xen/sched.h>
 
 #include "life.h"
@@ -104,6 +106,16 @@ static void end(unsigned int reason)
     printf("goes on: %d\n", rc);
 }
 
+/* The end of an initial domain that interprets the ACPI tables: the whole machine goes to S5. */
+static void soft_off(void)
+{
+    struct xen_platform_op op = {.cmd = XENPF_enter_acpi_sleep,
+                                 .interface_version = XENPF_INTERFACE_VERSION,
+                                 .u.enter_acpi_sleep = {.sleep_state = 5}};
+    printf("soft off: %d\n", hv_platform_op(&op));
+    end(SHUTDOWN_crash);
+}
+
 static void step(void)
 {
     switch (random_below(8)) {
@@ -166,6 +178,8 @@ int main(int argc, char **argv)
             end(number(argv[i], "end="));
             return 0;
         }
+        if (strcmp(argv[i], "soft-off") == 0)
+            soft_off();
         seed ^= number(argv[i], "seed=");
         peer |= number(argv[i], "peer=");
         rounds |= number(argv[i], "measure=");
