@@ -110,15 +110,18 @@ static void replace_entry(pte_t *p, pte_t e, bool preserve_ad)
  * An entry goes on mapping the same frame of d's, but writable from now on, and the frame was
  * something else before: a page table that was let go. False: it is another case, or may not be.
  */
-static bool make_writable(pte_t *pl1, pte_t old, pte_t e, struct domain *d)
+bool make_writable(uint32_t *p, uint32_t low, uint32_t high, struct domain *d)
 {
-    struct frame *f = own_frame(e, d);
+    uint32_t old = p[0];
+    struct frame *f;
 
-    if (((e ^ old) & (PTE_ADDR | PTE_P)) || (e & (PTE_P | PTE_RW)) != (PTE_P | PTE_RW) ||
-        (old & PTE_RW) || ((old | e) >> 32) || (e & LOW_NOT_PLAIN) || !f ||
-        get_type(f, FT_WRITABLE))
+    if (((old ^ low) & (LOW_FRAME | LOW_P | LOW_RW)) != LOW_RW ||
+        (low & (LOW_P | LOW_RW | LOW_NOT_PLAIN)) != (LOW_P | LOW_RW) || (high | p[1]))
         return false;
-    replace_low(halves(pl1), old, e, false);
+    f = own_frame(low, d);
+    if (!f || get_type(f, FT_WRITABLE))
+        return false;
+    replace_low(p, old, low, false);
     return true;
 }
 
@@ -133,7 +136,7 @@ int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *ow
     pte_t old = *pl1;
     int rc;
 
-    if (owner == pt_owner && !preserve_ad && make_writable(pl1, old, e, owner))
+    if (owner == pt_owner && !preserve_ad && make_writable(halves(pl1), e, e >> 32, owner))
         return 0;
     table = mfn_frame(mapped_mfn(pl1));
     note_used(table, pl1, e);

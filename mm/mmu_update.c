@@ -305,22 +305,23 @@ static inline bool usual_update(const struct mmu_update *req)
 {
     struct vcpu *v = current;
     struct domain *d = v->domain;
-    uint32_t w[4], mfn, offset;
+    uint32_t where[2], value[2], mfn, offset;
     bool did = false;
 
     if (unlikely(v->old_table != INVALID_MFN) || unlikely(!guest_range_ok(req, sizeof(*req))))
         return false;
     spin_lock(&d->mm_lock);
     /* The low bits are MMU_NORMAL_PT_UPDATE or MMU_PT_UPDATE_PRESERVE_AD. */
-    if (likely(get_guest_words4(w, req)) && likely(!w[1]) && likely(!(w[0] & 5)) &&
-        likely((mfn = w[0] >> PAGE_SHIFT) < max_frame)) {
-        offset = w[0] & (PAGE_SIZE - sizeof(pte_t));
+    if (likely(get_guest_words(where, &req->ptr, 2)) && likely(!where[1]) &&
+        likely(!(where[0] & 5)) && likely((mfn = where[0] >> PAGE_SHIFT) < max_frame) &&
+        likely(get_guest_words(value, &req->val, 2))) {
+        offset = where[0] & (PAGE_SIZE - sizeof(pte_t));
         /* A glance is enough: see mod_l1_fast(). */
         if (likely(is_own_l1(mfn_frame(mfn), d)))
             did = mod_l1_fast((pte_t *)((uintptr_t)glance_frame(mfn) + offset), mfn_frame(mfn),
-                              w[2], w[3], d, w[0] & MMU_PT_UPDATE_PRESERVE_AD);
+                              value[0], value[1], d, where[0] & MMU_PT_UPDATE_PRESERVE_AD);
         else
-            did = write_plain_fast(mfn, offset, (uint64_t)w[3] << 32 | w[2], d);
+            did = write_plain_fast(mfn, offset, (uint64_t)value[1] << 32 | value[0], d);
         if (likely(did))
             mark_dirty(mfn);
     }

@@ -65,24 +65,21 @@ static int flush_as_told(uint32_t va, uint32_t flags)
     return 0;
 }
 
-static inline int update_one_va(uint32_t va, uint32_t low, uint32_t high, struct domain *owner)
+static inline __attribute__((always_inline)) int update_one_va(uint32_t va, uint32_t low,
+                                                               uint32_t high, struct domain *owner)
 {
-    struct vcpu *v = current;
-    struct domain *d = v->domain;
+    struct domain *d = current->domain;
+    int rc = -EINVAL;
     mfn_t l1;
     pte_t *p;
-    int rc = -EINVAL;
 
     spin_lock(&d->mm_lock);
-    p = map_guest_l1(v, va, &l1);
-    if (p) {
-        /*
-         * An L2 that names an L2 (linear map) leads here too: that one is not an L1, and not
-         * written this way.
-         */
-        if (frame_type(mfn_frame(l1)) != FT_L1)
-            rc = -EINVAL;
-        else if (likely(owner == d && mod_l1_fast(p, mfn_frame(l1), low, high, d, false)))
+    l1 = guest_l1(va);
+    /* An L2 that names an L2 (linear map) leads here too: that one is not written this way. */
+    if (likely(l1 != INVALID_MFN) && likely(frame_type(mfn_frame(l1)) == FT_L1)) {
+        p = (pte_t *)map_frame(l1) + l1_index(va);
+        if (likely(owner == d && (mod_l1_fast(p, mfn_frame(l1), low, high, d, false) ||
+                                  make_writable(halves(p), low, high, d))))
             rc = 0;
         else
             rc = mod_l1_entry(p, (pte_t)high << 32 | low, d, owner, false);

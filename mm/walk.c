@@ -6,25 +6,7 @@
  * themselves: such a map is itself cached in the TLB and may show a table that the guest has just
  * replaced (XSA-286).
  */
-#include <ringlet/mm.h>
-
-/* Validated entries name frames below 2^22, so these halves hold all of the frame number. */
-static inline mfn_t table_mfn(const uint32_t e[2])
-{
-    return e[0] >> PAGE_SHIFT | e[1] << (32 - PAGE_SHIFT);
-}
-
-/* The L1 that maps `va` on this CPU's tables, INVALID_MFN where there is none. */
-static inline mfn_t guest_l1(uint32_t va)
-{
-    const uint32_t *l3e = (const uint32_t *)&this_cpu->l3[l3_index(va)];
-    const uint32_t *l2e;
-
-    if (va >= HYPERVISOR_START || !(l3e[0] & PTE_P))
-        return INVALID_MFN;
-    l2e = (const uint32_t *)((const pte_t *)glance_frame(table_mfn(l3e)) + l2_index(va));
-    return (l2e[0] & (uint32_t)(PTE_P | PTE_PSE)) == PTE_P ? table_mfn(l2e) : INVALID_MFN;
-}
+#include <ringlet/l1.h>
 
 /*
  * The entry for `va` in the tables the running vcpu v uses, or NULL where there is none or va is

@@ -171,6 +171,7 @@ static inline bool put_frame_fast(struct frame *f)
 /* mm/l1_table.c */
 int get_l1_table(pte_t *table, uint32_t *used, struct domain *d);
 void put_l1_table(pte_t *table, uint32_t used, struct domain *d);
+bool make_writable(uint32_t *p, uint32_t low, uint32_t high, struct domain *d);
 void note_used(struct frame *f, const pte_t *entry, pte_t e);
 
 /* mm/l2_table.c */
