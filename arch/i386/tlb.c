@@ -78,27 +78,30 @@ static noinline void flush_others_some_time(void)
 
 /*
  * Load CR3: everything but global entries, which are ours and do not change, is forgotten (SDM vol.
- * 3, 4.10.4.1). `flush` is the number from tlb_next_flush(): T2.
+ * 3, 4.10.4.1). `flush` is the number from tlb_next_flush(); `copied`: what this CPU copies of the
+ * tables it copied after that, or there is none. T2
  */
-static inline void load_root(maddr_t l3, uint32_t flush)
+static inline void load_root(maddr_t l3, uint32_t flush, bool copied)
 {
+    struct cpu *c = this_cpu;
+
     IF_LOGGED(shadow_flush, 0);
     write_cr3((uint32_t)l3);
-    __atomic_store_n(&this_cpu->tlb_flushed, flush, __ATOMIC_RELEASE);
+    __atomic_store_n(&c->tlb_flushed, flush, __ATOMIC_RELEASE);
+    if (copied)
+        __atomic_store_n(&c->l3_copied, flush, __ATOMIC_RELEASE);
     if (unlikely(flush % FLUSH_ALL_EVERY == 0))
         flush_others_some_time();
 }
 
-/* The same for a root whose entries this CPU has copied since it took the number, or that has none. */
 void tlb_switch_root(maddr_t l3, uint32_t flush)
 {
-    load_root(l3, flush);
-    __atomic_store_n(&this_cpu->l3_copied, flush, __ATOMIC_RELEASE);
+    load_root(l3, flush, true);
 }
 
 void tlb_flush_local(void)
 {
-    load_root(read_cr3(), tlb_next_flush());
+    load_root(read_cr3(), tlb_next_flush(), false);
 }
 
 void tlb_flush_one_local(uint32_t va)
