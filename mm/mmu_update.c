@@ -27,18 +27,30 @@
 
 /*
  * Requests of one call. Between them `va` shows the L1 of pt_owner's that the last one wrote, NULL:
- * none; `page` is its machine address, `table` its frame. It stays an L1 of pt_owner's until an L2 or
- * L3 is written: what was one goes only under mm_lock, which is held. So it needs no reference.
+ * none. It stays an L1 of pt_owner's until an L2 or L3 is written: what was one goes only under
+ * mm_lock, which is held. So it needs no reference. Or `plain` shows the ordinary memory of
+ * pt_owner's that it wrote, and both references of a writable mapping are held. `page` is the
+ * machine address of either, `frame` its frame.
  */
 struct batch {
     uint32_t page_low, page_high;
-    uint8_t *va;
-    const struct frame *table;
+    uint8_t *va, *plain;
+    struct frame *frame;
     struct domain *pt_owner, *owner;
 };
 
+static noinline void plain_unmap(struct batch *b)
+{
+    unmap_written(b->plain);
+    b->plain = NULL;
+    if (unlikely(!put_writable_fast(b->frame)))
+        put_frame_and_type(b->frame);
+}
+
 static inline void table_unmap(struct batch *b)
 {
+    if (b->plain)
+        plain_unmap(b);
     if (!b->va)
         return;
     unmap_written(b->va);
@@ -143,9 +155,21 @@ static inline __attribute__((always_inline)) bool update_same_l1(const struct ba
         return false;
     p = (pte_t *)(b->va + (w[0] & (PAGE_SIZE - sizeof(pte_t))));
     if (likely(differ == MMU_NORMAL_PT_UPDATE))
-        return mod_l1_fast(p, b->table, w[2], w[3], b->pt_owner, false);
+        return mod_l1_fast(p, b->frame, w[2], w[3], b->pt_owner, false);
     return differ == MMU_PT_UPDATE_PRESERVE_AD &&
-           mod_l1_fast(p, b->table, w[2], w[3], b->pt_owner, true);
+           mod_l1_fast(p, b->frame, w[2], w[3], b->pt_owner, true);
+}
+
+/* Another write to the ordinary memory that the last one wrote. False: not that. */
+static inline bool update_same_plain(const struct batch *b, const uint32_t w[4])
+{
+    uint32_t differ = (w[0] ^ b->page_low) & ~(PAGE_SIZE - sizeof(pte_t));
+
+    if (!b->plain || w[1] != b->page_high || (differ & ~MMU_PT_UPDATE_PRESERVE_AD))
+        return false;
+    pte_write((pte_t *)(b->plain + (w[0] & (PAGE_SIZE - sizeof(pte_t)))),
+              (uint64_t)w[3] << 32 | w[2]);
+    return true;
 }
 
 /*
@@ -159,6 +183,8 @@ static noinline int any_update(struct batch *b, uint32_t low, uint32_t high, uin
     uint32_t offset = low & (PAGE_SIZE - sizeof(pte_t));
     mfn_t mfn = low >> PAGE_SHIFT | high << (32 - PAGE_SHIFT);
     pte_t *p, val = (uint64_t)val_high << 32 | val_low;
+    struct frame *f;
+    bool is_l1;
     int rc;
 
     if (unlikely((low & 3) == MMU_MACHPHYS_UPDATE))
@@ -171,15 +197,19 @@ static noinline int any_update(struct batch *b, uint32_t low, uint32_t high, uin
             return rc;
         if (unlikely(high >> PAGE_SHIFT || mfn >= max_frame))
             return -EINVAL;
-        if (unlikely(!is_own_l1(mfn_frame(mfn), b->pt_owner))) {
-            if (write_plain_fast(mfn, offset, val, b->pt_owner))
-                return 0;
+        f = mfn_frame(mfn);
+        is_l1 = is_own_l1(f, b->pt_owner);
+        if (!is_l1 && (owner_slot(f) != b->pt_owner->slot || !get_writable_fast(f, b->pt_owner)))
             return update_other(b, mfn, offset, val, preserve_ad);
-        }
         b->page_low = low & ~(PAGE_SIZE - 1);
         b->page_high = high;
+        b->frame = f;
+        if (!is_l1) {
+            b->plain = map_frame(mfn);
+            pte_write((pte_t *)(b->plain + offset), val);
+            return 0;
+        }
         b->va = map_frame(mfn);
-        b->table = mfn_frame(mfn);
     }
     p = (pte_t *)(b->va + offset);
     if (unlikely(b->owner != b->pt_owner)) {
@@ -187,7 +217,7 @@ static noinline int any_update(struct batch *b, uint32_t low, uint32_t high, uin
         table_unmap(b);
         return rc;
     }
-    if (likely(mod_l1_fast(p, b->table, val_low, val_high, b->pt_owner, preserve_ad)))
+    if (likely(mod_l1_fast(p, b->frame, val_low, val_high, b->pt_owner, preserve_ad)))
         return 0;
     return mod_l1_entry(p, val, b->pt_owner, b->pt_owner, preserve_ad);
 }
@@ -263,7 +293,7 @@ static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *d
             rc = -EFAULT;
             break;
         }
-        if (likely(update_same_l1(&b, w)))
+        if (likely(update_same_l1(&b, w)) || update_same_plain(&b, w))
             continue;
         rc = any_update(&b, w[0], w[1], w[2], w[3]);
         if (unlikely(rc))
