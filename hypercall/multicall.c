@@ -40,6 +40,7 @@ asmlinkage long do_multicall(void *guest_calls, uint32_t nr)
 {
     struct cpu *c = this_cpu;
     struct multicall_entry *calls = guest_calls, entry;
+    const struct domain *d = current->domain;
     long rc = 0;
     uint32_t i;
 
@@ -56,7 +57,7 @@ asmlinkage long do_multicall(void *guest_calls, uint32_t nr)
         rc = run_entry(&entry, &calls[i]);
         if (rc)
             break;
-        if (unlikely(current->domain->crashed))
+        if (unlikely(d->crashed))
             break;
         if (unlikely(entry.op == __HYPERVISOR_memory_op) && preempt_needed())
             rc = -ERESTART;

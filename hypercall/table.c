@@ -79,7 +79,7 @@ const hypercall_fn hypercall_table[NR_HYPERCALLS] = {
 #pragma GCC diagnostic pop
 
 /* Carry out one hypercall from C (an entry of a multicall). */
-asmlinkage long call_hypercall(unsigned op, const uint32_t args[6])
+long call_hypercall(unsigned op, const uint32_t args[6])
 {
     if (op >= NR_HYPERCALLS)
         return -ENOSYS;

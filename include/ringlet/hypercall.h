@@ -34,7 +34,7 @@ enum {
 long hypercall_continue(unsigned op, unsigned nr_args, ...);
 
 /* hypercall/table.c */
-asmlinkage long call_hypercall(unsigned op, const uint32_t args[6]);
+long call_hypercall(unsigned op, const uint32_t args[6]);
 void write_hypercall_page(void *page);
 #define NR_HYPERCALLS 64
 
