@@ -676,6 +676,18 @@ static void test_used(void **state)
     assert_int_equal(counts(target), held);
     assert_int_equal(types(table) | types(directory), 0);
     assert_int_equal(audit_frames(), 0);
+
+    /* A single slot in common, far from everything else. */
+    for (unsigned i = 0; i < 2; i++) {
+        mfn_t root = fresh(), top_l2 = fresh();
+
+        assert_int_equal(update(top_l2, 300, make_pte(table, ROW)), 0);
+        assert_int_equal(update(root, 3, make_pte(top_l2, PTE_P)), 0);
+        assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, root), 0);
+        assert_int_equal(mfn_frame(top_l2)->used, 1u << 4);
+    }
+    assert_int_equal(users(300), 2);
+    assert_int_equal(audit_frames(), 0);
 }
 
 /* The same where what is common goes up to the last slot of the guest's. */
@@ -980,6 +992,82 @@ static void test_long_batch(void **state)
     assert_int_equal(again(do_mmu_update), 0);
     assert_int_equal(*done, 200);
     assert_int_equal(counts(page), 5);
+}
+
+/* Writes to ordinary memory, one after another, and in the same call its first use as a table. */
+static void test_plain_batch(void **state)
+{
+    static const struct {
+        bool to_l2;
+        unsigned index, how;
+    } requests[] = {
+        {false, 0, MMU_NORMAL_PT_UPDATE},
+        {false, 70, MMU_PT_UPDATE_PRESERVE_AD},
+        {false, 1, 3},
+        {false, 2, MMU_NORMAL_PT_UPDATE},
+        {true, 9, MMU_NORMAL_PT_UPDATE},
+        {false, 3, MMU_NORMAL_PT_UPDATE},
+    };
+    mfn_t table = fresh(), directory = fresh(), last = fresh();
+    uint32_t held;
+    const pte_t *entries = direct_map((maddr_t)table << PAGE_SHIFT);
+
+    (void)state;
+    /* It was writable once, and nothing maps it now. */
+    assert_int_equal(update(l1, 100, make_pte(table, ROW)), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, l1), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, directory), 0);
+    assert_int_equal(update(l1, 100, 0), 0);
+    held = counts(page);
+    for (unsigned i = 0; i < ARRAY_SIZE(requests); i++) {
+        maddr_t at = (maddr_t)(requests[i].to_l2 ? directory : table) << PAGE_SHIFT;
+
+        g->updates[i].ptr = at + requests[i].index * 8 + requests[i].how;
+        g->updates[i].val = make_pte(requests[i].to_l2 ? table : page, PTE_P);
+    }
+    assert_int_equal(do_mmu_update(g->updates, ARRAY_SIZE(requests), done, DOMID_SELF), 0);
+    assert_int_equal(*done, ARRAY_SIZE(requests));
+    assert_int_equal(type_of(table), FT_L1 | FT_VALIDATED | 1);
+    for (unsigned i = 0; i < ARRAY_SIZE(requests); i++)
+        if (!requests[i].to_l2)
+            assert_int_equal(entries[requests[i].index], make_pte(page, PTE_P));
+    assert_int_equal(counts(page), held + 5);
+    assert_int_equal(audit_frames(), 0);
+
+    /* Nothing is held of a frame once the call has ended. */
+    assert_int_equal(update(last, 5, 7), 0);
+    assert_int_equal(counts(last), 1);
+    assert_int_equal(types(last), 0);
+
+    /* The same address but for its upper half is another frame. */
+    g->updates[0].ptr = (maddr_t)last << PAGE_SHIFT;
+    g->updates[1].ptr = g->updates[0].ptr + 8 + (1ull << 40);
+    assert_int_equal(do_mmu_update(g->updates, 2, done, DOMID_SELF), -EINVAL);
+    assert_int_equal(*done, 1);
+}
+
+/* What was a table is mapped writable: where it was mapped read-only, and in another's place. */
+static void test_writable_again(void **state)
+{
+    mfn_t table = fresh();
+
+    (void)state;
+    assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, l1), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(update(l1, 100, 0) | update(l1, 101, 0), 0);
+        assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, table) | unpin(table), 0);
+        assert_int_equal(frame_type(mfn_frame(table)), FT_L1);
+        assert_int_equal(update(l1, 100, make_pte(i ? table : page, PTE_P)), 0);
+        assert_int_equal(update(l1, 100, make_pte(table, ROW)), 0);
+        assert_int_equal(type_of(table), FT_WRITABLE | FT_VALIDATED | 1);
+        assert_int_equal(audit_frames(), 0);
+    }
+    /* Not while it is one. */
+    assert_int_equal(update(l1, 100, make_pte(table, PTE_P)), 0);
+    assert_int_equal(ext(MMUEXT_PIN_L1_TABLE, table), 0);
+    assert_int_equal(update(l1, 100, make_pte(table, ROW)), -EBUSY);
+    assert_int_equal(update(l1, 100, make_pte(table, ROW | PTE_PWT)), -EINVAL);
+    assert_int_equal(audit_frames(), 0);
 }
 
 static void test_foreign(void **state)
@@ -1362,6 +1450,8 @@ int main(void)
         T(test_updates),
         T(test_flags_of_tables),
         T(test_long_batch),
+        T(test_plain_batch),
+        T(test_writable_again),
         T(test_foreign),
         T(test_va_mapping),
         T(test_ext_ops),
