@@ -26,8 +26,8 @@
  *      not woken to flush, but for T5.
  *  T5  The clock wraps, in half an hour if a guest wants it to, and is compared by signed difference.
  *      A CPU may run one guest, or sleep, for longer than that. So whoever moves the clock past a
- *      multiple of FLUSH_ALL_EVERY has all others flush: no tlb_flushed is ever 2^31 behind the
- *      clock, and a stamp that is has been followed by a flush everywhere.
+ *      multiple of FLUSH_ALL_EVERY has all CPUs flush and copy: no tlb_flushed or l3_copied is ever
+ *      2^31 behind the clock, and a stamp that is has been followed by a flush everywhere.
  *
  * Hypervisor code runs with interrupts off, so a CPU that waits for a lock cannot be interrupted to
  * flush, and the lock's holder may be the one that waits for the flush. So every loop that waits for
@@ -68,12 +68,11 @@ static void request_flush(struct cpu *c)
         send_ipi(c);
 }
 
-/* T5. Nobody waits for them. */
-static noinline void flush_others_some_time(void)
+/* T5. Nobody waits for them. This one serves its request too: the flush at hand may not copy. */
+static noinline void flush_all_some_time(void)
 {
-    for (unsigned i = 0; i < nr_cpus; i++)
-        if (&cpus[i] != this_cpu)
-            request_flush(&cpus[i]);
+    for (unsigned i = 0; nr_cpus > 1 && i < nr_cpus; i++)
+        request_flush(&cpus[i]);
 }
 
 /*
@@ -91,7 +90,7 @@ static inline void load_root(maddr_t l3, uint32_t flush, bool copied)
     if (copied)
         __atomic_store_n(&c->l3_copied, flush, __ATOMIC_RELEASE);
     if (unlikely(flush % FLUSH_ALL_EVERY == 0))
-        flush_others_some_time();
+        flush_all_some_time();
 }
 
 void tlb_switch_root(maddr_t l3, uint32_t flush)

@@ -228,6 +228,22 @@ static void test_a_copy_after_a_long_sleep(void **state)
     assert_int_equal(copies[1], 1);
 }
 
+/* A CPU goes round all alone, by flushes that copy nothing, before an L3 that it runs on changes. */
+static void test_a_copy_after_many_flushes(void **state)
+{
+    static const uint64_t times[] = {0x7fffffff, 0x80000000, 0x80000001, 0xc0000000, 0x100000001};
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(times); i++) {
+        begin(1000);
+        flush_often(times[i]);
+        copies[0] = 0;
+        play(1);
+        tlb_flush_copies(1);
+        assert_int_equal(copies[0], 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +255,7 @@ int main(void)
         cmocka_unit_test_setup(test_shadows_are_flushed_too, setup),
         cmocka_unit_test_setup(test_a_flush_is_no_copy, setup),
         cmocka_unit_test_setup(test_a_copy_after_a_long_sleep, setup),
+        cmocka_unit_test_setup(test_a_copy_after_many_flushes, setup),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
