@@ -347,13 +347,14 @@ static inline bool usual_update(const struct mmu_update *req)
         likely(get_guest_words(value, &req->val, 2))) {
         offset = where[0] & (PAGE_SIZE - sizeof(pte_t));
         /* A glance is enough: see mod_l1_fast(). */
-        if (likely(is_own_l1(mfn_frame(mfn), d)))
+        if (likely(is_own_l1(mfn_frame(mfn), d))) {
             did = mod_l1_fast((pte_t *)((uintptr_t)glance_frame(mfn) + offset), mfn_frame(mfn),
                               value[0], value[1], d, where[0] & MMU_PT_UPDATE_PRESERVE_AD);
-        else
+            if (likely(did))
+                mark_dirty(mfn);
+        } else {
             did = write_plain_fast(mfn, offset, (uint64_t)value[1] << 32 | value[0], d);
-        if (likely(did))
-            mark_dirty(mfn);
+        }
     }
     spin_unlock(&d->mm_lock);
     return did;
