@@ -434,9 +434,11 @@ def describe_frame(mfn):
     flags = [name for bit, name in ((0x80000000, "allocated"), (0x40000000, "hypervisor heap"),
                                     (0x20000000, "free")) if count & bit]
     flags += [name for bit, name in ((0x10000000, "pinned"), (0x08000000, "validated"),
-                                     (0x04000000, "partial"), (0x02000000, "top")) if kind & bit]
+                                     (0x04000000, "partial"), (0x02000000, "top"),
+                                     (0x00400000, "bare"), (0x00200000, "in the run"))
+              if kind & bit]
     return (f"owner {names.get(owner, f'domain slot {owner}')}, {count & 0x03ffffff} references, "
-            f"type {FRAME_TYPES.get(kind >> 29, 'reserved')} x {kind & 0x7fffff}"
+            f"type {FRAME_TYPES.get(kind >> 29, 'reserved')} x {kind & 0x1fffff}"
             + "".join(f", {flag}" for flag in flags))
 
 
