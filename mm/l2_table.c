@@ -15,7 +15,7 @@ static inline bool is_present(const pte_t *p)
 /* p is an empty entry: the next one that is not, or `end`. */
 static const pte_t *skip_empty(const pte_t *p, const pte_t *end)
 {
-    for (p++; p + 32 <= end && none_of(32, p); p += 32)
+    for (; p + 32 <= end && none_of(32, p); p += 32)
         ;
     for (; p + 8 <= end && none_of(8, p); p += 8)
         ;

@@ -119,6 +119,18 @@ def test_known_answers(linux, vcpus, kernel):
     sound(m)
 
 
+def test_make_linux():
+    """`make linux` boots a person's own kernel, with four vcpus on four processors."""
+    result = subprocess.run(
+        ["timeout", str(int(240 * SCALE)), "make", "--no-print-directory", "linux",
+         f"KERNEL={MINI}/bzImage", f"INITRD={MINI}/initramfs.cpio.gz", "ARGS=check poweroff",
+         "SMP=4", "XENARGS=console=com1 dom0_mem=96M dom0_max_vcpus=4"],
+        cwd=TOP, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    said = result.stdout.decode("latin-1")
+    assert re.search(r"CHECKS (\d+) passed, 0 failed", said), said[-1500:]
+    assert "initial domain powered off" in said and result.returncode == 0, said[-1500:]
+
+
 def test_reboot(linux):
     """A reboot that Linux asks for resets the machine, which here ends the emulator."""
     m = linux("reboot")
