@@ -151,13 +151,31 @@ static uint32_t used_range(unsigned i, unsigned n)
     return i < n ? (2u << (n - 1) / USED_ENTRIES) - (1u << i / USED_ENTRIES) : 0;
 }
 
+/* A shorter one is not worth it. A fuzzer's are. */
+#ifndef RUN_MIN
+#define RUN_MIN 32
+#endif
+
+/* Slots from to i - 1, in which the top L2 f has just been counted, are the run if there is none: C4. */
+static void begin_run(unsigned from, unsigned i, struct frame *f)
+{
+    struct common_run *run = &frame_owner(f)->common_run;
+
+    if (run->users || i - from < RUN_MIN)
+        return;
+    *run = (struct common_run){.first = from, .n = i - from, .users = 1};
+    __atomic_fetch_or(&f->type_info, FT_IN_RUN, __ATOMIC_SEQ_CST);
+}
+
 /*
- * get_usual_l2_entries() for a top L2 of d's, up to slot n. An L1 that its slot may have in common
+ * get_usual_l2_entries() for the top L2 f, up to slot n. An L1 that its slot may have in common
  * from now on is not passed over (C2).
  */
 static unsigned get_top_range(const pte_t *table, unsigned i, unsigned n, uint32_t *used,
-                              struct domain *d)
+                              struct frame *f)
 {
+    struct domain *d = frame_owner(f);
+
     for (;;) {
         const uint32_t *e;
         struct common_l1 *c;
@@ -165,6 +183,7 @@ static unsigned get_top_range(const pte_t *table, unsigned i, unsigned n, uint32
 
         i = count_common(table, i, n, d);
         *used |= used_range(from, i);
+        begin_run(from, i, f);
         if (i >= n)
             return i;
         e = (const uint32_t *)&table[i];
@@ -210,11 +229,6 @@ static unsigned put_top_range(const pte_t *table, unsigned i, unsigned floor, ui
 
 /* --- Runs: C4 --------------------------------------------------------------------------------- */
 
-/* A shorter one is not worth it. A fuzzer's are. */
-#ifndef RUN_MIN
-#define RUN_MIN 32
-#endif
-
 /* Does the table name all that the run has in common, with flags that need no other check? */
 static bool matches_run(const pte_t *table, const struct domain *d)
 {
@@ -239,7 +253,7 @@ unsigned get_usual_top_entries(const pte_t *table, unsigned i, uint32_t *used, s
     struct common_run *run = &d->common_run;
 
     if (run->users && i <= run->first) {
-        i = get_top_range(table, i, run->first, used, d);
+        i = get_top_range(table, i, run->first, used, f);
         if (i < run->first)
             return i;
         if (matches_run(table, d)) {
@@ -249,7 +263,7 @@ unsigned get_usual_top_entries(const pte_t *table, unsigned i, uint32_t *used, s
             i += run->n;
         }
     }
-    return get_top_range(table, i, L2_FIRST_HYPERVISOR_SLOT, used, d);
+    return get_top_range(table, i, L2_FIRST_HYPERVISOR_SLOT, used, f);
 }
 
 /* Downwards from slot i - 1; see put_usual_l2_entries(). The run is left as a whole. */
@@ -287,24 +301,4 @@ void leave_run(struct frame *f)
     }
     for (unsigned i = run->first; i < run->first + run->n; i++)
         d->common_l1s[i].users++;
-}
-
-/* The top L2 f, just validated, begins a run with the longest that it has, if there is none. */
-void begin_run(const pte_t *table, struct frame *f)
-{
-    struct domain *d = frame_owner(f);
-    struct common_run *run = &d->common_run, best = {.n = RUN_MIN - 1};
-    unsigned n = 0;
-
-    if (run->users)
-        return;
-    for (unsigned i = 0; i < L2_FIRST_HYPERVISOR_SLOT; i++) {
-        n = is_common_l1(table[i], &d->common_l1s[i]) ? n + 1 : 0;
-        if (n > best.n)
-            best = (struct common_run){.first = i + 1 - n, .n = n, .users = 1};
-    }
-    if (!best.users)
-        return;
-    *run = best;
-    __atomic_fetch_or(&f->type_info, FT_IN_RUN, __ATOMIC_SEQ_CST);
 }

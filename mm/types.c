@@ -208,10 +208,8 @@ static int validate_table(struct frame *f, uint32_t type, unsigned i, bool preem
             rc = -ERESTART;
     }
     set_nr_done(f, rc ? i : used);
-    if (!rc && (type & FT_TOP)) {
-        begin_run(table, f);
+    if (!rc && (type & FT_TOP))
         (f->type_info & FT_BARE ? hypervisor_l2_clear : hypervisor_l2_fill)(table);
-    }
     unmap_frame(table);
     return rc && rc != -ERESTART ? undo_bad_table(f, type, rc, preemptible) : rc;
 }

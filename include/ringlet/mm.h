@@ -181,7 +181,6 @@ unsigned get_usual_l2_entries(const pte_t *table, unsigned i, uint32_t *used,
 unsigned put_usual_l2_entries(const pte_t *table, unsigned i, uint32_t used);
 unsigned get_usual_top_entries(const pte_t *table, unsigned i, uint32_t *used, struct frame *f);
 unsigned put_usual_top_entries(const pte_t *table, unsigned i, uint32_t used, struct frame *f);
-void begin_run(const pte_t *table, struct frame *f);
 void leave_run(struct frame *f);
 
 /* mm/mmu_update.c */

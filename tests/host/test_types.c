@@ -616,6 +616,13 @@ static void test_run_interrupted(void **state)
 
     (void)state;
     two_processes(directories, roots);
+    /* The second directory begins the run. */
+    assert_int_equal(d->common_run.users, 0);
+    roots[0] = process(fresh());
+    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[0]), 0);
+    assert_int_equal(d->common_run.users, 1);
+    assert_int_equal(d->common_run.first, 100);
+    assert_int_equal(d->common_run.n, ARRAY_SIZE(kernel));
     for (unsigned i = 0; i < ARRAY_SIZE(own); i++)
         assert_int_equal(update(directories[1], 200 + i, make_pte(own[i] = fresh(), ROW)), 0);
     preempt_after = 1;
