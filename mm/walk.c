@@ -6,7 +6,7 @@
  * themselves: such a map is itself cached in the TLB and may show a table that the guest has just
  * replaced (XSA-286).
  */
-#include <ringlet/l1.h>
+#include <ringlet/mm.h>
 
 /*
  * The entry for `va` in the tables the running vcpu v uses, or NULL where there is none or va is

@@ -50,8 +50,8 @@ struct domain;
  *      entries, made when it loads CR3 and again when an entry of the bare L2 changes.
  *  F10 Entries of a domain's top L2s may hold their references in common: struct common_l1.
  *  F11 Bit i of `used` in a validated L1 or L2 is set if one of the USED_ENTRIES entries from i *
- *      USED_ENTRIES on is present. (The other way round it need not be so.) Tables are mostly empty:
- *      who undoes one looks where something is. Set before the entry is written.
+ *      USED_ENTRIES on is present, before that one is written. (The other way round it need not be
+ *      so.) Tables are mostly empty: who undoes one looks where something is.
  * Words three and four (list links, owner, nr_done, used) change only under the owner's page_lock, or
  * heap_lock when free; words one and two change by atomic operations only.
  */

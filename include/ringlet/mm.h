@@ -197,6 +197,24 @@ int vcpu_bitmap_to_cpus(const struct domain *d, const void *bitmap, uint32_t *cp
 pte_t *map_guest_l1(const struct vcpu *v, uint32_t va, mfn_t *l1_mfn);
 pte_t guest_l1_entry(const struct vcpu *v, uint32_t va); /* 0 when not mapped */
 
+/* Validated entries name frames below 2^22, so these halves hold all of the frame number. */
+static inline mfn_t table_mfn(const uint32_t e[2])
+{
+    return e[0] >> PAGE_SHIFT | e[1] << (32 - PAGE_SHIFT);
+}
+
+/* The L1 that maps `va` on this CPU's tables, INVALID_MFN where there is none. */
+static inline mfn_t guest_l1(uint32_t va)
+{
+    const uint32_t *l3e = (const uint32_t *)&this_cpu->l3[l3_index(va)];
+    const uint32_t *l2e;
+
+    if (va >= HYPERVISOR_START || !(l3e[0] & PTE_P))
+        return INVALID_MFN;
+    l2e = (const uint32_t *)((const pte_t *)glance_frame(table_mfn(l3e)) + l2_index(va));
+    return (l2e[0] & (uint32_t)(PTE_P | PTE_PSE)) == PTE_P ? table_mfn(l2e) : INVALID_MFN;
+}
+
 /* mm/baseptr.c: the root of a vcpu's address space */
 int new_guest_cr3(struct vcpu *v, mfn_t l3);
 int drop_guest_cr3(struct vcpu *v);

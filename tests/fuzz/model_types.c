@@ -179,6 +179,7 @@ static void visit(mfn_t mfn)
     for (unsigned i = 0; i < n; i++) {
         if (!(table[i] & PTE_P))
             continue;
+        MUST(!(f->type_info & FT_VALIDATED) || (type & FT_TYPE) == FT_L3 || is_used(f, &table[i]));
         if ((type & FT_TYPE) == FT_L1)
             l1_entry(mfn, table[i]);
         else if ((type & FT_TYPE) == FT_L3)
@@ -319,7 +320,7 @@ static void check_unused(mfn_t mfn, const struct frame *f)
     MUST(!(f->count_info & (FC_ALLOCATED | FC_XEN)) && !pinned[mfn]);
 }
 
-/* F1 to F10, but for C1. */
+/* F1 to F10, but for C1; F11 is looked at with the entries. */
 static void check_frame(mfn_t mfn)
 {
     const struct frame *f = mfn_frame(mfn);
