@@ -335,15 +335,21 @@ pte_t spoil_entry(pte_t e)
     }
 }
 
-/* Nowhere, the guard page, the playground, the M2P, the hypervisor, the last byte and beyond. */
+/* The guard page, the M2P, the hypervisor, the last byte and beyond: never a page of this guest's. */
+void *foreign_pointer(void)
+{
+    static const uint32_t places[] = {HOLE_BASE,     HOLE_BASE + 0x1234, LIMIT_END,
+                                      LIMIT_END - 4, 0xFC000000,         0xFFFFFFFC};
+
+    return (void *)places[below(sizeof(places) / sizeof(places[0]))];
+}
+
+/* These, the playground, or where a directory of the arena's may map anything or nothing. */
 void *bad_pointer(void)
 {
-    static const uint32_t places[] = {0,         0x1000,        HOLE_BASE,  HOLE_BASE + 0x1234,
-                                      LIMIT_END, LIMIT_END - 4, 0xFC000000, 0xFFFFFFFC};
-
     if (once_in(3))
         return (void *)(PLAYGROUND + 4096 + below(PLAYGROUND_SIZE - 8192) % 8);
-    return (void *)places[below(sizeof(places) / sizeof(places[0]))];
+    return once_in(4) ? (void *)(below(2) << PAGE_SHIFT) : foreign_pointer();
 }
 
 uint16_t any_domid(void)

@@ -108,6 +108,7 @@ uint64_t spoil_bits(uint64_t x, unsigned int bits);
 uint32_t any_frame(void);
 pte_t spoil_entry(pte_t e);
 void *bad_pointer(void);
+void *foreign_pointer(void); /* at what this guest never wrote: for requests the fence cannot see */
 uint16_t any_domid(void);
 
 /* --- the kinds of operation ------------------------------------------------------------------- */

@@ -207,8 +207,9 @@ enum outcome op_exchange(bool mutate)
     for (uint32_t i = 0; i < count; i++) {
         if (rc == 0 && !mutate)
             adopt(pages[i], out[i]);
-        else if (hv_update_va_mapping(pages[i]->va, pte_make(in[i], PAGE_KERNEL), UVMF_INVLPG) ==
-                 0) {
+        else if (!is_private(in[i]) &&
+                 hv_update_va_mapping(pages[i]->va, pte_make(in[i], PAGE_KERNEL), UVMF_INVLPG) ==
+                     0) {
             pages[i]->mfn = in[i]; /* still there: it was not exchanged */
             pages[i]->role = DATA;
         }

@@ -136,7 +136,9 @@ enum outcome op_mmu_update(bool mutate)
     if (mutate && once_in(6))
         domid = any_domid() | (once_in(3) ? (uint32_t)any_domid() << 16 : 0);
     if (mutate && once_in(16)) {
-        list = bad_pointer();
+        /* Not at linear 0: where a linear map shows this guest's own L1 there, two of its entries are
+         * a good request, to overwrite the first one's frame. */
+        list = foreign_pointer();
         lies = true;
     }
     if (mutate && once_in(16)) {
