@@ -48,18 +48,41 @@ int finish_old_table_now(struct vcpu *v)
  */
 int finish_any_old_table(struct vcpu *v)
 {
-    struct domain *owner;
-    int rc;
+    struct domain *d = v->domain, *owner;
+    int rc = 0;
 
     if (likely(v->old_table == INVALID_MFN))
         return 0;
-    owner = frame_owner(mfn_frame(v->old_table));
-    get_domain(owner); /* the table's frame may be the last thing that keeps it */
+    spin_lock(&d->mm_lock);
+    owner = v->old_table == INVALID_MFN ? d : frame_owner(mfn_frame(v->old_table));
+    if (owner == d)
+        rc = finish_old_table(v);
+    spin_unlock(&d->mm_lock);
+    if (owner == d)
+        return rc;
+    get_domain(
+        owner); /* the table's frame, which v alone lets go, may be the last thing that keeps it */
     spin_lock(&owner->mm_lock);
     rc = finish_old_table_now(v);
     spin_unlock(&owner->mm_lock);
     put_domain(owner);
     return rc;
+}
+
+/*
+ * Go on with tables of d's that its vcpus left half undone: whoever waits for one must not wait for a
+ * vcpu that may be down or asleep. d's mm_lock is held.
+ */
+void finish_old_tables_of(struct domain *d)
+{
+    struct vcpu *v;
+
+    for_each_vcpu(d, v)
+    {
+        if (v->old_table != INVALID_MFN && frame_owner(mfn_frame(v->old_table)) == d &&
+            finish_old_table_now(v))
+            return;
+    }
 }
 
 /*

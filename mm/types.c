@@ -10,7 +10,8 @@
  * Long work gives way: validating or undoing an L2 or L3 returns -ERESTART between entries when
  * preempt_needed() says so. An interrupted validation waits in the frame (FT_PARTIAL) for whoever
  * asks for the type again; an interrupted undoing is owned by the caller, who keeps it in its
- * vcpu's old_table. So is that of a table found bad after many good entries: -EAGAIN says so.
+ * vcpu's old_table, where whoever asks for the type finds it. So is that of a table found bad after
+ * many good entries: -EAGAIN says so.
  *
  * Read next: entries.c (what one entry of each level needs).
  */
@@ -296,7 +297,10 @@ static int get_type_common(struct frame *f, uint32_t type, bool preemptible)
         } else if (type == FT_WRITABLE) {
             cpu_relax(); /* another CPU waits for the flush, and takes no lock meanwhile */
         } else {
-            return -ERESTART; /* being validated or undone by another vcpu */
+            /* A descriptor page that is just validated, or a table that a vcpu left half undone. */
+            if (is_page_table(type))
+                finish_old_tables_of(frame_owner(f));
+            return -ERESTART;
         }
     }
 }

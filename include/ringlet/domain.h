@@ -80,7 +80,8 @@ struct vcpu {
     /* The guest's processor state. */
     struct cpu_user_regs regs; /* V2 */
     mfn_t l3_frame;            /* V3 */
-    /* a table this vcpu let go whose undoing is not finished; INVALID_MFN: none */
+    /* a table this vcpu let go whose undoing is not finished, under its owner's mm_lock; INVALID_MFN:
+     * none */
     mfn_t old_table;
     uint32_t kernel_ss, kernel_sp;
     uint32_t event_cs, event_eip;

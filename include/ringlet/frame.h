@@ -39,7 +39,8 @@ struct domain;
  *      nr_done hold their references, the others none. The frame itself keeps one general and one
  *      type reference, which whoever continues takes over. Neither FT_VALIDATED nor FT_PARTIAL with
  *      a type count: the table is being validated or undone right now. If that undoing was
- *      interrupted, a vcpu's `old_table` names the table and owns its last reference.
+ *      interrupted, a vcpu's `old_table` names the table and owns its last reference; that vcpu
+ *      goes on with it, or whoever asks for the type meanwhile.
  *  F7  FT_TOP goes with FT_L2 alone: this L2 stands in slot 3 of one L3 and no other L3 names it.
  *      Its entries from L2_FIRST_HYPERVISOR_SLOT up are the hypervisor's, or, with FT_BARE, zero.
  *      FT_BARE and FT_IN_RUN go with FT_TOP alone.

@@ -222,6 +222,7 @@ void reload_l3(struct vcpu *v);
 void reload_l3_users(const struct domain *d, mfn_t l3);
 int finish_old_table_now(struct vcpu *v);
 int finish_any_old_table(struct vcpu *v);
+void finish_old_tables_of(struct domain *d);
 long finish_table_call(unsigned op, long result);
 
 /*
