@@ -71,7 +71,9 @@ int finish_any_old_table(struct vcpu *v)
 
 /*
  * Go on with tables of d's that its vcpus left half undone: whoever waits for one must not wait for a
- * vcpu that may be down or asleep. d's mm_lock is held.
+ * vcpu that may be down or asleep. d's mm_lock is held, so these stay in old_table, and keep their
+ * owner. A table of another domain's may leave it, and become d's memory, at any moment: it is not
+ * there any more when it is looked for again.
  */
 void finish_old_tables_of(struct domain *d)
 {
@@ -79,8 +81,11 @@ void finish_old_tables_of(struct domain *d)
 
     for_each_vcpu(d, v)
     {
-        if (v->old_table != INVALID_MFN && frame_owner(mfn_frame(v->old_table)) == d &&
-            finish_old_table_now(v))
+        mfn_t table = __atomic_load_n(&v->old_table, __ATOMIC_SEQ_CST);
+
+        if (table == INVALID_MFN || frame_owner(mfn_frame(table)) != d)
+            continue;
+        if (table == __atomic_load_n(&v->old_table, __ATOMIC_SEQ_CST) && finish_old_table_now(v))
             return;
     }
 }

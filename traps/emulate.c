@@ -89,13 +89,13 @@ static bool read_cr(struct vcpu *v, unsigned nr, uint32_t *value)
  */
 static enum emulation write_guest_cr3(struct vcpu *v, uint32_t value)
 {
-    int rc;
+    int rc = finish_any_old_table(v);
 
-    spin_lock(&v->domain->mm_lock);
-    rc = finish_old_table(v);
-    if (!rc)
+    if (!rc) {
+        spin_lock(&v->domain->mm_lock);
         rc = new_guest_cr3(v, xen_cr3_to_pfn(value));
-    spin_unlock(&v->domain->mm_lock);
+        spin_unlock(&v->domain->mm_lock);
+    }
     if (rc == -ERESTART)
         return EMULATION_HANDLED;
     return rc ? EMULATION_REFUSED : EMULATION_DONE;
