@@ -11,6 +11,7 @@
  * The modules' memory is free once the initial domain is built. The first MiB is left to the
  * initial domain as I/O: BIOS tables, VGA and option ROMs live there.
  */
+#include <ringlet/arch.h>
 #include <ringlet/mm.h>
 #include <ringlet/multiboot.h>
 
@@ -106,15 +107,16 @@ void *boot_memory_find(uint64_t size)
     return (void *)(uintptr_t)find_place(size);
 }
 
+/* What the processor has no address for is not there, whatever the firmware's map says. */
 static void find_max_frame(void)
 {
-    uint64_t top = 0;
+    uint64_t top = 0, limit = 1ull << cpu_features.address_bits;
 
     for (unsigned i = 0; i < boot_memory_map_entries; i++) {
         if (boot_memory_map[i].type == E820_RAM)
             top = MAX(top, boot_memory_map[i].addr + boot_memory_map[i].size);
     }
-    max_frame = MIN(top >> PAGE_SHIFT, MAX_FRAMES);
+    max_frame = MIN(MIN(top, limit) >> PAGE_SHIFT, MAX_FRAMES);
 }
 
 static void map_tables(void)

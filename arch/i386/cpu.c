@@ -16,6 +16,7 @@ void cpu_detect(void)
 {
     struct cpu_features *f = &cpu_features;
     uint32_t r[4], max_extended;
+    bool pse36;
 
     cpuid(0, 0, r);
     f->vendor[0] = r[1];
@@ -26,6 +27,7 @@ void cpu_detect(void)
     f->apic = r[3] & (1u << 9);
     f->sep = r[3] & (1u << 11);
     f->pge = r[3] & (1u << 13);
+    pse36 = r[3] & (1u << 17);
     f->fxsr = r[3] & (1u << 24);
     f->sse = r[3] & (1u << 25);
 
@@ -35,8 +37,11 @@ void cpu_detect(void)
         cpuid(0x80000001, 0, r);
         f->nx = r[3] & (1u << 20);
     }
-    /* Without leaf 0x80000008, PAE processors have 36 physical address bits. */
-    f->address_bits = 36;
+    /*
+     * Without leaf 0x80000008: PSE-36 tells of 36 physical address bits. PAE alone does not: QEMU's
+     * qemu32 has it and faults on a higher bit as on a reserved one.
+     */
+    f->address_bits = pse36 ? 36 : 32;
     if (max_extended >= 0x80000008) {
         cpuid(0x80000008, 0, r);
         f->address_bits = r[0] & 0xff;

@@ -100,6 +100,16 @@ def test_page_tables_above_4_gib(boot):
     m.wait_end()
 
 
+def test_memory_beyond_the_processor(boot):
+    """QEMU gives qemu32, which has 32 address bits, memory above 4 GiB too: it is left alone."""
+    m = boot([guest("toy")], cpu="qemu32", mem=512, extra=["-machine", "pc,max-ram-below-4g=256M"])
+    m.expect(r"memory: \d+ MiB free of 4096 MiB")
+    m.expect("toy> ")
+    m.sendline("halt")
+    m.expect(POWER_OFF)
+    m.wait_end()
+
+
 def test_smallest_processor(boot):
     """The least Ringlet runs on has PAE and nothing younger: no NX, no SSE."""
     m = boot([guest("toy")], cpu="pentium2", mem=128)
