@@ -230,6 +230,17 @@ static bool is_free_slot(uint32_t slot)
     return slot >= FREE_SLOT && slot <= LAST_SLOT;
 }
 
+/*
+ * In an L3's first slots a copy of this guest's top directory would show all private pages a second
+ * time, writable, at addresses where anything may be mapped.
+ */
+static bool shows_top_again(uint32_t slot, pte_t val)
+{
+    const struct page *page = (val & PTE_P) ? page_with_mfn(pte_mfn(val)) : NULL;
+
+    return slot < 3 && page && page->role == TOP_L2;
+}
+
 bool may_write_entry(uint64_t ptr, pte_t val)
 {
     uint64_t mfn = ptr >> PAGE_SHIFT;
@@ -241,7 +252,7 @@ bool may_write_entry(uint64_t ptr, pte_t val)
     if (!harmless(val))
         return false;
     if (mfn == root_l3)
-        return slot < 3;
+        return slot < 3 && !shows_top_again(slot, val);
     if (mfn == root_l2)
         return is_free_slot(slot);
     if (is_playground_table(mfn))
@@ -251,6 +262,8 @@ bool may_write_entry(uint64_t ptr, pte_t val)
         return page && keeps_place(page, val);
     }
     page = mfn < ram_frames ? page_with_mfn(mfn) : NULL;
+    if (page && page->role == L3_TABLE)
+        return !shows_top_again(slot, val);
     return !page || page->role != TOP_L2 || is_free_slot(slot) || slot >= FIRST_HYPERVISOR_SLOT;
 }
 

@@ -263,14 +263,15 @@ enum outcome op_build(bool mutate)
     sweep(page->mfn);
     if (!make_writable(page))
         return SKIPPED;
+    page->role = role; /* the fence looks at it */
     fill(page, role);
     if (mutate && !spoil_table(page, role)) {
         memset(page->va, 0, PAGE_SIZE);
+        page->role = DATA;
         return SKIPPED;
     }
     if (!make_readonly(page))
         violated("a frame of one's own is not mapped read-only");
-    page->role = role;
     if (role != TOP_L2 && !once_in(4)) /* else it is checked when something names it */
         rc = pin(page, pin_command[role]);
     page->pinned = rc == 0 && role != TOP_L2;
