@@ -60,8 +60,8 @@ int finish_any_old_table(struct vcpu *v)
     spin_unlock(&d->mm_lock);
     if (owner == d)
         return rc;
-    get_domain(
-        owner); /* the table's frame, which v alone lets go, may be the last thing that keeps it */
+    /* The table's frame, which v alone lets go, may be the last thing that keeps its owner. */
+    get_domain(owner);
     spin_lock(&owner->mm_lock);
     rc = finish_old_table_now(v);
     spin_unlock(&owner->mm_lock);

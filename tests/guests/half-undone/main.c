@@ -6,7 +6,7 @@
  * the vcpu that undoes one is taken down just then, and need never come up again; who pins the same L2
  * then has to get it all the same. If it had to wait for the other, this guest would hang.
  *
- * Run: qemu
+ * Run: qemu bochs
  * Machine: smp=2 mem=128 timeout=120
  */
 #include <pv/time.h>
