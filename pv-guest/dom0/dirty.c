@@ -160,7 +160,7 @@ static uint32_t compare_all(const struct guest *g, bool first)
  */
 static int verify(const struct guest *g, uint32_t rounds)
 {
-    uint32_t pages, done, wrong = 0, told = 0;
+    uint32_t pages, done, wrong = 0, told = 0, lost = 0;
     struct log_counts counts;
     bool on = false;
     int error = 0;
@@ -176,12 +176,14 @@ static int verify(const struct guest *g, uint32_t rounds)
         if (error == -XEN_ENOMEM) {
             error = domctl_log(g->domid, LOG_OFF, NULL, &pages, &counts);
             on = false;
+            lost++;
         }
         domctl_unpause(g->domid);
         domains_serve_until(time_now() + NS_PER_MS / 4);
     }
-    printf("%s: %" PRIu32 " rounds, %" PRIu32 " pages told, %" PRIu32 " not told\n", g->config.name,
-           done, told, wrong);
+    printf("%s: %" PRIu32 " rounds, %" PRIu32 " pages told, %" PRIu32 " not told, %" PRIu32
+           " logs lost\n",
+           g->config.name, done, told, wrong, lost);
     return error || !on || !g->domid ? error : domctl_log(g->domid, LOG_OFF, NULL, &pages, &counts);
 }
 

@@ -27,6 +27,7 @@
 struct page arena[ARENA];
 uint32_t playground_l1[PLAYGROUND_TABLES], root_l3, root_l2;
 uint64_t *root_l2_va;
+uint32_t pfns = ANY_PFNS;
 
 static uint32_t ram_frames; /* frames of the machine */
 static uint8_t *arena_pfns; /* 1 + index for pages of the arena, by pfn */
@@ -241,6 +242,11 @@ static bool shows_top_again(uint32_t slot, pte_t val)
     return slot < 3 && page && page->role == TOP_L2;
 }
 
+bool may_claim(uint32_t pfn)
+{
+    return pfn < pfns || pfn >> 31;
+}
+
 bool may_write_entry(uint64_t ptr, pte_t val)
 {
     uint64_t mfn = ptr >> PAGE_SHIFT;
@@ -248,7 +254,7 @@ bool may_write_entry(uint64_t ptr, pte_t val)
     const struct page *page;
 
     if ((ptr & 3) == MMU_MACHPHYS_UPDATE)
-        return !is_private(mfn);
+        return !is_private(mfn) && may_claim(val);
     if (!harmless(val))
         return false;
     if (mfn == root_l3)

@@ -98,6 +98,14 @@ static inline uint64_t entry_at(uint32_t mfn, uint32_t index)
     return ((uint64_t)mfn << PAGE_SHIFT) + index * sizeof(pte_t);
 }
 
+/*
+ * May a frame of this guest's have this pfn? One below `pfns`, or a number that means none. A page
+ * whose number is above those of all memory loses the log of writes (test_logdirty.py).
+ */
+#define ANY_PFNS UINT32_MAX
+extern uint32_t pfns;
+bool may_claim(uint32_t pfn);
+
 /* Is this write survivable: does it leave the private area alone, whatever the answer? */
 bool may_write_entry(uint64_t ptr, pte_t val);
 bool may_map_at(uint32_t va, pte_t val);

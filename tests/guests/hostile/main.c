@@ -25,9 +25,9 @@
  *
  * Words on the command line: seed=N ops=N audit=N (operations between audits), seconds=N (end then,
  * with fewer operations), neighbour=N (a domain to pester), pester=1 (it runs this guest too: each
- * maps, copies by and transfers to the other's grants), vcpus=N, trace=N (show operations from number
- * N on). The same seed and memory give one vcpu the same operations: an operation's number in a
- * report leads back to it by trace=.
+ * maps, copies by and transfers to the other's grants), vcpus=N, pfns=N (the frames' own numbers stay
+ * below N), trace=N (show operations from number N on). The same seed and memory give one vcpu the
+ * same operations: an operation's number in a report leads back to it by trace=.
  *
  * A million by hand:
  *     QEMU_MEM=256 timeout 600 tools/run-qemu -kernel build/ringlet.elf \
@@ -155,6 +155,8 @@ static void read_words(int argc, char **argv)
             vcpus = n;
         else if (strncmp(argv[i], "seconds=", 8) == 0)
             deadline = time_now() + n * NS_PER_SEC;
+        else if (strncmp(argv[i], "pfns=", 5) == 0)
+            pfns = n;
         else if (strncmp(argv[i], "trace=", 6) == 0)
             trace_from = n;
         else

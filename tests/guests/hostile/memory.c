@@ -107,6 +107,17 @@ static enum outcome give_back(bool mutate)
     return rc > 0 ? DONE : REFUSED;
 }
 
+/* What is at a spoilt pointer is not known here. */
+static bool all_claimable(const struct xen_memory_reservation *r, const xen_pfn_t *list)
+{
+    if (r->extent_start.p != list && pfns != ANY_PFNS)
+        return false;
+    for (uint32_t i = 0; i < 2 * MOST; i++)
+        if (!may_claim(list[i]))
+            return false;
+    return true;
+}
+
 static struct page *gone_page(void)
 {
     uint32_t start = rnd();
@@ -150,6 +161,8 @@ static enum outcome take(bool mutate)
     if (mutate)
         spoil_reservation(&r, list);
     trace("  %lu extents of order %u at pfn %lx", r.nr_extents, r.extent_order, list[0]);
+    if (!increase && !all_claimable(&r, list))
+        return SKIPPED;
     if (increase && r.nr_extents > 2 * MOST) /* it would write numbers behind the list */
         r.nr_extents = 2 * MOST;
     rc = hv_memory_op(increase ? XENMEM_increase_reservation : XENMEM_populate_physmap, &r);
@@ -178,6 +191,7 @@ enum outcome op_exchange(bool mutate)
     struct page *pages[4];
     uint32_t count = 1u << below(3);
     struct xen_memory_exchange x = {.in = reservation(in, count), .out = reservation(out, count)};
+    bool fenced;
     int rc;
 
     memset(in, 0, sizeof(in));
@@ -203,7 +217,8 @@ enum outcome op_exchange(bool mutate)
             x.nr_exchanged = rnd() & 7;
     }
     trace("  %lu extents from mfn %lx", x.in.nr_extents, in[0]);
-    rc = any_private(in, x.in.extent_order) ? -1 : hv_memory_op(XENMEM_exchange, &x);
+    fenced = any_private(in, x.in.extent_order) || !all_claimable(&x.out, out);
+    rc = fenced ? -1 : hv_memory_op(XENMEM_exchange, &x);
     for (uint32_t i = 0; i < count; i++) {
         if (rc == 0 && !mutate)
             adopt(pages[i], out[i]);
