@@ -325,7 +325,7 @@ int get_type_preemptible(struct frame *f, uint32_t type)
 static int put_type_common(struct frame *f, bool preemptible)
 {
     uint32_t x, nx;
-    int rc;
+    int rc = 0;
 
     do {
         x = f->type_info;
@@ -349,12 +349,15 @@ static int put_type_common(struct frame *f, bool preemptible)
     ASSERT(!(x & (FT_PINNED | FT_PARTIAL)));
     if ((x & FT_TYPE) == FT_L1)
         undo_l1(f);
-    else if ((rc = undo_table(f, x, x & FT_VALIDATED ? table_entries(x) : f->nr_done, preemptible)))
-        return rc;
-    tlb_stamp(frame_owner(f));
-    __atomic_store_n(&f->type_info, x & FT_TYPE, __ATOMIC_SEQ_CST);
-    mark_frame_dirty(f); /* whoever saves the domain saves it as no table from now on */
-    return 0;
+    else
+        rc = undo_table(f, x, x & FT_VALIDATED ? table_entries(x) : f->nr_done, preemptible);
+    if (!rc) {
+        tlb_stamp(frame_owner(f));
+        __atomic_store_n(&f->type_info, x & FT_TYPE, __ATOMIC_SEQ_CST);
+    }
+    /* Whoever saves the domain saves it as no table from now on, or while it is half undone. */
+    mark_frame_dirty(f);
+    return rc;
 }
 
 /* Drop a type reference; the last one of a table drops what its entries hold. */

@@ -386,6 +386,33 @@ static void test_taken_over_and_given_up(void **state)
     assert_true(type_of(l2) & FT_PARTIAL);
 }
 
+static const struct frame
+    *noted; /* the last frame that was put into the log when it was no table */
+
+void note_frame_dirty(struct frame *f)
+{
+    if (!(f->type_info & FT_VALIDATED))
+        noted = f;
+}
+
+/* Whoever saves the domain is told of a table that is half undone: it is none any more. */
+static void test_half_undone_is_in_the_log(void **state)
+{
+    (void)state;
+    fill_l2();
+    assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, l2), 0);
+    logged_domains = 1;
+    noted = NULL;
+    preempt_after = 1;
+    assert_int_equal(unpin(l2), -ERESTART);
+    assert_ptr_equal(noted, mfn_frame(l2));
+    preempt_after = 0;
+    noted = NULL;
+    assert_int_equal(again(do_mmuext_op), 0);
+    assert_ptr_equal(noted, mfn_frame(l2));
+    logged_domains = 0;
+}
+
 /* A table that is being undone is nobody's: who wants it must wait. */
 static void test_being_undone(void **state)
 {
@@ -1449,6 +1476,7 @@ int main(void)
         T(test_usual_l2_entries),
         T(test_continued),
         T(test_taken_over_and_given_up),
+        T(test_half_undone_is_in_the_log),
         T(test_being_undone),
         T(test_slot_3),
         T(test_high_l3),
