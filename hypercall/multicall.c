@@ -20,9 +20,9 @@
 
 #define ENDS 1 /* not an error: the entry was the last to run */
 
-static int run_entry(struct multicall_entry *e, struct multicall_entry *guest)
+/* On CPU c, this one: not asked for again in each entry. */
+static int run_entry(struct cpu *c, struct multicall_entry *e, struct multicall_entry *guest)
 {
-    struct cpu *c = this_cpu;
     uint32_t result;
 
     if (!get_guest_words4(e, guest) || !get_guest_words4(&e->args[2], &guest->args[2]))
@@ -54,7 +54,7 @@ asmlinkage long do_multicall(void *guest_calls, uint32_t nr)
             rc = -ERESTART;
             break;
         }
-        rc = run_entry(&entry, &calls[i]);
+        rc = run_entry(c, &entry, &calls[i]);
         if (rc)
             break;
         if (unlikely(d->crashed))

@@ -86,15 +86,19 @@ static int write_plain(struct frame *f, pte_t *p, pte_t val)
  * The same where the frame, of d's, is writable already: as a root of page tables is that Linux is
  * still building. False: it is not, and nothing was done.
  */
-static inline bool write_plain_fast(mfn_t mfn, uint32_t offset, pte_t val, const struct domain *d)
+static noinline bool write_plain_fast(const struct mmu_update *req, uint32_t where,
+                                      const struct domain *d)
 {
+    mfn_t mfn = where >> PAGE_SHIFT;
     struct frame *f = mfn_frame(mfn);
+    uint32_t value[2];
     pte_t *p;
 
-    if (owner_slot(f) != d->slot || !get_writable_fast(f, d))
+    if (!get_guest_words(value, &req->val, 2) || owner_slot(f) != d->slot ||
+        !get_writable_fast(f, d))
         return false;
-    p = (pte_t *)((uint8_t *)map_frame(mfn) + offset);
-    pte_write(p, val);
+    p = (pte_t *)((uint8_t *)map_frame(mfn) + (where & (PAGE_SIZE - sizeof(pte_t))));
+    pte_write(p, (uint64_t)value[1] << 32 | value[0]);
     unmap_written(p);
     if (unlikely(!put_writable_fast(f)))
         put_frame_and_type(f);
@@ -335,25 +339,29 @@ static inline bool usual_update(const struct mmu_update *req)
 {
     struct vcpu *v = current;
     struct domain *d = v->domain;
-    uint32_t where[2], value[2], mfn, offset;
+    uint32_t where[2], value[2], mfn;
     bool did = false;
+    uint8_t *table;
 
     if (unlikely(v->old_table != INVALID_MFN) || unlikely(!guest_range_ok(req, sizeof(*req))))
         return false;
     spin_lock(&d->mm_lock);
     /* The low bits are MMU_NORMAL_PT_UPDATE or MMU_PT_UPDATE_PRESERVE_AD. */
     if (likely(get_guest_words(where, &req->ptr, 2)) && likely(!where[1]) &&
-        likely(!(where[0] & 5)) && likely((mfn = where[0] >> PAGE_SHIFT) < max_frame) &&
-        likely(get_guest_words(value, &req->val, 2))) {
-        offset = where[0] & (PAGE_SIZE - sizeof(pte_t));
-        /* A glance is enough: see mod_l1_fast(). */
-        if (likely(is_own_l1(mfn_frame(mfn), d))) {
-            did = mod_l1_fast((pte_t *)((uintptr_t)glance_frame(mfn) + offset), mfn_frame(mfn),
-                              value[0], value[1], d, where[0] & MMU_PT_UPDATE_PRESERVE_AD);
+        likely(!(where[0] & 5)) && likely((mfn = where[0] >> PAGE_SHIFT) < max_frame)) {
+        if (unlikely(!is_own_l1(mfn_frame(mfn), d))) {
+            did = write_plain_fast(req, where[0], d);
+        } else if (likely(get_guest_words(value, &req->val, 2))) {
+            /*
+             * A glance is enough: see mod_l1_fast(). It comes after the last access to the guest's
+             * memory, which may fault, and map other frames (mm/shadow.c).
+             */
+            table = (uint8_t *)glance_frame(mfn);
+            did = mod_l1_fast((pte_t *)(table + (where[0] & (PAGE_SIZE - sizeof(pte_t)))),
+                              mfn_frame(mfn), value[0], value[1], d,
+                              where[0] & MMU_PT_UPDATE_PRESERVE_AD);
             if (likely(did))
                 mark_dirty(mfn);
-        } else {
-            did = write_plain_fast(mfn, offset, (uint64_t)value[1] << 32 | value[0], d);
         }
     }
     spin_unlock(&d->mm_lock);
@@ -399,11 +407,11 @@ static noinline long any_updates(const struct mmu_update *reqs, uint32_t count,
 asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_done,
                               uint32_t foreigndom)
 {
-    if (likely(count == 1) && likely(foreigndom == DOMID_SELF) &&
-        likely(usual_update(guest_reqs))) {
-        if (guest_done)
-            report_done(guest_done, 1, false);
-        return 0;
-    }
-    return any_updates(guest_reqs, count, guest_done, foreigndom);
+    if (unlikely(count != 1) || unlikely(foreigndom != DOMID_SELF))
+        return any_updates(guest_reqs, count, guest_done, foreigndom);
+    if (unlikely(!usual_update(guest_reqs)))
+        return any_updates(guest_reqs, 1, guest_done, DOMID_SELF);
+    if (guest_done)
+        report_done(guest_done, 1, false);
+    return 0;
 }

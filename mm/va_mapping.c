@@ -74,9 +74,8 @@ static inline __attribute__((always_inline)) int update_one_va(uint32_t va, uint
     pte_t *p;
 
     spin_lock(&d->mm_lock);
-    l1 = guest_l1(va);
     /* An L2 that names an L2 (linear map) leads here too: that one is not written this way. */
-    if (likely(l1 != INVALID_MFN) && likely(frame_type(mfn_frame(l1)) == FT_L1)) {
+    if (likely(guest_l1(va, &l1)) && likely(frame_type(mfn_frame(l1)) == FT_L1)) {
         p = (pte_t *)map_frame(l1) + l1_index(va);
         if (likely(owner == d && (mod_l1_fast(p, mfn_frame(l1), low, high, d, false) ||
                                   make_writable(halves(p), low, high, d))))

@@ -15,20 +15,17 @@
  */
 pte_t *map_guest_l1(const struct vcpu *v, uint32_t va, mfn_t *l1_mfn)
 {
-    mfn_t mfn = guest_l1(va);
-
     ASSERT(v == current);
     (void)v;
-    *l1_mfn = mfn;
-    return likely(mfn != INVALID_MFN) ? (pte_t *)map_frame(mfn) + l1_index(va) : NULL;
+    return likely(guest_l1(va, l1_mfn)) ? (pte_t *)map_frame(*l1_mfn) + l1_index(va) : NULL;
 }
 
 /* A copy of that entry; 0 where there is none. */
 pte_t guest_l1_entry(const struct vcpu *v, uint32_t va)
 {
-    mfn_t mfn = guest_l1(va);
+    mfn_t mfn;
 
     ASSERT(v == current);
     (void)v;
-    return likely(mfn != INVALID_MFN) ? ((const pte_t *)glance_frame(mfn))[l1_index(va)] : 0;
+    return likely(guest_l1(va, &mfn)) ? ((const pte_t *)glance_frame(mfn))[l1_index(va)] : 0;
 }

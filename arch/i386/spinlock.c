@@ -14,10 +14,12 @@
  * Read, do not exchange, while it is held: readers share the cache line. And do not wait blindly:
  * the holder may itself be waiting for this CPU to flush its TLB (see cpu_relax()).
  */
-void spin_wait(const spinlock_t *l)
+void spin_wait(spinlock_t *l)
 {
-    while (l->held)
-        cpu_relax();
+    do {
+        while (l->held)
+            cpu_relax();
+    } while (__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE));
 }
 
 /* A lock that was never initialised has no bit and forbids nothing. */

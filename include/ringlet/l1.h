@@ -151,9 +151,12 @@ static inline __attribute__((always_inline)) bool mod_l1_fast(pte_t *pl1, const 
         if (unlikely(low & LOW_NOT_PLAIN))
             return false;
         if (!(old & LOW_P)) {
-            if (unlikely(!is_used(table, pl1)))
+            if (unlikely(!is_used(table, pl1)) || unlikely(!get_l1_fast(low, d)))
                 return false;
-        } else if (!((old ^ low) & LOW_FRAME)) {
+            replace_low(p, old, low, preserve_ad);
+            return true;
+        }
+        if (!((old ^ low) & LOW_FRAME)) {
             if ((old ^ low) & LOW_RW)
                 return change_rw(p, old, low, d, preserve_ad);
             replace_low(p, old, low, preserve_ad);

@@ -203,16 +203,17 @@ static inline mfn_t table_mfn(const uint32_t e[2])
     return e[0] >> PAGE_SHIFT | e[1] << (32 - PAGE_SHIFT);
 }
 
-/* The L1 that maps `va` on this CPU's tables, INVALID_MFN where there is none. */
-static inline mfn_t guest_l1(uint32_t va)
+/* The L1 that maps `va` on this CPU's tables. False: there is none. */
+static inline bool guest_l1(uint32_t va, mfn_t *l1)
 {
     const uint32_t *l3e = (const uint32_t *)&this_cpu->l3[l3_index(va)];
     const uint32_t *l2e;
 
     if (va >= HYPERVISOR_START || !(l3e[0] & PTE_P))
-        return INVALID_MFN;
+        return false;
     l2e = (const uint32_t *)((const pte_t *)glance_frame(table_mfn(l3e)) + l2_index(va));
-    return (l2e[0] & (uint32_t)(PTE_P | PTE_PSE)) == PTE_P ? table_mfn(l2e) : INVALID_MFN;
+    *l1 = table_mfn(l2e);
+    return (l2e[0] & (uint32_t)(PTE_P | PTE_PSE)) == PTE_P;
 }
 
 /* mm/baseptr.c: the root of a vcpu's address space */

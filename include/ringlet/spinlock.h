@@ -58,15 +58,15 @@ static inline void spin_lock_init(spinlock_t *l, enum lock_rank rank)
 /* arch/i386/spinlock.c: the debug half, which knows the ranks this CPU holds, and waiting */
 void spin_lock_check(spinlock_t *l);
 void spin_unlock_check(spinlock_t *l);
-/* Wait until it looks free. */
-void spin_wait(const spinlock_t *l);
+/* Wait for a lock that another CPU has, and take it. */
+void spin_wait(spinlock_t *l);
 
 static inline void spin_lock(spinlock_t *l)
 {
 #ifndef NDEBUG
     spin_lock_check(l);
 #endif
-    while (unlikely(__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE)))
+    if (unlikely(__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE)))
         spin_wait(l);
 }
 

@@ -328,7 +328,7 @@ long hypercall_continue(unsigned op, unsigned nr_args, ...)
 
 void (*machine_on_unlock)(const spinlock_t *l);
 
-void spin_wait(const spinlock_t *l)
+void spin_wait(spinlock_t *l)
 {
     (void)l;
     abort(); /* one CPU: nobody else will let go */

@@ -107,7 +107,7 @@ pte_t guest_l1_entry(const struct vcpu *v, uint32_t va)
     return guest_entry;
 }
 
-void spin_wait(const spinlock_t *l)
+void spin_wait(spinlock_t *l)
 {
     (void)l;
     abort();

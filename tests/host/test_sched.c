@@ -139,7 +139,7 @@ void domain_shutdown(struct domain *d, unsigned reason)
     for_each_vcpu(d, v) vcpu_sleep(v);
 }
 
-void spin_wait(const spinlock_t *l)
+void spin_wait(spinlock_t *l)
 {
     (void)l;
     abort(); /* one CPU: nobody else will let go */

@@ -137,10 +137,12 @@ void tlb_serve_request(void)
 {
 }
 
-void spin_wait(const spinlock_t *l)
+void spin_wait(spinlock_t *l)
 {
-    while (l->held)
-        sched_yield();
+    do {
+        while (l->held)
+            sched_yield();
+    } while (__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE));
 }
 
 void spin_lock_check(spinlock_t *l)

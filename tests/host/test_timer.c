@@ -56,7 +56,7 @@ void tlb_serve_request(void)
     abort();
 }
 
-void spin_wait(const spinlock_t *l)
+void spin_wait(spinlock_t *l)
 {
     (void)l;
     abort(); /* one CPU: nobody else will let go */
