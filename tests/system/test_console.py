@@ -149,7 +149,7 @@ def test_panic_on_another_processor(gdb, request):
                "hbreak machine_reboot", "continue", "thread apply all -q info symbol $pc"],
               [guest("toy", " ".join(["primes"] * 20))], options="-smp 4")
     serial = pathlib.Path(f"{log_name(request)}.serial").read_text(errors="replace")
-    has(serial, r"^\(XEN\) Panic: unexpected fault", r"CPU 2, running vcpu [1-3] of domain 0",
+    has(serial, r"^\(XEN\) Panic: unexpected fault", r"CPU 2, running vcpu [0-3] of domain 0",
         r"eip e008:00000010  eflags \w{8}  ring 0  vector 14  error 0000",
         r"    \[\w{8}\] hypercall\w*\+0x", r"The guest's registers:",
         r"eip e019:c\w{7} .* ring 1  vector 130 ")
