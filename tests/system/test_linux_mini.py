@@ -120,6 +120,16 @@ def test_known_answers(linux, vcpus, kernel):
     sound(m)
 
 
+def test_four_in_bochs(linux):
+    """The programs' checks with four vcpus on four processors, where segment limits hold."""
+    m = linux("check poweroff", vcpus=4, emulator="bochs", smp=4, limit=900)
+    m.expect(r"CHECKS (\d+ passed, \d+ failed)", timeout=600)
+    assert m.process.match.group(1) == b"18 passed, 0 failed", m.before
+    m.expect("initial domain powered off")
+    m.wait_end()
+    sound(m)
+
+
 def test_make_linux():
     """`make linux` boots a person's own kernel, with four vcpus on four processors."""
     result = subprocess.run(
