@@ -22,7 +22,6 @@
 
 #include <offsets.h>
 
-#define EXCEPTIONS 32
 #define STUB_SIZE 16
 
 _Static_assert(offsetof(struct trap_frame, vector) == 12 * 4, "four segments, then pusha");
@@ -146,7 +145,7 @@ uint32_t fault_address(void)
     return vcpu()->arch.cr2;
 }
 
-static bool fixup(struct trap_frame *frame)
+bool trap_fixup(struct trap_frame *frame)
 {
     const struct exception_entry *entry;
 
@@ -170,7 +169,7 @@ void trap_dispatch(struct trap_frame *frame)
 {
     trap_handler hook = frame->vector == VECTOR_SYSCALL ? syscall_hook : hooks[frame->vector];
 
-    if ((hook && hook(frame)) || fixup(frame))
+    if ((hook && hook(frame)) || trap_fixup(frame))
         return;
     if (frame_from_user(frame) && user_state) {
         *user_state = *frame;

@@ -84,8 +84,13 @@ const char *vector_name(uint32_t vector);
  */
 typedef bool (*trap_handler)(struct trap_frame *frame);
 
+#define EXCEPTIONS 32 /* vectors */
+
 /* Name the handler of a vector (0-31, or VECTOR_SYSCALL); NULL takes it away. */
 void trap_hook(uint32_t vector, trap_handler handler);
+
+/* Go on at the fixup of the instruction that raised this, as try_read()'s. False: it has none. */
+bool trap_fixup(struct trap_frame *frame);
 
 /* The linear address of the latest page fault, from vcpu_info: reading CR2 itself is privileged. */
 uint32_t fault_address(void);
