@@ -203,7 +203,7 @@ static inline mfn_t table_mfn(const uint32_t e[2])
     return e[0] >> PAGE_SHIFT | e[1] << (32 - PAGE_SHIFT);
 }
 
-/* The L1 that maps `va` on this CPU's tables. False: there is none. */
+/* The L1 that maps `va` on this CPU's tables. mm_lock is held: the entry is read twice. False: none. */
 static inline bool guest_l1(uint32_t va, mfn_t *l1)
 {
     const uint32_t *l3e = (const uint32_t *)&this_cpu->l3[l3_index(va)];
