@@ -386,8 +386,8 @@ static void test_taken_over_and_given_up(void **state)
     assert_true(type_of(l2) & FT_PARTIAL);
 }
 
-static const struct frame
-    *noted; /* the last frame that was put into the log when it was no table */
+/* The last frame that was put into the log when it was no table. */
+static const struct frame *noted;
 
 void note_frame_dirty(struct frame *f)
 {
