@@ -19,10 +19,15 @@ XENARGS ?= console=com1 dom0_mem=64M
 
 B := build
 HV_DIRS := arch/i386 xen hypercall mm traps evtchn
-HV_C := $(filter-out arch/i386/asm-offsets.c,$(foreach d,$(HV_DIRS),$(sort $(wildcard $d/*.c))))
-HV_S := $(filter-out %.lds.S,$(foreach d,$(HV_DIRS),$(sort $(wildcard $d/*.S))))
-HV_OBJ := $(HV_C:%.c=$B/obj/%.c.o) $(HV_S:%.S=$B/obj/%.S.o)
-HV_H := $(sort $(wildcard include/ringlet/*.h))
+# A file directly in a room is core; a folder in a room is a module (include/ringlet/module.h).
+CORE_C := $(filter-out arch/i386/asm-offsets.c,$(foreach d,$(HV_DIRS),$(sort $(wildcard $d/*.c))))
+CORE_S := $(filter-out %.lds.S,$(foreach d,$(HV_DIRS),$(sort $(wildcard $d/*.S))))
+MODULE_C := $(foreach d,$(HV_DIRS),$(sort $(wildcard $d/*/*.c)))
+MODULE_S := $(foreach d,$(HV_DIRS),$(sort $(wildcard $d/*/*.S)))
+CORE_OBJ := $(CORE_C:%.c=$B/obj/%.c.o) $(CORE_S:%.S=$B/obj/%.S.o)
+MODULE_OBJ := $(MODULE_C:%.c=$B/obj/%.c.o) $(MODULE_S:%.S=$B/obj/%.S.o)
+HV_OBJ := $(CORE_OBJ) $(MODULE_OBJ)
+HV_H := $(sort $(wildcard include/ringlet/*.h $(addsuffix /*/*.h,$(HV_DIRS))))
 OFFSETS := $B/include/ringlet/asm-offsets.h
 
 HV_CC := gcc
@@ -99,20 +104,26 @@ $B/obj/symtab-empty.S: tools/symtab
 	@mkdir -p $(@D)
 	$Qtools/symtab --empty >$@
 
-$B/obj/ringlet-pass1.elf: $(HV_OBJ) $(UNPACK)/decoders.o $B/obj/symtab-empty.o $B/ringlet.lds
-	@echo '  LD   $@'
-	$Q$(HV_LINK)
-
-$B/obj/symtab.S: $B/obj/ringlet-pass1.elf tools/symtab
-	$Qtools/symtab $< >$@
-
-$B/obj/symtab.o $B/obj/symtab-empty.o: %.o: %.S
+$B/obj/symtab-empty.o $B/obj/ringlet-symtab.o $B/obj/ringlet-core-symtab.o: %.o: %.S
 	$Q$(HV_CC) $(HV_ASFLAGS) -c -o $@ $<
 
-$B/ringlet.elf: $(HV_OBJ) $(UNPACK)/decoders.o $B/obj/symtab.o $B/ringlet.lds
-	@echo '  LD   $@'
-	$Q$(HV_LINK)
-	$Qtools/symtab --check $B/obj/ringlet-pass1.elf $@
+# $(1): the image's name; $(2): its objects.
+define HV_IMAGE
+$B/obj/$(1)-pass1.elf: $(2) $B/obj/symtab-empty.o $B/ringlet.lds
+	@echo '  LD   $$@'
+	$Q$$(HV_LINK)
+
+$B/obj/$(1)-symtab.S: $B/obj/$(1)-pass1.elf tools/symtab
+	$Qtools/symtab $$< >$$@
+
+$B/$(1).elf: $(2) $B/obj/$(1)-symtab.o $B/ringlet.lds
+	@echo '  LD   $$@'
+	$Q$$(HV_LINK)
+	$Qtools/symtab --check $B/obj/$(1)-pass1.elf $$@
+endef
+
+$(eval $(call HV_IMAGE,ringlet,$(HV_OBJ) $(UNPACK)/decoders.o))
+$(eval $(call HV_IMAGE,ringlet-core,$(CORE_OBJ) $(UNPACK)/decoders.o))
 
 # For Bochs (ldsym) and for reading.
 $B/ringlet.sym: $B/ringlet.elf
@@ -122,6 +133,8 @@ $B/ringlet.asm: $B/ringlet.elf
 	$Qobjdump -S $< >$@
 
 -include $(HV_OBJ:.o=.d) $B/obj/asm-offsets.d $B/obj/ringlet.lds.d
+
+core: $B/ringlet-core.elf ## The hypervisor without its modules: build/ringlet-core.elf
 
 hypervisor: $B/ringlet.elf $B/ringlet.sym $B/ringlet.asm ## The hypervisor alone: build/ringlet.elf, .sym, .asm
 
@@ -228,7 +241,7 @@ bench-linux: ## Count what mini-Linux's operations cost natively and as a guest 
 
 SOURCES = $(shell find $(HV_DIRS) include pv-guest tests -name '*.[ch]' | sort)
 
-lint: check-headers ## Layout, static analysis, headers, length of functions, opening comments, the walk
+lint: check-headers check-core ## Layout, static analysis, headers, length of functions, opening comments, the walk
 	@bad=0; \
 	clang-format --dry-run -Werror $(SOURCES) || bad=1; \
 	tools/check-functions $(SOURCES) || bad=1; \
@@ -236,6 +249,9 @@ lint: check-headers ## Layout, static analysis, headers, length of functions, op
 	tools/walk --check || bad=1; \
 	tools/cppcheck $B || bad=1; \
 	[ $$bad -eq 0 ] && echo 'lint: $(words $(SOURCES)) files'
+
+check-core: $(HV_OBJ) ## No core file names a symbol that only a module defines
+	@tools/check-core $(CORE_OBJ) -- $(MODULE_OBJ)
 
 GUEST_H = $(sort $(wildcard $(GUEST_LIB)/include/pv/*.h pv-guest/*/*.h tests/guests/*/*.h))
 
@@ -259,4 +275,4 @@ help: ## This list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
 	  awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
-.PHONY: all hypervisor guests iso run linux bochs bochs-debug gdb walk trace test bench bench-linux lint check-headers format clean help
+.PHONY: all core hypervisor guests iso run linux bochs bochs-debug gdb walk trace test bench bench-linux lint check-headers check-core format clean help

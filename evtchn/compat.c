@@ -19,3 +19,4 @@ asmlinkage long do_event_channel_op_compat(void *guest_op)
         return -ENOSYS;
     return do_event_channel_op(cmd, &op->u);
 }
+HYPERCALL(event_channel_op_compat);

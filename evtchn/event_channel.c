@@ -591,3 +591,4 @@ asmlinkage long do_event_channel_op(int cmd, void *guest_arg)
         return -EFAULT;
     return evtchn_send(current->domain, port);
 }
+HYPERCALL(event_channel_op);

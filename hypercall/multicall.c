@@ -69,3 +69,4 @@ asmlinkage long do_multicall(void *guest_calls, uint32_t nr)
         return hypercall_continue(__HYPERVISOR_multicall, 2, &calls[i], nr - i);
     return rc;
 }
+HYPERCALL(multicall);

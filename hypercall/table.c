@@ -3,8 +3,9 @@
  * table.c: the hypercall table, in the order of the ABI's numbers (xen/xen.h), and the page of
  * stubs guests call.
  *
- * entry.S calls hypercall_table[eax] with the six argument registers on the stack. A hole answers
- * -ENOSYS.
+ * entry.S calls hypercall_table[eax] with the six argument registers on the stack. Each hypercall
+ * registers itself where it is defined, by HYPERCALL() (module.h): `git grep HYPERCALL` is the list.
+ * A number that nobody registered answers -ENOSYS.
  */
 #include <ringlet/domain.h>
 #include <ringlet/hypercall.h>
@@ -30,53 +31,27 @@ static asmlinkage long do_arch_7(void)
 {
     return audit_frames();
 }
+HYPERCALL(arch_7);
 #endif
 
-#define ENTRY(name) [__HYPERVISOR_##name] = (hypercall_fn)(void (*)(void))do_##name
+/* Written at boot only, by hypercalls_init(). */
+extern hypercall_fn hypercall_table[NR_HYPERCALLS];
+hypercall_fn hypercall_table[NR_HYPERCALLS];
 
-/* Every hole first, then the entries over it: that the initialisers overlap is the point. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Woverride-init"
-extern const hypercall_fn hypercall_table[NR_HYPERCALLS];
-const hypercall_fn hypercall_table[NR_HYPERCALLS] = {
-    [0 ... NR_HYPERCALLS - 1] = (hypercall_fn)(void (*)(void))do_ni_hypercall,
-    ENTRY(set_trap_table),
-    ENTRY(mmu_update),
-    ENTRY(set_gdt),
-    ENTRY(stack_switch),
-    ENTRY(set_callbacks),
-    ENTRY(fpu_taskswitch),
-    ENTRY(sched_op_compat),
-    ENTRY(platform_op),
-    ENTRY(set_debugreg),
-    ENTRY(get_debugreg),
-    ENTRY(update_descriptor),
-    ENTRY(memory_op),
-    ENTRY(multicall),
-    ENTRY(update_va_mapping),
-    ENTRY(set_timer_op),
-    ENTRY(event_channel_op_compat),
-    ENTRY(xen_version),
-    ENTRY(console_io),
-    ENTRY(physdev_op_compat),
-    ENTRY(grant_table_op),
-    ENTRY(vm_assist),
-    ENTRY(update_va_mapping_otherdomain),
-    ENTRY(iret),
-    ENTRY(vcpu_op),
-    ENTRY(mmuext_op),
-    ENTRY(nmi_op),
-    ENTRY(sched_op),
-    ENTRY(callback_op),
-    ENTRY(event_channel_op),
-    ENTRY(physdev_op),
-    ENTRY(sysctl),
-    ENTRY(domctl),
-#ifndef NDEBUG
-    ENTRY(arch_7),
-#endif
-};
-#pragma GCC diagnostic pop
+/* Boot: every hole, then what HYPERCALL() registered. */
+void __init hypercalls_init(void)
+{
+    const hypercall_fn hole = (hypercall_fn)(void (*)(void))do_ni_hypercall;
+    const struct hypercall_record *r;
+
+    for (unsigned i = 0; i < NR_HYPERCALLS; i++)
+        hypercall_table[i] = hole;
+    for_each_record(hypercall, r)
+    {
+        BUG_ON(r->nr >= NR_HYPERCALLS || hypercall_table[r->nr] != hole);
+        hypercall_table[r->nr] = (hypercall_fn)r->fn;
+    }
+}
 
 /* Carry out one hypercall from C (an entry of a multicall). */
 long call_hypercall(unsigned op, const uint32_t args[6])

@@ -91,6 +91,7 @@ asmlinkage long do_set_gdt(const uint32_t *guest_frames, uint32_t entries)
     spin_unlock(&v->domain->mm_lock);
     return rc;
 }
+HYPERCALL(set_gdt);
 
 /*
  * Forget the LDT pages mapped so far, keeping base and size: they fault in again when used. v is
@@ -208,3 +209,4 @@ asmlinkage long do_update_descriptor(uint32_t pa_lo, uint32_t pa_hi, uint32_t de
     put_frame(f);
     return rc;
 }
+HYPERCALL(update_descriptor);

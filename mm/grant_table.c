@@ -447,3 +447,4 @@ asmlinkage long do_grant_table_op(uint32_t cmd, void *guest_ops, uint32_t count)
         return -ENOSYS;
     }
 }
+HYPERCALL(grant_table_op);

@@ -129,3 +129,4 @@ asmlinkage long do_memory_op(uint32_t cmd, void *guest_arg)
         return -ENOSYS;
     }
 }
+HYPERCALL(memory_op);

@@ -415,3 +415,4 @@ asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_
         report_done(guest_done, 1, false);
     return 0;
 }
+HYPERCALL(mmu_update);

@@ -278,3 +278,4 @@ asmlinkage long do_mmuext_op(void *guest_ops, uint32_t count, uint32_t *guest_do
     }
     return any_ops(guest_ops, count, guest_done, foreigndom);
 }
+HYPERCALL(mmuext_op);

@@ -101,6 +101,7 @@ asmlinkage long do_update_va_mapping(uint32_t va, uint32_t val_lo, uint32_t val_
     }
     return flush_as_told(va, flags);
 }
+HYPERCALL(update_va_mapping);
 
 asmlinkage long do_update_va_mapping_otherdomain(uint32_t va, uint32_t val_lo, uint32_t val_hi,
                                                  uint32_t flags, uint32_t domid)
@@ -114,3 +115,4 @@ asmlinkage long do_update_va_mapping_otherdomain(uint32_t va, uint32_t val_lo, u
     put_domain(owner);
     return rc || !flags ? rc : flush_as_told(va, flags);
 }
+HYPERCALL(update_va_mapping_otherdomain);

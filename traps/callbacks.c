@@ -50,6 +50,7 @@ asmlinkage long do_set_trap_table(const struct trap_info *guest_traps)
     set_int80_gate(v);
     return rc;
 }
+HYPERCALL(set_trap_table);
 
 static noinline long set_kernel_stack(uint16_t sel, uint32_t esp)
 {
@@ -75,6 +76,7 @@ asmlinkage long do_stack_switch(uint32_t ss, uint32_t esp)
     here->vcpu->kernel_sp = here->cpu->tss.esp1 = esp;
     return 0;
 }
+HYPERCALL(stack_switch);
 
 static int set_entry_point(uint32_t *cs_out, uint32_t *eip_out, uint32_t cs, uint32_t eip)
 {
@@ -99,6 +101,7 @@ asmlinkage long do_set_callbacks(uint32_t event_cs, uint32_t event_eip, uint32_t
         return -EINVAL;
     return set_entry_point(&v->failsafe_cs, &v->failsafe_eip, failsafe_cs, failsafe_eip);
 }
+HYPERCALL(set_callbacks);
 
 static int register_callback(const struct callback_register *r)
 {
@@ -167,6 +170,7 @@ asmlinkage long do_callback_op(int cmd, const void *guest_arg)
         return -ENOSYS;
     }
 }
+HYPERCALL(callback_op);
 
 /* HYPERVISOR_nmi_op (xen/nmi.h): NMIs go to the first vcpu. */
 asmlinkage long do_nmi_op(uint32_t cmd, const void *guest_arg)
@@ -190,6 +194,7 @@ asmlinkage long do_nmi_op(uint32_t cmd, const void *guest_arg)
         return -ENOSYS;
     }
 }
+HYPERCALL(nmi_op);
 
 /*
  * HYPERVISOR_fpu_taskswitch: the guest's CR0.TS. Clear, FPU instructions run (ours is set all the
@@ -210,3 +215,4 @@ asmlinkage long do_fpu_taskswitch(int set)
     }
     return 0;
 }
+HYPERCALL(fpu_taskswitch);

@@ -219,6 +219,7 @@ asmlinkage long do_set_debugreg(uint32_t reg, uint32_t value)
 {
     return set_debugreg(current, reg, value);
 }
+HYPERCALL(set_debugreg);
 
 asmlinkage long do_get_debugreg(uint32_t reg)
 {
@@ -227,3 +228,4 @@ asmlinkage long do_get_debugreg(uint32_t reg)
 
     return rc ? rc : (long)value;
 }
+HYPERCALL(get_debugreg);

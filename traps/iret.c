@@ -72,3 +72,4 @@ bad_stack:
     domain_crash(v->domain, "iret: the stack at %08x cannot be read", regs->esp);
     return 0;
 }
+HYPERCALL(iret);

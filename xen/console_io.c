@@ -111,3 +111,4 @@ asmlinkage long do_console_io(uint32_t cmd, uint32_t count, char *guest_buffer)
         return console_io_read(guest_buffer, count);
     return -ENOSYS;
 }
+HYPERCALL(console_io);

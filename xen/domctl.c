@@ -119,3 +119,4 @@ asmlinkage long do_domctl(void *guest_domctl)
         rc = -EFAULT;
     return rc;
 }
+HYPERCALL(domctl);

@@ -8,6 +8,7 @@
 #include <ringlet/arch.h>
 #include <ringlet/console.h>
 #include <ringlet/domain.h>
+#include <ringlet/hypercall.h>
 #include <ringlet/mm.h>
 #include <ringlet/multiboot.h>
 #include <ringlet/sched.h>
@@ -25,6 +26,7 @@ asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot
 {
     percpu_init(&cpus[0], get_cpu_info(), &idle_vcpu); /* this_cpu and current work from here on */
     domains_init();                                    /* the idle and I/O domains */
+    hypercalls_init();                                 /* each hypercall finds its function */
     extable_sort();                                    /* expected faults find their fixups */
     multiboot_read(magic, mbi);                        /* command line, memory map, modules */
     console_init_early(options.cmdline); /* printk works: polled serial port, VGA text */

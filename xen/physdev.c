@@ -332,6 +332,7 @@ asmlinkage long do_physdev_op(int cmd, void *guest_arg)
         return -ENOSYS;
     }
 }
+HYPERCALL(physdev_op);
 
 /*
  * The hypercall of before Xen 3.2: the command stands in the first word of the argument, its
@@ -357,3 +358,4 @@ asmlinkage long do_physdev_op_compat(void *guest_op)
         return -EINVAL;
     }
 }
+HYPERCALL(physdev_op_compat);

@@ -121,3 +121,4 @@ asmlinkage long do_platform_op(void *guest_op)
         rc = -EFAULT;
     return rc;
 }
+HYPERCALL(platform_op);

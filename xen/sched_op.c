@@ -251,6 +251,7 @@ asmlinkage long do_sched_op(int cmd, void *guest_arg)
         return -ENOSYS;
     }
 }
+HYPERCALL(sched_op);
 
 /* The interface of before Xen 3.0.2: the reason of a shutdown is an immediate argument. */
 asmlinkage long do_sched_op_compat(int cmd, uint32_t arg)
@@ -268,3 +269,4 @@ asmlinkage long do_sched_op_compat(int cmd, uint32_t arg)
         return -ENOSYS;
     }
 }
+HYPERCALL(sched_op_compat);

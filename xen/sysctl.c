@@ -217,3 +217,4 @@ asmlinkage long do_sysctl(void *guest_sysctl)
         rc = -EFAULT;
     return rc;
 }
+HYPERCALL(sysctl);

@@ -142,6 +142,7 @@ asmlinkage long do_set_timer_op(uint32_t lo, uint32_t hi)
         timer_set(&v->singleshot_timer, timeout);
     return 0;
 }
+HYPERCALL(set_timer_op);
 
 /* ---- Areas in the guest's memory ------------------------------------------------------------- */
 
@@ -322,3 +323,4 @@ asmlinkage long do_vcpu_op(int cmd, unsigned vcpuid, void *guest_arg)
         return -ENOSYS;
     }
 }
+HYPERCALL(vcpu_op);

@@ -130,3 +130,4 @@ asmlinkage long do_xen_version(int cmd, void *guest_arg)
         return -ENOSYS;
     }
 }
+HYPERCALL(xen_version);

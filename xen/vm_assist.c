@@ -24,3 +24,4 @@ asmlinkage long do_vm_assist(uint32_t cmd, uint32_t type)
         d->l3_above_4g = cmd == VMASST_CMD_enable;
     return 0;
 }
+HYPERCALL(vm_assist);

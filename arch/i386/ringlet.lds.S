@@ -9,6 +9,13 @@
 #include <ringlet/config.h>
 #undef i386 /* the compiler predefines it as 1 */
 
+/* The records of one kind that files have registered: include/ringlet/module.h. */
+#define RECORDS(kind)                   \
+    . = ALIGN(4);                       \
+    __start_module_##kind = .;          \
+    KEEP(*(module_##kind))              \
+    __stop_module_##kind = .;
+
 OUTPUT_FORMAT("elf32-i386")
 OUTPUT_ARCH(i386)
 ENTRY(_start)
@@ -40,6 +47,7 @@ SECTIONS
         extable_start = .;
         KEEP(*(.extable))
         extable_end = .;
+        RECORDS(hypercall)
         *(.rodata .rodata.* .note.*)
         *(.symtab_names)
     } :rodata

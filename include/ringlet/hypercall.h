@@ -8,6 +8,7 @@
 #ifndef RINGLET_HYPERCALL_H
 #define RINGLET_HYPERCALL_H
 
+#include <ringlet/module.h>
 #include <ringlet/types.h>
 #include <xen/xen.h>
 
@@ -34,6 +35,7 @@ enum {
 long hypercall_continue(unsigned op, unsigned nr_args, ...);
 
 /* hypercall/table.c */
+void hypercalls_init(void);
 long call_hypercall(unsigned op, const uint32_t args[6]);
 void write_hypercall_page(void *page);
 #define NR_HYPERCALLS 64
