@@ -362,7 +362,7 @@ void fifo_destroy(struct domain *d)
     xfree(f);
 }
 
-/* Every frame that a reference is held to, once for each: the audit compares (mm/audit.c). */
+/* Every frame that a reference is held to, once for each: the audit compares (xen/debug/audit.c). */
 void fifo_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn))
 {
     const struct evtchn_fifo *f = d->evtchn.fifo;

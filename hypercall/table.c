@@ -9,7 +9,6 @@
  */
 #include <ringlet/domain.h>
 #include <ringlet/hypercall.h>
-#include <ringlet/mm.h>
 
 /*
  * The table holds functions of many types; all are asmlinkage, take up to six words and return a
@@ -21,18 +20,6 @@ static asmlinkage long do_ni_hypercall(void)
 {
     return -ENOSYS;
 }
-
-#ifndef NDEBUG
-/*
- * Debug builds only, for tests: recompute the counts of every frame. Returns how many differ (mm/audit.c). The number
- * is one of those the ABI leaves to each architecture and x86 does not use.
- */
-static asmlinkage long do_arch_7(void)
-{
-    return audit_frames();
-}
-HYPERCALL(arch_7);
-#endif
 
 /* Written at boot only, by hypercalls_init(). */
 extern hypercall_fn hypercall_table[NR_HYPERCALLS];

@@ -7,6 +7,7 @@
  * the next iret hypercall.
  */
 #include <ringlet/domain.h>
+#include <ringlet/module.h>
 #include <ringlet/sched.h>
 #include <ringlet/traps.h>
 
@@ -22,10 +23,11 @@ static void nmi_softirq(void)
     bounce_nmi();
 }
 
-void nmi_init(void)
+static void __init nmi_init(void)
 {
     softirq_register(SOFTIRQ_NMI, nmi_softirq);
 }
+BOOT_STEP(BOOT_SERVICES, nmi_init);
 
 /* v may have an NMI to take: when it is switched in, and when an iret ends the last one. */
 void nmi_recheck(const struct vcpu *v)

@@ -16,6 +16,7 @@
  */
 #include <ringlet/console.h>
 #include <ringlet/domain.h>
+#include <ringlet/module.h>
 
 #define PREFIX "(XEN) "
 #define SWITCH_KEY 0x01 /* Ctrl-A */
@@ -189,6 +190,18 @@ static bool next_typed(char *c)
         *c = typed[typed_start++ % INPUT_RING];
     unlock_console();
     return any;
+}
+
+/* Do what a key stands for; other characters are ignored. No lock is held. */
+void key_handle(char key)
+{
+    const struct key_record *k;
+
+    for_each_record(key, k)
+    {
+        if (k->key == key)
+            k->fn();
+    }
 }
 
 /*

@@ -27,7 +27,7 @@ static struct frame *get_domain_frame(struct domain *d, uint64_t mfn)
  *  1. -EINVAL: not the domain's frame. -EPERM: in use as a page or descriptor table, which must not
  *     be overwritten.
  */
-int domctl_hypercall_init(struct domain *d, struct xen_domctl *op)
+static int domctl_hypercall_init(struct domain *d, struct xen_domctl *op)
 {
     struct frame *f = get_domain_frame(d, op->u.hypercall_init.gmfn);
     void *page;
@@ -44,6 +44,7 @@ int domctl_hypercall_init(struct domain *d, struct xen_domctl *op)
     put_frame_and_type(f);
     return 0;
 }
+DOMCTL(hypercall_init, 0);
 
 /* What a frame is, in the codes of xen/domctl.h. Types change under our feet; it is a snapshot. */
 static uint32_t frame_info(struct domain *d, uint32_t mfn)
@@ -76,7 +77,7 @@ static uint32_t frame_info(struct domain *d, uint32_t mfn)
  * getpageframeinfo3: replaces each frame number of an array by what the frame is.
  *  1. At most 1024 at once: -E2BIG.
  */
-int domctl_getpageframeinfo3(struct domain *d, struct xen_domctl *op)
+static int domctl_getpageframeinfo3(struct domain *d, struct xen_domctl *op)
 {
     xen_pfn_t *array = op->u.getpageframeinfo3.array.p;
     uint32_t value;
@@ -92,13 +93,14 @@ int domctl_getpageframeinfo3(struct domain *d, struct xen_domctl *op)
     }
     return 0;
 }
+DOMCTL(getpageframeinfo3, 0);
 
 /*
  * iomem_permission: which frames that are not memory the domain may map. Maps it has stay.
  *  1. The range is not empty and does not wrap: -EINVAL.
  *  2. A caller gives and takes only what it has itself: -EPERM.
  */
-int domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
+static int domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
 {
     const struct xen_domctl_iomem_permission *p = &op->u.iomem_permission;
     uint64_t first = p->first_mfn, last = first + p->nr_mfns - 1;
@@ -118,6 +120,7 @@ int domctl_iomem_permission(struct domain *d, struct xen_domctl *op)
     spin_unlock(&d->mm_lock);
     return rc;
 }
+DOMCTL(iomem_permission, 0);
 
 /* Does the bitmap (NULL: empty) hold all of these ports? */
 static bool ports_allowed(const uint8_t *ports, uint32_t first, uint32_t n)
@@ -133,7 +136,7 @@ static bool ports_allowed(const uint8_t *ports, uint32_t first, uint32_t n)
  *  1. The range is not empty and ends at port 65535 at the latest: -EINVAL.
  *  2. A caller gives and takes only what it has itself: -EPERM.
  */
-int domctl_ioport_permission(struct domain *d, struct xen_domctl *op)
+static int domctl_ioport_permission(struct domain *d, struct xen_domctl *op)
 {
     const struct xen_domctl_ioport_permission *p = &op->u.ioport_permission;
     uint32_t first = p->first_port, n = p->nr_ports;
@@ -154,10 +157,12 @@ int domctl_ioport_permission(struct domain *d, struct xen_domctl *op)
     }
     return 0;
 }
+DOMCTL(ioport_permission, 0);
 
 /* irq_permission: whether the domain may bind one of the caller's PIRQs. See pirq_permit(). */
-int domctl_irq_permission(struct domain *d, struct xen_domctl *op)
+static int domctl_irq_permission(struct domain *d, struct xen_domctl *op)
 {
     return pirq_permit(current->domain, op->u.irq_permission.pirq, d,
                        op->u.irq_permission.allow_access);
 }
+DOMCTL(irq_permission, 0);

@@ -94,7 +94,7 @@ static int configure(struct domain *d, const struct xen_domctl_createdomain *c)
  *     ours are cut.
  *  3. The domain starts paused, with no memory and no vcpus; its id is returned in the request.
  */
-int domctl_createdomain(struct domain *unused, struct xen_domctl *op)
+static int domctl_createdomain(struct domain *unused, struct xen_domctl *op)
 {
     const struct xen_domctl_createdomain *c = &op->u.createdomain;
     int rc = check_config(c);
@@ -118,36 +118,41 @@ int domctl_createdomain(struct domain *unused, struct xen_domctl *op)
     op->domain = id;
     return 0;
 }
+DOMCTL(createdomain, DOMCTL_ANSWERS | DOMCTL_NO_DOMAIN);
 
 /*
  * destroydomain: gives back all the domain has. The domain stays, without a name that works, until
  * the last frame that others have mapped is unmapped.
  */
-int domctl_destroydomain(struct domain *d, struct xen_domctl *op)
+static int domctl_destroydomain(struct domain *d, struct xen_domctl *op)
 {
     (void)op;
     return domain_kill(d);
 }
+DOMCTL(destroydomain, DOMCTL_NOT_SELF);
 
-int domctl_pausedomain(struct domain *d, struct xen_domctl *op)
+static int domctl_pausedomain(struct domain *d, struct xen_domctl *op)
 {
     (void)op;
     return domain_pause_by_controller(d);
 }
+DOMCTL(pausedomain, DOMCTL_NOT_SELF);
 
-int domctl_unpausedomain(struct domain *d, struct xen_domctl *op)
+static int domctl_unpausedomain(struct domain *d, struct xen_domctl *op)
 {
     (void)op;
     return domain_unpause_by_controller(d);
 }
+DOMCTL(unpausedomain, 0);
 
 /* resumedomain: a domain that shut itself down to be saved goes on as if nothing had been. */
-int domctl_resumedomain(struct domain *d, struct xen_domctl *op)
+static int domctl_resumedomain(struct domain *d, struct xen_domctl *op)
 {
     (void)op;
     domain_resume(d);
     return 0;
 }
+DOMCTL(resumedomain, DOMCTL_NOT_SELF);
 
 /*
  * The vcpus' part of the description: blocked only if all that are online are, running if any is.
@@ -206,7 +211,7 @@ void get_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
  * getdomaininfo: describes the domain named, or the next above it when there is none: callers
  * compare the id returned. -ESRCH: none above either. -EINVAL: not an id.
  */
-int domctl_getdomaininfo(struct domain *d, struct xen_domctl *op)
+static int domctl_getdomaininfo(struct domain *d, struct xen_domctl *op)
 {
     struct domain *next = d;
 
@@ -224,9 +229,10 @@ int domctl_getdomaininfo(struct domain *d, struct xen_domctl *op)
     op->domain = op->u.getdomaininfo.domain;
     return 0;
 }
+DOMCTL(getdomaininfo, DOMCTL_ANSWERS | DOMCTL_NO_DOMAIN);
 
 /* max_mem: the domain may own this many KiB. It may own more already: then it gets no more. */
-int domctl_max_mem(struct domain *d, struct xen_domctl *op)
+static int domctl_max_mem(struct domain *d, struct xen_domctl *op)
 {
     uint64_t pages = op->u.max_mem.max_memkb >> (PAGE_SHIFT - 10);
 
@@ -235,55 +241,62 @@ int domctl_max_mem(struct domain *d, struct xen_domctl *op)
     spin_unlock(&d->page_lock);
     return 0;
 }
+DOMCTL(max_mem, 0);
 
-int domctl_setdomainhandle(struct domain *d, struct xen_domctl *op)
+static int domctl_setdomainhandle(struct domain *d, struct xen_domctl *op)
 {
     memcpy(d->handle, op->u.setdomainhandle.handle, sizeof(d->handle));
     return 0;
 }
+DOMCTL(setdomainhandle, 0);
 
-int domctl_setdebugging(struct domain *d, struct xen_domctl *op)
+static int domctl_setdebugging(struct domain *d, struct xen_domctl *op)
 {
     domain_pause(d);
     d->debugger_attached = op->u.setdebugging.enable;
     domain_unpause(d);
     return 0;
 }
+DOMCTL(setdebugging, DOMCTL_NOT_SELF);
 
-int domctl_settimeoffset(struct domain *d, struct xen_domctl *op)
+static int domctl_settimeoffset(struct domain *d, struct xen_domctl *op)
 {
     d->time_offset = op->u.settimeoffset.time_offset_seconds;
     update_wallclock(d);
     return 0;
 }
+DOMCTL(settimeoffset, 0);
 
 /* set_address_size: there is one kind of domain. -EINVAL for any other. */
-int domctl_set_address_size(struct domain *d, struct xen_domctl *op)
+static int domctl_set_address_size(struct domain *d, struct xen_domctl *op)
 {
     (void)d;
     return op->u.address_size.size == 32 ? 0 : -EINVAL;
 }
+DOMCTL(set_address_size, 0);
 
-int domctl_get_address_size(struct domain *d, struct xen_domctl *op)
+static int domctl_get_address_size(struct domain *d, struct xen_domctl *op)
 {
     (void)d;
     op->u.address_size.size = 32;
     return 0;
 }
+DOMCTL(get_address_size, DOMCTL_ANSWERS);
 
 /*
  * settscinfo: guests read the processor's own TSC; modes that would emulate it are refused with
  * -EOPNOTSUPP.
  */
-int domctl_settscinfo(struct domain *d, struct xen_domctl *op)
+static int domctl_settscinfo(struct domain *d, struct xen_domctl *op)
 {
     uint32_t mode = op->u.tsc_info.tsc_mode;
 
     (void)d;
     return mode == TSC_MODE_DEFAULT || mode == TSC_MODE_NATIVE ? 0 : -EOPNOTSUPP;
 }
+DOMCTL(settscinfo, DOMCTL_NOT_SELF);
 
-int domctl_gettscinfo(struct domain *d, struct xen_domctl *op)
+static int domctl_gettscinfo(struct domain *d, struct xen_domctl *op)
 {
     (void)d;
     op->u.tsc_info.tsc_mode = TSC_MODE_NATIVE;
@@ -292,3 +305,4 @@ int domctl_gettscinfo(struct domain *d, struct xen_domctl *op)
     op->u.tsc_info.elapsed_nsec = 0;
     return 0;
 }
+DOMCTL(gettscinfo, DOMCTL_ANSWERS);

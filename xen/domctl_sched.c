@@ -44,7 +44,7 @@ static int write_bitmap(const struct xenctl_bitmap *map, uint32_t bits)
  * is online: -EINVAL; -EBUSY while its guest has pinned it (SCHEDOP_pin_override). Soft affinity, a preference, is accepted and has no effect: the scheduler has
  * none. What holds in the end is returned in the bitmaps.
  */
-int domctl_setvcpuaffinity(struct domain *d, struct xen_domctl *op)
+static int domctl_setvcpuaffinity(struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
     struct vcpu *v = a->vcpu < d->max_vcpus ? d->vcpus[a->vcpu] : NULL;
@@ -72,9 +72,10 @@ int domctl_setvcpuaffinity(struct domain *d, struct xen_domctl *op)
         return rc;
     return 0;
 }
+DOMCTL(setvcpuaffinity, 0);
 
 /* getvcpuaffinity: the soft affinity is every processor: no preference. */
-int domctl_getvcpuaffinity(struct domain *d, struct xen_domctl *op)
+static int domctl_getvcpuaffinity(struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
     struct vcpu *v = a->vcpu < d->max_vcpus ? d->vcpus[a->vcpu] : NULL;
@@ -90,9 +91,10 @@ int domctl_getvcpuaffinity(struct domain *d, struct xen_domctl *op)
         rc = write_bitmap(&a->cpumap_soft, sched_cpus());
     return rc;
 }
+DOMCTL(getvcpuaffinity, 0);
 
 /* All memory is one node, number 0. */
-int domctl_setnodeaffinity(struct domain *d, struct xen_domctl *op)
+static int domctl_setnodeaffinity(struct domain *d, struct xen_domctl *op)
 {
     uint32_t nodes;
     int rc = read_bitmap(&op->u.nodeaffinity.nodemap, &nodes);
@@ -102,19 +104,21 @@ int domctl_setnodeaffinity(struct domain *d, struct xen_domctl *op)
         return rc;
     return nodes & 1 ? 0 : -EINVAL;
 }
+DOMCTL(setnodeaffinity, 0);
 
-int domctl_getnodeaffinity(struct domain *d, struct xen_domctl *op)
+static int domctl_getnodeaffinity(struct domain *d, struct xen_domctl *op)
 {
     (void)d;
     return write_bitmap(&op->u.nodeaffinity.nodemap, 1);
 }
+DOMCTL(getnodeaffinity, 0);
 
 /*
  * scheduler_op, for the domain as a whole; vcpus have no parameters of their own.
  *  1. -EINVAL: another scheduler's number, or another operation.
  *  2. putinfo: a weight of 0 and a cap of 65535 leave what is set.
  */
-int domctl_scheduler_op(struct domain *d, struct xen_domctl *op)
+static int domctl_scheduler_op(struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_scheduler_op *s = &op->u.scheduler_op;
     struct xen_domctl_sched_credit *credit = &s->u.credit;
@@ -134,3 +138,4 @@ int domctl_scheduler_op(struct domain *d, struct xen_domctl *op)
         return -EINVAL;
     }
 }
+DOMCTL(scheduler_op, DOMCTL_ANSWERS);

@@ -318,7 +318,7 @@ static int report(struct domain *d, struct xen_domctl_shadow_op *sc)
     return rc;
 }
 
-int domctl_shadow_op(struct domain *d, struct xen_domctl *op)
+static int domctl_shadow_op(struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_shadow_op *sc = &op->u.shadow_op;
 
@@ -348,3 +348,4 @@ int domctl_shadow_op(struct domain *d, struct xen_domctl *op)
         return -EINVAL;
     }
 }
+DOMCTL(shadow_op, DOMCTL_ANSWERS | DOMCTL_NOT_SELF);

@@ -19,7 +19,7 @@ static struct vcpu *find_vcpu(const struct domain *d, uint32_t id)
  * max_vcpus: makes the vcpus, all of them down. The number must be the one createdomain was given:
  * -EINVAL. A second call makes those that the first had no memory for: -ENOMEM.
  */
-int domctl_max_vcpus(struct domain *d, struct xen_domctl *op)
+static int domctl_max_vcpus(struct domain *d, struct xen_domctl *op)
 {
     int rc = 0;
 
@@ -32,6 +32,7 @@ int domctl_max_vcpus(struct domain *d, struct xen_domctl *op)
     domain_unpause(d);
     return rc;
 }
+DOMCTL(max_vcpus, DOMCTL_NOT_SELF);
 
 /*
  * The vcpu goes down before anything is taken from it, and cannot be taken up again: this may need
@@ -59,7 +60,7 @@ static int reset_vcpu(struct vcpu *v)
  * setvcpucontext: a NULL context takes the vcpu back to the state it was created in. Otherwise see
  * set_vcpu_context(); -EINVAL: no such vcpu, -EFAULT: the context cannot be read.
  */
-int domctl_setvcpucontext(struct domain *d, struct xen_domctl *op)
+static int domctl_setvcpucontext(struct domain *d, struct xen_domctl *op)
 {
     const void *guest = op->u.vcpucontext.ctxt.p;
     struct vcpu *v = find_vcpu(d, op->u.vcpucontext.vcpu);
@@ -87,12 +88,13 @@ int domctl_setvcpucontext(struct domain *d, struct xen_domctl *op)
     xfree(c);
     return rc;
 }
+DOMCTL(setvcpucontext, DOMCTL_NOT_SELF);
 
 /*
  * getvcpucontext: -ENODATA when the vcpu never had one; -EINVAL for the caller itself, which is
  * running.
  */
-int domctl_getvcpucontext(struct domain *d, struct xen_domctl *op)
+static int domctl_getvcpucontext(struct domain *d, struct xen_domctl *op)
 {
     struct vcpu *v = find_vcpu(d, op->u.vcpucontext.vcpu);
     struct vcpu_guest_context *c;
@@ -112,8 +114,9 @@ int domctl_getvcpucontext(struct domain *d, struct xen_domctl *op)
     xfree(c);
     return rc;
 }
+DOMCTL(getvcpucontext, DOMCTL_ANSWERS);
 
-int domctl_getvcpuinfo(struct domain *d, struct xen_domctl *op)
+static int domctl_getvcpuinfo(struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_getvcpuinfo *info = &op->u.getvcpuinfo;
     struct vcpu_runstate_info r;
@@ -131,12 +134,13 @@ int domctl_getvcpuinfo(struct domain *d, struct xen_domctl *op)
     info->cpu = v->processor->id;
     return 0;
 }
+DOMCTL(getvcpuinfo, DOMCTL_ANSWERS);
 
 /*
  * sendtrigger: an NMI, which the guest takes by the callback it registered. The other triggers are
  * for HVM guests.
  */
-int domctl_sendtrigger(struct domain *d, struct xen_domctl *op)
+static int domctl_sendtrigger(struct domain *d, struct xen_domctl *op)
 {
     struct vcpu *v = find_vcpu(d, op->u.sendtrigger.vcpu);
 
@@ -147,3 +151,4 @@ int domctl_sendtrigger(struct domain *d, struct xen_domctl *op)
     send_guest_trap_nmi(v);
     return 0;
 }
+DOMCTL(sendtrigger, 0);

@@ -10,9 +10,9 @@
 #include <ringlet/domain.h>
 #include <ringlet/hypercall.h>
 #include <ringlet/mm.h>
+#include <ringlet/module.h>
 #include <ringlet/multiboot.h>
 #include <ringlet/sched.h>
-#include <ringlet/trace.h>
 #include <ringlet/traps.h>
 
 asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot_info *mbi);
@@ -20,6 +20,18 @@ asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot
 static struct boot_module *module(unsigned i)
 {
     return i < nr_boot_modules ? &boot_modules[i] : NULL;
+}
+
+/* What modules and other files have registered for this point of the boot. */
+static void boot_steps(enum boot_level level)
+{
+    const struct boot_step *step;
+
+    for_each_record(boot_step, step)
+    {
+        if (step->level == level)
+            step->fn();
+    }
 }
 
 asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot_info *mbi)
@@ -46,13 +58,12 @@ asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot
     time_init_cpu();             /* the running guest's clock is kept current */
     console_init();              /* input by interrupt, output buffered */
     softirq_init();              /* all CPUs can be gathered */
-    nmi_init();                  /* NMIs to guests */
-    keys_init();                 /* what the console's keys do */
+    boot_steps(BOOT_SERVICES);   /* what modules prepare */
     ring_compression_selftest(); /* are guests contained here? */
     cpus[0].online = true;
-    smp_init(); /* the other CPUs: each runs the same steps, and is idle */
+    boot_steps(BOOT_PROCESSORS); /* the other CPUs: each runs the same steps, and is idle */
     build_initial_domain(module(0), module(1));
-    trace_init();                                 /* the ring trace, if the command line asks */
+    boot_steps(BOOT_INITIAL_DOMAIN);
     memory_release_boot();                        /* the modules' memory is free */
     paging_drop_identity_map();                   /* stray pointers fault */
     domain_unpause_by_controller(initial_domain); /* it may run */

@@ -252,21 +252,3 @@ asmlinkage long do_sched_op(int cmd, void *guest_arg)
     }
 }
 HYPERCALL(sched_op);
-
-/* The interface of before Xen 3.0.2: the reason of a shutdown is an immediate argument. */
-asmlinkage long do_sched_op_compat(int cmd, uint32_t arg)
-{
-    switch (cmd) {
-    case SCHEDOP_yield:
-        vcpu_yield();
-        return 0;
-    case SCHEDOP_block:
-        return block();
-    case SCHEDOP_shutdown:
-        domain_shutdown(current->domain, arg & 0xff);
-        return 0;
-    default:
-        return -ENOSYS;
-    }
-}
-HYPERCALL(sched_op_compat);

@@ -23,9 +23,9 @@
 #include <ringlet/domain.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
+#include <ringlet/sysctl.h>
 #include <ringlet/trace.h>
 #include <ringlet/traps.h>
-#include <xen/sysctl.h>
 #include <xen/trace.h>
 
 #define WORD sizeof(uint32_t)
@@ -550,14 +550,14 @@ static void toggle(void)
         start();
     spin_unlock(&trace_lock);
 }
+KEY('T', toggle, "ring trace on; off, and its newest records");
 
 /*
  * Boot, when the initial domain exists: tbuf_size= gives buffers, and tevt_mask= besides starts the
  * trace, as in Xen.
  */
-void __init trace_init(void)
+static void __init trace_init(void)
 {
-    key_register('T', "ring trace on; off, and its newest records", toggle);
     if (!options.tbuf_size)
         return;
     if (set_size(options.tbuf_size)) {
@@ -570,3 +570,11 @@ void __init trace_init(void)
     }
     printk("trace: %s, %u pages a CPU\n", trace_on ? "on" : "off", pages);
 }
+BOOT_STEP(BOOT_INITIAL_DOMAIN, trace_init);
+
+/* tbuf_op: the ring trace. */
+static int sysctl_tbuf_op(struct xen_sysctl *op)
+{
+    return trace_control(&op->u.tbuf_op);
+}
+SYSCTL(tbuf_op);

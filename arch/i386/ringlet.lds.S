@@ -47,7 +47,11 @@ SECTIONS
         extable_start = .;
         KEEP(*(.extable))
         extable_end = .;
+        RECORDS(boot_step)
+        RECORDS(key)
         RECORDS(hypercall)
+        RECORDS(domctl)
+        RECORDS(sysctl)
         *(.rodata .rodata.* .note.*)
         *(.symtab_names)
     } :rodata

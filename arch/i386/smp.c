@@ -22,6 +22,7 @@
 #include <ringlet/apic.h>
 #include <ringlet/arch.h>
 #include <ringlet/console.h>
+#include <ringlet/module.h>
 #include <ringlet/sched.h>
 #include <ringlet/time.h>
 
@@ -137,7 +138,7 @@ static void start_all(void)
  * Start the other processors that the firmware names, MAX_CPUS or `maxcpus=` in all. The identity
  * map of the boot is still there, and no domain. Boot CPU.
  */
-void smp_init(void)
+static void __init smp_init(void)
 {
     uint32_t size = ap_trampoline_end - ap_trampoline;
     uint8_t *page, kept[128];
@@ -153,6 +154,7 @@ void smp_init(void)
     memcpy(page, kept, size);
     printk("CPUs: %u of %u in use\n", nr_cpus, nr_found + 1);
 }
+BOOT_STEP(BOOT_PROCESSORS, smp_init);
 
 /* The second half of trampoline.S: as start_hypervisor() does it for the first CPU. */
 asmlinkage noreturn void start_secondary(void)

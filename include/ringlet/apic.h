@@ -66,9 +66,6 @@ void apic_init_cpu(void);
 void send_init(const struct cpu *c);
 void send_startup(const struct cpu *c, unsigned page);
 
-/* arch/i386/smp.c */
-void smp_init(void);
-
 /* arch/i386/pic.c; the rest of it is struct irq_controller of irq.h */
 void pic_init(void);
 

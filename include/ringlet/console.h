@@ -29,15 +29,11 @@ void console_message(const char *s, size_t n);
 size_t console_output_read(uint32_t *index, char *buf, size_t n);
 uint32_t console_output_oldest(void);
 void console_output_forget(uint32_t index);
+void key_handle(char key);
 size_t console_input_read(char *buf, size_t n);
 void console_input_interrupt(void); /* from the UART's interrupt */
 void console_note_nmi(void);
 void console_flush_sync(void); /* panic: everything out, from now on polled and unlocked */
-
-/* xen/keys.c: keys typed while the hypervisor has the console (Ctrl-A three times switches) */
-void key_register(char key, const char *what, void (*fn)(void));
-void key_handle(char key);
-void keys_init(void);
 
 /* xen/cmdline.c: Xen's words. Parsed once at boot into `options`. */
 struct boot_options {

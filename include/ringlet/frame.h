@@ -23,7 +23,7 @@
 struct domain;
 
 /*
- * Invariants (ASSERTed in mm/types.c, recomputed from scratch by mm/audit.c):
+ * Invariants (ASSERTed in mm/types.c, recomputed from scratch by xen/debug/audit.c):
  *  F1  count == 0 exactly when the frame is free, or in hand: allocated and not yet assigned, or
  *      stolen from its owner. Such a frame has no type count and no owner, and nobody can take a
  *      reference to it.

@@ -9,7 +9,7 @@
  *   mapper's maptrack entry ---> granter's active entry ---> frame
  *   mapper's page-table entry ----------------------------> frame
  *
- * Invariants (recomputed by mm/audit.c):
+ * Invariants (recomputed by xen/debug/audit.c):
  *  G1  An active entry with pins != 0 ("pinned") holds one general reference to its
  *      frame; with writers > 0, one FT_WRITABLE reference besides. So a granted frame in use is
  *      neither freed nor made a page table.

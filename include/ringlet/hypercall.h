@@ -77,12 +77,14 @@ asmlinkage long do_get_debugreg(uint32_t reg);
 asmlinkage long do_event_channel_op(int cmd, void *guest_arg);
 asmlinkage long do_event_channel_op_compat(void *guest_op);
 
+/* hypercall/compat */
+asmlinkage long do_sched_op_compat(int cmd, uint32_t arg);
+
 /*
- * xen/sched_op.c, xen/vcpu_op.c, xen/version.c, xen/console_io.c, xen/domctl.c, xen/sysctl.c,
+ * xen/sched_op.c, xen/vcpu_op.c, xen/version.c, xen/console_io.c, xen/domctl.c, xen/tools/sysctl.c,
  * xen/physdev.c
  */
 asmlinkage long do_sched_op(int cmd, void *guest_arg);
-asmlinkage long do_sched_op_compat(int cmd, uint32_t arg);
 asmlinkage long do_set_timer_op(uint32_t lo, uint32_t hi);
 asmlinkage long do_vcpu_op(int cmd, unsigned vcpuid, void *guest_arg);
 asmlinkage long do_vm_assist(uint32_t cmd, uint32_t type);

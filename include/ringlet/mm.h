@@ -294,7 +294,7 @@ extern unsigned boot_memory_map_entries;
 /* mm/teardown.c: take a dying domain's memory back. 0 when done, -ERESTART to be called again. */
 int relinquish_memory(struct domain *d);
 
-/* mm/audit.c: recompute every count; the number of differences found, the first one printed. */
+/* xen/debug/audit.c: recompute every count; the number of differences found, the first one printed. */
 unsigned audit_frames(void);
 
 #endif

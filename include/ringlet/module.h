@@ -49,4 +49,35 @@ MODULE_RECORDS(struct hypercall_record, hypercall);
     MODULE_RECORD(struct hypercall_record, hypercall, hypercall_##name, .nr = __HYPERVISOR_##name, \
                   .fn = (void (*)(void))do_##name)
 
+/*
+ * BOOT_STEP(level, fn): fn() runs once, on the boot CPU, when xen/main.c reaches the level. Steps of
+ * one level must not depend on each other.
+ */
+enum boot_level {
+    BOOT_SERVICES,       /* memory, time, timers and softirqs work; one CPU, no domain yet */
+    BOOT_PROCESSORS,     /* this CPU is complete: others may be started */
+    BOOT_INITIAL_DOMAIN, /* the initial domain is built, and does not run yet */
+};
+struct boot_step {
+    enum boot_level level;
+    void (*fn)(void);
+};
+MODULE_RECORDS(struct boot_step, boot_step);
+#define BOOT_STEP(at, function) \
+    MODULE_RECORD(struct boot_step, boot_step, boot_step_##function, .level = (at), .fn = function)
+
+/*
+ * KEY(key, fn, help): fn() runs when the key is typed to the hypervisor, from a softirq, with no lock
+ * held; `help` is its line in the list. A key has one function.
+ */
+struct key_record {
+    char key;
+    const char *help;
+    void (*fn)(void);
+};
+MODULE_RECORDS(struct key_record, key);
+#define KEY(character, function, text)                                                        \
+    MODULE_RECORD(struct key_record, key, key_##function, .key = (character), .help = (text), \
+                  .fn = function)
+
 #endif

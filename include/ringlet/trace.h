@@ -50,7 +50,6 @@ struct xen_sysctl_tbuf_op;
 
 /* xen/trace.c. trace_on is what each crossing looks at; true only while there are buffers. */
 extern uint8_t trace_on;
-void trace_init(void);
 int trace_control(struct xen_sysctl_tbuf_op *op);
 void trace_switch(const struct vcpu *from, const struct vcpu *to);
 asmlinkage void trace_hypercall(void);

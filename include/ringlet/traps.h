@@ -42,7 +42,6 @@ asmlinkage void deliver_pending_events(void);
 asmlinkage void deliver_failsafe(uint32_t ds, uint32_t es, uint32_t fs, uint32_t gs);
 
 /* traps/nmi.c */
-void nmi_init(void);
 void nmi_recheck(const struct vcpu *v);
 
 /* traps/traps.c */

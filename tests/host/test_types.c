@@ -11,7 +11,7 @@
  * units: mm/memory_op.c mm/reservation.c mm/exchange.c mm/memory_map.c
  * units: xen/ranges.c mm/types.c mm/entries.c mm/l1_table.c mm/l2_table.c mm/walk.c mm/baseptr.c
  * units: mm/mmu_update.c
- * units: mm/va_mapping.c mm/mmuext.c mm/descriptor_tables.c mm/teardown.c mm/audit.c
+ * units: mm/va_mapping.c mm/mmuext.c mm/descriptor_tables.c mm/teardown.c xen/debug/audit.c
  * units: mm/alloc.c mm/ownership.c mm/xzalloc.c traps/descriptor.c
  * units: tests/host/machine.c tests/host/machine_mm.c tests/host/machine_cpu.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1 -DFLAT_RING1_CS=0xe019

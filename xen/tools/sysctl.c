@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sysctl.c: the hypercall sysctl (xen/sysctl.h), by which the control domain asks about the machine
- * and the hypervisor as a whole. As with domctl, a table leads to one function each; what is not in
- * it is -ENOSYS.
+ * and the hypervisor as a whole. As with domctl, each command has one function, which registers
+ * itself by SYSCTL(); a command that nobody registered is -ENOSYS.
  *
  * Read next: domctl.c.
  */
@@ -10,8 +10,7 @@
 #include <ringlet/domctl.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
-#include <ringlet/trace.h>
-#include <xen/sysctl.h>
+#include <ringlet/sysctl.h>
 
 _Static_assert(sizeof(((struct xen_sysctl *)NULL)->u) == 128,
                "the request's layout is part of the ABI");
@@ -43,12 +42,7 @@ static int sysctl_readconsole(struct xen_sysctl *op)
     r->count = done;
     return 0;
 }
-
-/* tbuf_op: the ring trace. */
-static int sysctl_tbuf_op(struct xen_sysctl *op)
-{
-    return trace_control(&op->u.tbuf_op);
-}
+SYSCTL(readconsole);
 
 /* sched_id: the scheduler whose parameters ours has; see domctl_sched.c. */
 static int sysctl_sched_id(struct xen_sysctl *op)
@@ -56,6 +50,7 @@ static int sysctl_sched_id(struct xen_sysctl *op)
     op->u.sched_id.sched_id = XEN_SCHEDULER_CREDIT;
     return 0;
 }
+SYSCTL(sched_id);
 
 /* physinfo: one node, one thread a core, one core a socket: what the scheduler assumes, too. */
 static int sysctl_physinfo(struct xen_sysctl *op)
@@ -76,6 +71,7 @@ static int sysctl_physinfo(struct xen_sysctl *op)
     p->max_mfn = max_frame - 1;
     return 0;
 }
+SYSCTL(physinfo);
 
 /* getdomaininfolist: up to max_domains descriptions, in order of id, from first_domain on. */
 static int sysctl_getdomaininfolist(struct xen_sysctl *op)
@@ -99,19 +95,7 @@ static int sysctl_getdomaininfolist(struct xen_sysctl *op)
     l->num_domains = n;
     return rc;
 }
-
-/* debug_keys: as if typed on the console while the hypervisor has it. */
-static int sysctl_debug_keys(struct xen_sysctl *op)
-{
-    char key;
-
-    for (uint32_t i = 0; i < op->u.debug_keys.nr_keys; i++) {
-        if (copy_from_guest(&key, op->u.debug_keys.keys.p + i, 1))
-            return -EFAULT;
-        key_handle(key);
-    }
-    return 0;
-}
+SYSCTL(getdomaininfolist);
 
 /* getcpuinfo: how long each processor was idle. */
 static int sysctl_getcpuinfo(struct xen_sysctl *op)
@@ -128,6 +112,7 @@ static int sysctl_getcpuinfo(struct xen_sysctl *op)
     g->nr_cpus = n;
     return 0;
 }
+SYSCTL(getcpuinfo);
 
 /* availheap: free memory. Parts of it by address width are not counted: -EINVAL. */
 static int sysctl_availheap(struct xen_sysctl *op)
@@ -139,6 +124,7 @@ static int sysctl_availheap(struct xen_sysctl *op)
     a->avail_bytes = (uint64_t)free_frame_count() << PAGE_SHIFT;
     return 0;
 }
+SYSCTL(availheap);
 
 /*
  * cputopoinfo: each processor is a core in a socket of its own. A NULL array asks for their number.
@@ -157,6 +143,7 @@ static int sysctl_cputopoinfo(struct xen_sysctl *op)
     t->num_cpus = n;
     return 0;
 }
+SYSCTL(cputopoinfo);
 
 /*
  * numainfo: all memory is node 0, at distance 10 from itself, as ACPI's SLIT puts it. NULL arrays
@@ -181,19 +168,19 @@ static int sysctl_numainfo(struct xen_sysctl *op)
     t->num_nodes = 1;
     return 0;
 }
+SYSCTL(numainfo);
 
-static int (*const commands[])(struct xen_sysctl *op) = {
-    [XEN_SYSCTL_readconsole] = sysctl_readconsole,
-    [XEN_SYSCTL_tbuf_op] = sysctl_tbuf_op,
-    [XEN_SYSCTL_physinfo] = sysctl_physinfo,
-    [XEN_SYSCTL_sched_id] = sysctl_sched_id,
-    [XEN_SYSCTL_getdomaininfolist] = sysctl_getdomaininfolist,
-    [XEN_SYSCTL_debug_keys] = sysctl_debug_keys,
-    [XEN_SYSCTL_getcpuinfo] = sysctl_getcpuinfo,
-    [XEN_SYSCTL_availheap] = sysctl_availheap,
-    [XEN_SYSCTL_cputopoinfo] = sysctl_cputopoinfo,
-    [XEN_SYSCTL_numainfo] = sysctl_numainfo,
-};
+static const struct sysctl_record *find_command(uint32_t cmd)
+{
+    const struct sysctl_record *r;
+
+    for_each_record(sysctl, r)
+    {
+        if (r->cmd == cmd)
+            return r;
+    }
+    return NULL;
+}
 
 /*
  * Rules for every command: the interface version of our headers (-EACCES), a privileged caller
@@ -201,6 +188,7 @@ static int (*const commands[])(struct xen_sysctl *op) = {
  */
 asmlinkage long do_sysctl(void *guest_sysctl)
 {
+    const struct sysctl_record *r;
     struct xen_sysctl op;
     long rc;
 
@@ -210,9 +198,10 @@ asmlinkage long do_sysctl(void *guest_sysctl)
         return -EACCES;
     if (!current->domain->privileged)
         return -EPERM;
-    if (op.cmd >= ARRAY_SIZE(commands) || !commands[op.cmd])
+    r = find_command(op.cmd);
+    if (!r)
         return -ENOSYS;
-    rc = commands[op.cmd](&op);
+    rc = r->fn(&op);
     if (!rc && copy_to_guest(guest_sysctl, &op, sizeof(op)))
         rc = -EFAULT;
     return rc;

@@ -11,41 +11,21 @@
 #include <ringlet/console.h>
 #include <ringlet/domain.h>
 #include <ringlet/mm.h>
+#include <ringlet/guest_access.h>
+#include <ringlet/hypercall.h>
 #include <ringlet/sched.h>
-
-#define NR_KEYS 128
-
-/* Boot only: filled by key_register() before input is enabled. */
-static struct {
-    const char *what;
-    void (*fn)(void);
-} keys[NR_KEYS];
-
-/* Have fn called when `key` is typed; `what` is its line in the list. A key is registered once. */
-void key_register(char key, const char *what, void (*fn)(void))
-{
-    uint8_t k = (uint8_t)key;
-
-    BUG_ON(k >= NR_KEYS || keys[k].fn);
-    keys[k].what = what;
-    keys[k].fn = fn;
-}
-
-/* Do what a key stands for; other characters are ignored. */
-void key_handle(char key)
-{
-    uint8_t k = (uint8_t)key;
-
-    if (k < NR_KEYS && keys[k].fn)
-        keys[k].fn();
-}
+#include <ringlet/sysctl.h>
 
 static void list_keys(void)
 {
-    for (unsigned k = 0; k < NR_KEYS; k++)
-        if (keys[k].fn)
-            printk(" %c  %s\n", (char)k, keys[k].what);
+    const struct key_record *k;
+
+    for_each_record(key, k)
+    {
+        printk(" %c  %s\n", k->key, k->help);
+    }
 }
+KEY('h', list_keys, "list of keys");
 
 /* A softirq on each CPU in turn, so that they do not talk at once. One that is stuck ends the list. */
 static void dump_registers(void)
@@ -66,6 +46,7 @@ static void dump_all_registers(void)
 {
     raise_softirq_on(&cpus[0], SOFTIRQ_REGISTERS);
 }
+KEY('d', dump_all_registers, "registers of what runs on each CPU");
 
 static void dump_vcpu(const struct vcpu *v)
 {
@@ -99,21 +80,25 @@ static void dump_domains(void)
 {
     for_each_domain(dump_domain);
 }
+KEY('q', dump_domains, "domains and their vcpus");
 
 static void dump_events(void)
 {
     for_each_domain(evtchn_dump);
 }
+KEY('e', dump_events, "event channels");
 
 static void dump_grants(void)
 {
     for_each_domain(grant_table_dump);
 }
+KEY('g', dump_grants, "grant tables");
 
 static void dump_memory(void)
 {
     printk("Memory: %u of %u frames free\n", free_frame_count(), total_frame_count());
 }
+KEY('m', dump_memory, "free memory");
 
 static void dump_time(void)
 {
@@ -122,24 +107,32 @@ static void dump_time(void)
     printk("System time %llu.%09u s, TSC %llu kHz\n", now / NS_PER_SEC,
            (uint32_t)(now % NS_PER_SEC), tsc_khz());
 }
+KEY('t', dump_time, "time");
 
 static void audit(void)
 {
     printk("Audit of the frame table: %u differences\n", audit_frames());
 }
+KEY('a', audit, "audit of the frame table");
 
-/* Boot: the keys that belong to no one else. */
-void __init keys_init(void)
+/* debug_keys: as if typed on the console while the hypervisor has it. */
+static int sysctl_debug_keys(struct xen_sysctl *op)
+{
+    char key;
+
+    for (uint32_t i = 0; i < op->u.debug_keys.nr_keys; i++) {
+        if (copy_from_guest(&key, op->u.debug_keys.keys.p + i, 1))
+            return -EFAULT;
+        key_handle(key);
+    }
+    return 0;
+}
+SYSCTL(debug_keys);
+KEY('r', sched_dump, "run queues");
+KEY('R', machine_reboot, "reboot the machine");
+
+static void __init keys_init(void)
 {
     softirq_register(SOFTIRQ_REGISTERS, dump_registers);
-    key_register('h', "list of keys", list_keys);
-    key_register('d', "registers of what runs on each CPU", dump_all_registers);
-    key_register('q', "domains and their vcpus", dump_domains);
-    key_register('e', "event channels", dump_events);
-    key_register('g', "grant tables", dump_grants);
-    key_register('m', "free memory", dump_memory);
-    key_register('t', "time", dump_time);
-    key_register('r', "run queues", sched_dump);
-    key_register('a', "audit of the frame table", audit);
-    key_register('R', "reboot the machine", machine_reboot);
 }
+BOOT_STEP(BOOT_SERVICES, keys_init);
