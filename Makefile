@@ -76,8 +76,8 @@ $B/obj/%.S.o: %.S $B/obj/flags | $(OFFSETS)
 	@echo '  AS   $<'
 	$Q$(HV_CC) $(HV_CPPFLAGS) $(HV_ASFLAGS) -MMD -MP -c -o $@ $<
 
-$B/obj/xen/unpack.c.o: HV_CPPFLAGS += $(UNPACK_CPPFLAGS)
-$B/obj/xen/unpack.c.o: | $(UNPACK_SOURCE)/key
+$B/obj/xen/unpack/unpack.c.o: HV_CPPFLAGS += $(UNPACK_CPPFLAGS)
+$B/obj/xen/unpack/unpack.c.o: | $(UNPACK_SOURCE)/key
 
 # Structure offsets for assembly: asm-offsets.c emits lines `.ascii "->NAME value"`, which become
 # #defines. The header is rewritten only when a value changed.
@@ -123,7 +123,7 @@ $B/$(1).elf: $(2) $B/obj/$(1)-symtab.o $B/ringlet.lds
 endef
 
 $(eval $(call HV_IMAGE,ringlet,$(HV_OBJ) $(UNPACK)/decoders.o))
-$(eval $(call HV_IMAGE,ringlet-core,$(CORE_OBJ) $(UNPACK)/decoders.o))
+$(eval $(call HV_IMAGE,ringlet-core,$(CORE_OBJ)))
 
 # For Bochs (ldsym) and for reading.
 $B/ringlet.sym: $B/ringlet.elf

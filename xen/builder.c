@@ -17,7 +17,7 @@
  * Pseudo-physical page n is at virt_base + n pages for as long as this mapping reaches. The page
  * tables are then validated like any guest's: no trust in our own arithmetic.
  *
- * Read next: unpack.c and elfload.c (the kernel file), mm/types.c (validation).
+ * Read next: elfload.c (the kernel file), mm/types.c (validation).
  */
 #include <ringlet/arch.h>
 #include <ringlet/console.h>
@@ -27,7 +27,6 @@
 #include <ringlet/mm.h>
 #include <ringlet/multiboot.h>
 #include <ringlet/sched.h>
-#include <ringlet/unpack.h>
 
 #define SPARE (512u << 10)
 #define MAPPING_GRANULE (4u << 20)
@@ -362,53 +361,10 @@ static struct domain *create(const struct elf_kernel *k)
 }
 
 /* The boot ends with the module's name, where the loader said it, and the reason. */
-static noreturn void refuse_kernel(const struct boot_module *m, const char *reason)
+noreturn void refuse_kernel(const struct boot_module *m, const char *reason)
 {
     panic("initial domain: the first module%s%s%s is no kernel that can run here: %s",
           m->name[0] ? ", " : "", m->name, m->name[0] ? "," : "", reason);
-}
-
-/*
- * Room for the unpacked kernel, rounded up to `room`, with as much behind it for the decoder as its
- * dictionary may need and memory allows.
- */
-static void *find_unpack_memory(uint64_t room, uint32_t *work)
-{
-    void *out = NULL;
-
-    for (uint32_t dictionary = 128u << 20; !out && dictionary; dictionary /= 2) {
-        *work = dictionary + UNPACK_WORK;
-        out = boot_memory_find(room + *work);
-    }
-    return out;
-}
-
-/*
- * Before memory_init(): where the first module is a bzImage or another packed kernel, the ELF file
- * inside, unpacked to free memory, takes its place. The packed one's memory is free from then on.
- */
-void unpack_initial_kernel(struct boot_module *kernel)
-{
-    struct packed_kernel packed;
-    uint32_t work;
-    const char *reason;
-
-    if (!kernel)
-        return;
-    reason = packed_kernel_find(kernel->start, kernel->size, &packed);
-    if (!reason && !packed.data)
-        return;
-    if (!reason) {
-        uint64_t room = ROUND_UP((uint64_t)packed.unpacked, PAGE_SIZE);
-        uint8_t *out = find_unpack_memory(room, &work);
-
-        reason = out ? packed_kernel_unpack(&packed, out, out + room, work)
-                     : "too little memory to unpack it";
-        kernel->start = out;
-        kernel->size = packed.unpacked;
-    }
-    if (reason)
-        refuse_kernel(kernel, reason);
 }
 
 /*

@@ -66,14 +66,18 @@ static void unlock_console(void)
 /* Terminals want a carriage return with each line feed; a guest may already have sent it. */
 static void device_putc(char c)
 {
+    const struct console_device *screen;
+
     if (options.console_serial) {
         if (c == '\n' && last_serial != '\r')
             serial_putc('\r');
         serial_putc(c);
         last_serial = c;
     }
-    if (options.console_vga)
-        vga_putc(c);
+    for_each_record(console_device, screen)
+    {
+        screen->putc(c);
+    }
 }
 
 static void output_putc(char c)
@@ -269,11 +273,15 @@ size_t console_input_read(char *buf, size_t n)
 /* Boot: read the command line, start the devices it names, and show what was said so far. */
 void __init console_init_early(const char *cmdline)
 {
+    const struct console_device *screen;
+
     cmdline_parse(cmdline);
     if (options.console_serial)
         serial_init(options.com1_port, options.com1_baud);
-    if (options.console_vga)
-        vga_init();
+    for_each_record(console_device, screen)
+    {
+        screen->init();
+    }
     for (uint32_t i = output_start; i != output_end; i++)
         device_putc(output[i % OUTPUT_RING]);
     devices_ready = true;

@@ -25,7 +25,7 @@
  *  I4  a `waiting` line is level-triggered and has a guest, who owes an EOI.
  *
  * Read next: xen/physdev.c (the hypercall), evtchn/event_channel.c (EVTCHNOP_bind_pirq),
- * arch/i386/ioapic.c and pic.c (the controllers).
+ * arch/i386/ioapic/ioapic.c and pic.c (the controllers).
  */
 #include <ringlet/bitops.h>
 #include <ringlet/hypercall.h>
@@ -437,8 +437,16 @@ long irq_read_ioapic(uint32_t address, uint32_t reg, uint32_t *value)
 {
     long rc;
 
+    if (!controller->read_register)
+        return -EINVAL;
     spin_lock(&irq_lock);
-    rc = ioapic_read(address, reg, value);
+    rc = controller->read_register(address, reg, value);
     spin_unlock(&irq_lock);
     return rc;
+}
+
+/* The line of an IO-APIC's pin; -EINVAL: there is none. */
+int irq_line_of_pin(uint32_t address, uint32_t pin)
+{
+    return controller->line_of_pin ? controller->line_of_pin(address, pin) : -EINVAL;
 }

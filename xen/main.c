@@ -44,12 +44,12 @@ asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot
     console_init_early(options.cmdline); /* printk works: polled serial port, VGA text */
     printk("Ringlet " RINGLET_VERSION ", a Xen-compatible hypervisor for IA-32\n");
     printk("command line: %s\n", options.cmdline);
-    cpu_detect();                     /* CPUID */
-    cpu_init();                       /* control registers of this CPU */
-    paging_init();                    /* the hypervisor's page-table entries */
-    desc_init_cpu(0);                 /* GDT, IDT, TSS: exceptions are caught */
-    unpack_initial_kernel(module(0)); /* a bzImage becomes the ELF file in it */
-    memory_init();                    /* frame table, M2P, free frames */
+    cpu_detect();                 /* CPUID */
+    cpu_init();                   /* control registers of this CPU */
+    paging_init();                /* the hypervisor's page-table entries */
+    desc_init_cpu(0);             /* GDT, IDT, TSS: exceptions are caught */
+    boot_steps(BOOT_KERNEL_FILE); /* a bzImage becomes the ELF file in it */
+    memory_init();                /* frame table, M2P, free frames */
     /* calibrate the TSC: system time runs; wall clock from the CMOS */
     time_init();
     timerdev_init();             /* interrupt controllers, this CPU's one-shot timer */

@@ -244,12 +244,12 @@ static long apic_write(void *guest_arg)
         return -EFAULT;
     if (op.apic_physbase != (uint32_t)op.apic_physbase)
         return -EINVAL;
-    line = ioapic_line((uint32_t)op.apic_physbase, 0);
+    line = irq_line_of_pin((uint32_t)op.apic_physbase, 0);
     if (line < 0)
         return line;
     if (op.reg < 0x10 || (op.reg & 1))
         return 0;
-    line = ioapic_line((uint32_t)op.apic_physbase, (op.reg - 0x10) / 2);
+    line = irq_line_of_pin((uint32_t)op.apic_physbase, (op.reg - 0x10) / 2);
     if (line < 0)
         return line;
     if (!ENTRY_VECTOR(op.value) ||

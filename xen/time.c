@@ -84,11 +84,23 @@ static void set_tsc_frequency(uint64_t hz)
     tsc_mul = ((NS_PER_SEC << 32) / scaled) & ~3u;
 }
 
+/* Seconds since 1970 by the machine's clock; 0 where no module reads one. */
+static uint64_t read_wall_clock(void)
+{
+    const struct wall_clock *clock;
+
+    for_each_record(wall_clock, clock)
+    {
+        return clock->seconds();
+    }
+    return 0;
+}
+
 void time_init(void)
 {
     set_tsc_frequency(timerdev_calibrate_tsc());
     tsc_start = rdtsc();
-    wall_start = rtc_read_seconds() * NS_PER_SEC - now_ns();
+    wall_start = read_wall_clock() * NS_PER_SEC - now_ns();
     log_message(LOG_INFO, "TSC: %u kHz\n", (uint32_t)tsc_khz());
 }
 

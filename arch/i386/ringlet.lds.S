@@ -49,6 +49,9 @@ SECTIONS
         extable_end = .;
         RECORDS(boot_step)
         RECORDS(key)
+        RECORDS(console_device)
+        RECORDS(wall_clock)
+        RECORDS(irq_controller)
         RECORDS(hypercall)
         RECORDS(domctl)
         RECORDS(sysctl)

@@ -144,11 +144,24 @@ static uint32_t calibrate_apic_timer(void)
     return ((uint64_t)(first - last) << 32) / (now - start);
 }
 
+/* The interrupt controller that a module has found in this machine, or the PICs. */
+static const struct irq_controller *find_irq_controller(void)
+{
+    const struct irq_controller_record *r;
+
+    for_each_record(irq_controller, r)
+    {
+        if (r->controller->init())
+            return r->controller;
+    }
+    return &pic_controller;
+}
+
 void timerdev_init(void)
 {
     pic_init();
     use_apic = apic_init();
-    irq_init(use_apic && ioapic_init() ? &ioapic_controller : &pic_controller);
+    irq_init(use_apic ? find_irq_controller() : &pic_controller);
     if (use_apic) {
         apic_write(APIC_TIMER_DIVIDE, APIC_DIVIDE_BY_16);
         ticks_per_ns_32 = calibrate_apic_timer();

@@ -7,6 +7,7 @@
 #define RINGLET_CONSOLE_H
 
 #include <ringlet/lib.h>
+#include <ringlet/module.h>
 
 struct cpu_user_regs;
 
@@ -16,9 +17,19 @@ void serial_putc(char c);
 int serial_getc(void); /* -1: nothing there */
 void serial_irq_enable(void);
 
-/* arch/i386/vga.c */
-void vga_init(void);
-void vga_putc(char c);
+/*
+ * CONSOLE_DEVICE(init, putc): a screen beside the serial port. Boot calls init() once the direct map
+ * exists; putc() prints one character, and does nothing where the command line wants no such device.
+ * The console's lock is held.
+ */
+struct console_device {
+    void (*init)(void);
+    void (*putc)(char c);
+};
+MODULE_RECORDS(struct console_device, console_device);
+#define CONSOLE_DEVICE(init_fn, putc_fn)                                           \
+    MODULE_RECORD(struct console_device, console_device, console_device_##init_fn, \
+                  .init = init_fn, .putc = putc_fn)
 
 /* xen/console.c: output to whatever `console=` names; input to keys or to the initial domain */
 void console_init_early(const char *cmdline);

@@ -269,7 +269,7 @@ struct boot_module {
     const char *cmdline;
     char name[32]; /* of its file, where the loader says it; else "" */
 };
-void unpack_initial_kernel(struct boot_module *kernel);
+noreturn void refuse_kernel(const struct boot_module *m, const char *reason);
 void build_initial_domain(const struct boot_module *kernel, const struct boot_module *ramdisk);
 
 /* arch/i386/switch.c */

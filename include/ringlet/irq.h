@@ -6,13 +6,14 @@
  *          of all IO-APICs, counted as ACPI counts them ("global system interrupts")
  *   PIRQ   a number a line has in one domain, by PHYSDEVOP_map_pirq; most often the line's own
  *
- * Read next: xen/irq.c (who gets an interrupt), arch/i386/ioapic.c and pic.c (the controllers).
+ * Read next: xen/irq.c (who gets an interrupt), arch/i386/ioapic/ioapic.c and pic.c (the controllers).
  */
 #ifndef RINGLET_IRQ_H
 #define RINGLET_IRQ_H
 
 #include <ringlet/desc.h>
 #include <ringlet/evtchn.h>
+#include <ringlet/module.h>
 #include <ringlet/page.h>
 
 #define NR_ISA_IRQS 16
@@ -33,14 +34,26 @@ struct irq_controller {
     void (*set_mode)(unsigned line, bool level, bool active_low); /* the line is masked */
     bool (*is_level)(unsigned line);
     unsigned (*line_of_isa)(unsigned irq); /* where the PC's IRQ 0 to 15 is wired to */
+    bool (*init)(void);                    /* boot; false: none found, or none that can be used */
+    /* Of an IO-APIC at this physical address, for the initial domain; NULL or -EINVAL: there is none. */
+    int (*read_register)(uint32_t address, uint32_t reg, uint32_t *value);
+    int (*line_of_pin)(uint32_t address, uint32_t pin);
 };
 
-/* arch/i386/pic.c, arch/i386/ioapic.c */
+/* arch/i386/pic.c */
 extern const struct irq_controller pic_controller;
-extern struct irq_controller ioapic_controller;
-bool ioapic_init(void); /* false: none found, or none that can be used */
-int ioapic_read(uint32_t address, uint32_t reg, uint32_t *value);
-int ioapic_line(uint32_t address, uint32_t pin);
+
+/*
+ * IRQ_CONTROLLER(c): a controller to be used instead of the PICs where this machine has it and a
+ * local APIC. Boot only.
+ */
+struct irq_controller_record {
+    struct irq_controller *controller;
+};
+MODULE_RECORDS(struct irq_controller_record, irq_controller);
+#define IRQ_CONTROLLER(name)                                                           \
+    MODULE_RECORD(struct irq_controller_record, irq_controller, irq_controller_##name, \
+                  .controller = &(name))
 
 /* xen/irq.c: the hypervisor's own side */
 void irq_init(const struct irq_controller *c);
@@ -61,5 +74,6 @@ long irq_set_mode(unsigned line, bool level, bool active_low);
 long pirq_set_eoi_map(struct domain *d, mfn_t mfn, bool auto_unmask);
 void pirq_drop_eoi_map(struct domain *d);
 long irq_read_ioapic(uint32_t address, uint32_t reg, uint32_t *value);
+int irq_line_of_pin(uint32_t address, uint32_t pin);
 
 #endif

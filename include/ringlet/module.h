@@ -54,6 +54,7 @@ MODULE_RECORDS(struct hypercall_record, hypercall);
  * one level must not depend on each other.
  */
 enum boot_level {
+    BOOT_KERNEL_FILE,    /* the boot modules are known; nothing else is allocated yet */
     BOOT_SERVICES,       /* memory, time, timers and softirqs work; one CPU, no domain yet */
     BOOT_PROCESSORS,     /* this CPU is complete: others may be started */
     BOOT_INITIAL_DOMAIN, /* the initial domain is built, and does not run yet */

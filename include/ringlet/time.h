@@ -9,6 +9,7 @@
 #ifndef RINGLET_TIME_H
 #define RINGLET_TIME_H
 
+#include <ringlet/module.h>
 #include <ringlet/types.h>
 
 #define NS_PER_SEC 1000000000ull
@@ -77,7 +78,11 @@ void timerdev_program(uint64_t deadline); /* system time, ns */
 void timer_interrupt(void);               /* TIMER_VECTOR */
 uint64_t timerdev_calibrate_tsc(void);    /* Hz */
 
-/* arch/i386/rtc.c */
-uint64_t rtc_read_seconds(void);
+/* WALL_CLOCK(fn): fn() reads the machine's clock, in seconds since 1970-01-01 00:00:00 UTC. Boot only. */
+struct wall_clock {
+    uint64_t (*seconds)(void);
+};
+MODULE_RECORDS(struct wall_clock, wall_clock);
+#define WALL_CLOCK(fn) MODULE_RECORD(struct wall_clock, wall_clock, wall_clock_##fn, .seconds = fn)
 
 #endif

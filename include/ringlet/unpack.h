@@ -4,7 +4,7 @@
  *
  * Shared, as elfload.h is: the hypervisor unpacks the initial domain's kernel, the control domain
  * those of the others. Nothing is allocated: the caller brings the memory. The file may be hostile.
- * Read xen/unpack.c next.
+ * Read xen/unpack/unpack.c next.
  */
 #ifndef RINGLET_UNPACK_H
 #define RINGLET_UNPACK_H
@@ -29,7 +29,7 @@ struct packed_kernel {
  */
 #define UNPACK_WORK (256u << 10)
 
-/* xen/unpack.c */
+/* xen/unpack/unpack.c */
 
 /*
  * Is there a packed kernel in image[0..size)? Returns NULL and fills *p; or says in words why it

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_unpack.c - feed anything to xen/unpack.c and the decoders behind it.
+ * fuzz_unpack.c - feed anything to xen/unpack/unpack.c and the decoders behind it.
  *
  * The input is tried twice: as a whole file, for the bzImage's header, and as the payload of a sound
  * bzImage, for the decoders, which then run in areas of exactly the size they were told, so that
  * the sanitizers see any step outside. The decoders are built to overlook the check sums of xz's
  * headers (decoders.mk), or hardly an input would get behind these.
  *
- * units: xen/unpack.c build/unpack/fuzz.a
+ * units: xen/unpack/unpack.c build/unpack/fuzz.a
  * flags: -isystem build/unpack/source/zlib -isystem build/unpack/source/xz-utils/src/liblzma/api -DZ_SOLO
  */
 #include <stdlib.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_unpack.c - bzImages as Linux's makefiles pack them, and damaged ones, through xen/unpack.c.
+ * test_unpack.c - bzImages as Linux's makefiles pack them, and damaged ones, through xen/unpack/unpack.c.
  *
  * The kernel is this very program: machine code, as the x86 filter wants it. It is packed by the
  * tools that pack kernels, with their options. Reads on: tests/fuzz/fuzz_unpack.c.
  *
- * units: xen/unpack.c build/unpack/host.a
+ * units: xen/unpack/unpack.c build/unpack/host.a
  * flags: -isystem build/unpack/source/zlib -isystem build/unpack/source/xz-utils/src/liblzma/api -DZ_SOLO
  */
 #include <setjmp.h>

@@ -6,7 +6,7 @@
 # others, and small enough to carry (32 KiB). They are not vendored: Debian's source packages are
 # fetched once (tools/deb-source) and what is needed of them is compiled four times, with the flags
 # of those who link it: the hypervisor (ring 0, no C library), guests (newlib), host tests and
-# fuzzers (sanitizers). Included by the top Makefile; xen/unpack.c calls the result.
+# fuzzers (sanitizers). Included by the top Makefile; xen/unpack/unpack.c calls the result.
 
 ifndef UNPACK
 UNPACK := build/unpack

@@ -9,6 +9,7 @@
  */
 #include <ringlet/arch.h>
 #include <ringlet/lib.h>
+#include <ringlet/module.h>
 #include <ringlet/time.h>
 
 #define CMOS_INDEX 0x70
@@ -62,7 +63,7 @@ static uint64_t days_since_epoch(unsigned year, unsigned month, unsigned day)
 }
 
 /* Seconds since 1970-01-01 00:00:00. Two-digit years are 1970 to 2069. */
-uint64_t rtc_read_seconds(void)
+static uint64_t rtc_read_seconds(void)
 {
     struct rtc_time t, again = read_once();
     uint8_t status = cmos_read(CMOS_STATUS_B);
@@ -82,3 +83,4 @@ uint64_t rtc_read_seconds(void)
     return days_since_epoch(year, digits(t.month, binary), digits(t.day, binary)) * 86400 +
            hour * 3600u + digits(t.minute, binary) * 60u + digits(t.second, binary);
 }
+WALL_CLOCK(rtc_read_seconds);

@@ -59,6 +59,7 @@ static struct ioapic {
     uint8_t id;
     unsigned first_line, pins;
 } ioapics[MAX_IOAPICS];
+static struct irq_controller ioapic_controller;
 static unsigned nr_ioapics;
 static unsigned isa_lines[NR_ISA_IRQS];
 static uint32_t entries[NR_LINES]; /* low words of the redirection entries */
@@ -222,7 +223,7 @@ static bool read_mp_table(void)
 /*
  * Find the IO-APICs and mask all their lines. The boot CPU's local APIC is on. Boot only.
  */
-bool ioapic_init(void)
+static bool ioapic_init(void)
 {
     set_customs();
     if (!read_madt() && !read_mp_table())
@@ -281,20 +282,6 @@ static unsigned line_of_isa(unsigned irq)
     return isa_lines[irq];
 }
 
-/* `lines` is counted up while the tables are read. Line 0 is where the PICs' output is wired. */
-struct irq_controller ioapic_controller = {
-    .name = "IO-APIC",
-    .vector_base = LINE_VECTOR_BASE,
-    .reserved = 1u << 0,
-    .mask = mask,
-    .unmask = unmask,
-    .pending = pending,
-    .ack = ack,
-    .set_mode = set_mode,
-    .is_level = is_level,
-    .line_of_isa = line_of_isa,
-};
-
 /* ---- As the initial domain sees it ----------------------------------------------------------- */
 
 static int find_ioapic(uint32_t address)
@@ -306,7 +293,7 @@ static int find_ioapic(uint32_t address)
 }
 
 /* The register of the IO-APIC at this physical address; -EINVAL: there is none. irq_lock is held. */
-int ioapic_read(uint32_t address, uint32_t reg, uint32_t *value)
+static int ioapic_read(uint32_t address, uint32_t reg, uint32_t *value)
 {
     int i = find_ioapic(address);
 
@@ -317,7 +304,7 @@ int ioapic_read(uint32_t address, uint32_t reg, uint32_t *value)
 }
 
 /* The line of a pin; -EINVAL: there is none. */
-int ioapic_line(uint32_t address, uint32_t pin)
+static int ioapic_line(uint32_t address, uint32_t pin)
 {
     int i = find_ioapic(address);
 
@@ -325,3 +312,21 @@ int ioapic_line(uint32_t address, uint32_t pin)
         return -EINVAL;
     return (int)(ioapics[i].first_line + pin);
 }
+
+/* `lines` is counted up while the tables are read. Line 0 is where the PICs' output is wired. */
+static struct irq_controller ioapic_controller = {
+    .name = "IO-APIC",
+    .vector_base = LINE_VECTOR_BASE,
+    .reserved = 1u << 0,
+    .mask = mask,
+    .unmask = unmask,
+    .pending = pending,
+    .ack = ack,
+    .set_mode = set_mode,
+    .is_level = is_level,
+    .line_of_isa = line_of_isa,
+    .init = ioapic_init,
+    .read_register = ioapic_read,
+    .line_of_pin = ioapic_line,
+};
+IRQ_CONTROLLER(ioapic_controller);

@@ -53,8 +53,10 @@ static void next_row(void)
 }
 
 /* Clear the screen. The direct map must exist. */
-void vga_init(void)
+static void vga_init(void)
 {
+    if (!options.console_vga)
+        return;
     screen = direct_map(SCREEN);
     for (unsigned i = 0; i < ROWS * COLUMNS; i++)
         screen[i] = CELL(' ');
@@ -66,7 +68,7 @@ void vga_init(void)
  * Print one character; newline, carriage return, backspace and tab move the cursor, other controls
  * do nothing.
  */
-void vga_putc(char c)
+static void vga_putc(char c)
 {
     if (!screen)
         return;
@@ -85,3 +87,4 @@ void vga_putc(char c)
     }
     show_cursor();
 }
+CONSOLE_DEVICE(vga_init, vga_putc);
