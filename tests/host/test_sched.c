@@ -10,7 +10,7 @@
  * of an empty stack. Between a switch and the saving of the registers other CPUs may do something:
  * `in_the_gap`. Real threads: test_threads.c.
  *
- * units: xen/sched.c xen/vcpu_time.c xen/sched_op.c xen/timer.c
+ * units: xen/sched.c xen/vcpu_time.c xen/sched_op.c hypercall/compat/sched_op.c xen/timer.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1 -fno-pie -no-pie
  */
 #include <setjmp.h>
