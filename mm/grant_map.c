@@ -324,7 +324,7 @@ _Static_assert(sizeof(struct gnttab_map_grant_ref) == 32 &&
 /*
  * Guests read handle and address only where status is okay, but all out fields are written at once.
  */
-long grant_map(void *guest_ops, uint32_t count)
+static long grant_map(void *guest_ops, uint32_t count)
 {
     struct gnttab_map_grant_ref *ops = guest_ops;
     struct gnttab_map_grant_ref op;
@@ -343,6 +343,7 @@ long grant_map(void *guest_ops, uint32_t count)
     }
     return count;
 }
+GNTTABOP_LIST(map_grant_ref, grant_map);
 
 /* --- Unmap ------------------------------------------------------------------------------------ */
 
@@ -498,15 +499,17 @@ static int replace_one(void *guest_ops, uint32_t i, struct unmapping *u)
     return put_guest_words((uint32_t *)guest + UNMAP_STATUS_WORD, &status, 1) ? 0 : -EFAULT;
 }
 
-long grant_unmap(void *guest_ops, uint32_t count)
+static long grant_unmap(void *guest_ops, uint32_t count)
 {
     return unmap_list(guest_ops, count, unmap_one);
 }
+GNTTABOP_LIST(unmap_grant_ref, grant_unmap);
 
-long grant_unmap_and_replace(void *guest_ops, uint32_t count)
+static long grant_unmap_and_replace(void *guest_ops, uint32_t count)
 {
     return unmap_list(guest_ops, count, replace_one);
 }
+GNTTABOP_LIST(unmap_and_replace, grant_unmap_and_replace);
 
 /*
  * A dying domain's handles, all of them. Its vcpus do not run again, so entries that still stand in

@@ -12,7 +12,7 @@
  * GTF_reading and GTF_writing tell the guest what it may not take back yet. They are set by the
  * first reader or writer and cleared by the last.
  *
- * Read next: mm/grant_map.c (the mapping side), mm/grant_copy.c, mm/grant_transfer.c,
+ * Read next: mm/grant_map.c (the mapping side), mm/grants/copy.c, mm/grants/transfer.c,
  * mm/grant_setup.c.
  */
 #include <ringlet/guest_access.h>
@@ -395,32 +395,29 @@ void grant_table_dump(struct domain *d)
 
 /* --- The hypercall ---------------------------------------------------------------------------- */
 
-/* The operations that take a list. */
-static const struct {
-    long (*fn)(void *guest_ops, uint32_t count);
-    uint32_t size;
-} list_ops[] = {
-    [GNTTABOP_map_grant_ref] = {grant_map, sizeof(struct gnttab_map_grant_ref)},
-    [GNTTABOP_unmap_grant_ref] = {grant_unmap, sizeof(struct gnttab_unmap_grant_ref)},
-    [GNTTABOP_transfer] = {grant_transfer, sizeof(struct gnttab_transfer)},
-    [GNTTABOP_copy] = {grant_copy, sizeof(struct gnttab_copy)},
-    [GNTTABOP_unmap_and_replace] = {grant_unmap_and_replace,
-                                    sizeof(struct gnttab_unmap_and_replace)},
-    [GNTTABOP_swap_grant_ref] = {grant_swap, sizeof(struct gnttab_swap_grant_ref)},
-};
+static const struct gnttabop_record *find_op(uint32_t cmd)
+{
+    const struct gnttabop_record *r;
 
-static long do_list(uint32_t cmd, uint8_t *guest_ops, uint32_t count)
+    for_each_record(gnttabop, r)
+    {
+        if (r->cmd == cmd)
+            return r;
+    }
+    return NULL;
+}
+
+static long do_list(const struct gnttabop_record *r, uint8_t *guest_ops, uint32_t count)
 {
     long done;
 
-    if (count > HYPERVISOR_START / list_ops[cmd].size ||
-        !guest_range_ok(guest_ops, count * list_ops[cmd].size))
+    if (count > HYPERVISOR_START / r->size || !guest_range_ok(guest_ops, count * r->size))
         return -EFAULT;
-    done = list_ops[cmd].fn(guest_ops, count);
+    done = r->list(guest_ops, count);
     if (done < 0 || (uint32_t)done == count)
         return done < 0 ? done : 0;
-    return hypercall_continue(__HYPERVISOR_grant_table_op, 3, cmd,
-                              guest_ops + done * list_ops[cmd].size, count - (uint32_t)done);
+    return hypercall_continue(__HYPERVISOR_grant_table_op, 3, r->cmd, guest_ops + done * r->size,
+                              count - (uint32_t)done);
 }
 
 /*
@@ -429,22 +426,17 @@ static long do_list(uint32_t cmd, uint8_t *guest_ops, uint32_t count)
  */
 asmlinkage long do_grant_table_op(uint32_t cmd, void *guest_ops, uint32_t count)
 {
+    const struct gnttabop_record *r;
+
     if ((int32_t)count < 0)
         return -EINVAL;
-    if (cmd < ARRAY_SIZE(list_ops) && list_ops[cmd].fn)
-        return do_list(cmd, guest_ops, count);
-    switch (cmd) {
-    case GNTTABOP_setup_table:
-    case GNTTABOP_dump_table:
-    case GNTTABOP_query_size:
-    case GNTTABOP_set_version:
-    case GNTTABOP_get_status_frames:
-    case GNTTABOP_get_version:
-        return count == 1 ? grant_setup_op(cmd, guest_ops) : -EINVAL;
-    case GNTTABOP_cache_flush:
+    if (cmd == GNTTABOP_cache_flush)
         return -EOPNOTSUPP; /* x86 caches are coherent */
-    default:
+    r = find_op(cmd);
+    if (!r)
         return -ENOSYS;
-    }
+    if (r->list)
+        return do_list(r, guest_ops, count);
+    return count == 1 ? r->one(guest_ops) : -EINVAL;
 }
 HYPERCALL(grant_table_op);

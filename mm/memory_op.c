@@ -12,7 +12,7 @@
  * guests (access, paging, sharing, populate-on-demand targets), NUMA, claims, acquire_resource.
  * docs/ lists them.
  *
- * Read next: mm/reservation.c, mm/exchange.c, mm/memory_map.c.
+ * Read next: mm/reservation.c, mm/exchange/exchange.c, mm/memory_map.c.
  */
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
@@ -90,6 +90,19 @@ static long refuse_physmap(const void *guest_arg)
     return -EACCES;
 }
 
+/* An operation that a module carries out. */
+static long module_op(unsigned op, void *guest_arg)
+{
+    const struct memory_op_record *r;
+
+    for_each_record(memory_op, r)
+    {
+        if (r->op == op)
+            return r->fn(guest_arg);
+    }
+    return -ENOSYS;
+}
+
 asmlinkage long do_memory_op(uint32_t cmd, void *guest_arg)
 {
     unsigned op = cmd & MEMOP_CMD_MASK;
@@ -99,8 +112,6 @@ asmlinkage long do_memory_op(uint32_t cmd, void *guest_arg)
     case XENMEM_decrease_reservation:
     case XENMEM_populate_physmap:
         return memory_reservation_op(op, cmd >> MEMOP_EXTENT_SHIFT, guest_arg);
-    case XENMEM_exchange:
-        return memory_exchange(guest_arg);
     case XENMEM_maximum_ram_page:
         return max_frame;
     case XENMEM_current_reservation:
@@ -126,7 +137,7 @@ asmlinkage long do_memory_op(uint32_t cmd, void *guest_arg)
     case XENMEM_get_sharing_shared_pages:
         return 0; /* nothing is ever shared that way */
     default:
-        return -ENOSYS;
+        return module_op(op, guest_arg);
     }
 }
 HYPERCALL(memory_op);

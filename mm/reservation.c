@@ -18,7 +18,7 @@
  *  4. Extents are at most 2^9 frames for ordinary guests, 2^MAX_ORDER for privileged ones.
  *  5. max_pages is never exceeded; the reserve of low memory is never touched (mm/alloc.c).
  *
- * Read next: mm/exchange.c.
+ * Read next: mm/exchange/exchange.c.
  */
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>

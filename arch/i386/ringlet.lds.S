@@ -55,6 +55,8 @@ SECTIONS
         RECORDS(hypercall)
         RECORDS(domctl)
         RECORDS(sysctl)
+        RECORDS(memory_op)
+        RECORDS(gnttabop)
         *(.rodata .rodata.* .note.*)
         *(.symtab_names)
     } :rodata

@@ -27,6 +27,7 @@
 #ifndef RINGLET_GRANT_H
 #define RINGLET_GRANT_H
 
+#include <ringlet/module.h>
 #include <ringlet/page.h>
 #include <ringlet/spinlock.h>
 #include <xen/grant_table.h>
@@ -115,25 +116,33 @@ void grant_unpin(struct domain *granter, grant_ref_t ref, bool write);
 struct grant_active *grant_active_entry(const struct grant_table *gt, grant_ref_t ref);
 uint16_t *grant_entry_header(const struct grant_table *gt, grant_ref_t ref);
 
-/* mm/grant_setup.c */
-long grant_setup_op(unsigned op, void *guest_op);
-long grant_swap(void *guest_ops, uint32_t count); /* as those below */
+/* mm/grant_setup.c: what setting a table up and changing its version have in common */
+/* How many entries that many frames of the table hold. */
+unsigned grant_entries_in(unsigned frames, unsigned version);
+bool grant_provide(struct domain *d, unsigned version, unsigned frames);
+int16_t grant_find_target(domid_t id, struct domain **d);
 
 /*
- * The operations that work through a list: elements [0, count) until others want the processor.
- * Return how many were done, or -EFAULT.
+ * GNTTABOP(name, fn): fn(guest_op) carries out GNTTABOP_name, which takes one structure; 0 or -Exxx.
+ * GNTTABOP_LIST(name, fn): fn(guest_ops, count) carries out GNTTABOP_name on elements [0, count), until
+ * others want the processor, and returns how many were done, or -EFAULT.
  */
+struct gnttabop_record {
+    uint32_t cmd;
+    uint32_t size; /* of a list's element */
+    long (*one)(void *guest_op);
+    long (*list)(void *guest_ops, uint32_t count); /* or NULL */
+};
+MODULE_RECORDS(struct gnttabop_record, gnttabop);
+#define GNTTABOP(name, fn)                                                                   \
+    MODULE_RECORD(struct gnttabop_record, gnttabop, gnttabop_##name, .cmd = GNTTABOP_##name, \
+                  .one = (long (*)(void *))fn)
+#define GNTTABOP_LIST(name, fn)                                                              \
+    MODULE_RECORD(struct gnttabop_record, gnttabop, gnttabop_##name, .cmd = GNTTABOP_##name, \
+                  .size = sizeof(struct gnttab_##name), .list = fn)
+
 /* mm/grant_map.c */
-long grant_map(void *guest_ops, uint32_t count);
-long grant_unmap(void *guest_ops, uint32_t count);
-long grant_unmap_and_replace(void *guest_ops, uint32_t count);
 /* drop what a dying domain has mapped; 0 or -ERESTART */
 int grant_table_release_mappings(struct domain *d);
-
-/* mm/grant_copy.c */
-long grant_copy(void *guest_ops, uint32_t count);
-
-/* mm/grant_transfer.c */
-long grant_transfer(void *guest_ops, uint32_t count);
 
 #endif

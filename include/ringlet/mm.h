@@ -7,6 +7,7 @@
 #ifndef RINGLET_MM_H
 #define RINGLET_MM_H
 
+#include <ringlet/module.h>
 #include <ringlet/dirty_log.h>
 #include <ringlet/domain.h>
 #include <ringlet/frame.h>
@@ -265,11 +266,10 @@ void invalidate_ldt(struct vcpu *v);
 void load_guest_ldt(struct vcpu *v);
 
 /*
- * mm/reservation.c, exchange.c, memory_map.c: the operations behind memory_op. `guest_arg` is the
+ * mm/reservation.c, memory_map.c: the operations behind memory_op. `guest_arg` is the
  * guest's pointer to the structure of the public memory.h; results are what the hypercall returns.
  */
 long memory_reservation_op(unsigned op, uint32_t start, void *guest_arg);
-long memory_exchange(void *guest_arg);
 long machphys_mfn_list(void *guest_arg);
 long machphys_mapping(void *guest_arg);
 long get_memory_map(void *guest_arg);
@@ -278,6 +278,16 @@ long set_memory_map(void *guest_arg);
 int find_target_domain(domid_t id, struct domain **out); /* mm/memory_op.c */
 unsigned max_extent_order(void); /* the largest extent the caller may ask for */
 bool release_extent(struct domain *d, mfn_t mfn, unsigned order);
+
+/* MEMORY_OP(name, fn): fn(guest_arg), of a module, carries out XENMEM_name. */
+struct memory_op_record {
+    unsigned op;
+    long (*fn)(void *guest_arg);
+};
+MODULE_RECORDS(struct memory_op_record, memory_op);
+#define MEMORY_OP(name, function)                                                            \
+    MODULE_RECORD(struct memory_op_record, memory_op, memory_op_##name, .op = XENMEM_##name, \
+                  .fn = function)
 
 /* One line of a memory map, as the BIOS call INT 0x15 EAX=0xE820 gives it. */
 struct e820_entry {

@@ -3,8 +3,9 @@
  * test_audit.c: does the audit see what it is there to see? One thing is bent at a time, the audit
  * must complain, the thing is put right, and the audit must be content.
  *
- * units: mm/grant_table.c mm/grant_map.c mm/grant_copy.c mm/grant_transfer.c mm/grant_setup.c
- * units: mm/memory_op.c mm/reservation.c mm/exchange.c mm/memory_map.c
+ * units: mm/grant_table.c mm/grant_map.c mm/grant_setup.c
+ * units: mm/grants/copy.c mm/grants/transfer.c mm/grants/version.c
+ * units: mm/memory_op.c mm/reservation.c mm/exchange/exchange.c mm/memory_map.c
  * units: xen/ranges.c mm/types.c mm/entries.c mm/l1_table.c mm/l2_table.c mm/walk.c xen/debug/audit.c
  * units: mm/alloc.c mm/ownership.c mm/xzalloc.c
  * units: tests/host/machine.c tests/host/machine_mm.c

@@ -7,8 +7,9 @@
  * audit must find nothing, and memory must be as before. tests/fuzz/fuzz_types.c does the same at
  * random.
  *
- * units: mm/grant_table.c mm/grant_map.c mm/grant_copy.c mm/grant_transfer.c mm/grant_setup.c
- * units: mm/memory_op.c mm/reservation.c mm/exchange.c mm/memory_map.c
+ * units: mm/grant_table.c mm/grant_map.c mm/grant_setup.c
+ * units: mm/grants/copy.c mm/grants/transfer.c mm/grants/version.c
+ * units: mm/memory_op.c mm/reservation.c mm/exchange/exchange.c mm/memory_map.c
  * units: xen/ranges.c mm/types.c mm/entries.c mm/l1_table.c mm/l2_table.c mm/walk.c mm/baseptr.c
  * units: mm/mmu_update.c
  * units: mm/va_mapping.c mm/mmuext.c mm/descriptor_tables.c mm/teardown.c xen/debug/audit.c

@@ -8,7 +8,7 @@
  * asks for things it may not have. A page granted for writing and mapped can be no page table; a
  * read-only map cannot be written through. Error codes are those of Xen 4.17.
  *
- * Read next: mm/grant_table.c, mm/grant_map.c, mm/grant_copy.c.
+ * Read next: mm/grant_table.c, mm/grant_map.c, mm/grants/copy.c.
  *
  * Run: qemu bochs
  * Machine: mem=256

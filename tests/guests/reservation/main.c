@@ -9,7 +9,7 @@
  * questions: limits, memory maps, where the M2P lies. Every answer is the one Xen 4.17 gives to the
  * same calls; only that frames come back empty to the one who gave them is Ringlet's own.
  *
- * Read next: mm/memory_op.c, mm/reservation.c, mm/exchange.c.
+ * Read next: mm/memory_op.c, mm/reservation.c, mm/exchange/exchange.c.
  *
  * Run: qemu bochs
  * Machine: mem=256

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * grant_copy.c: GNTTABOP_copy: the hypervisor copies up to a page between two frames, neither of
+ * copy.c: GNTTABOP_copy: the hypervisor copies up to a page between two frames, neither of
  * which the caller needs to map. Each side is a grant to the caller, or a frame of its own.
  *
  * Rules:
@@ -168,7 +168,7 @@ static int16_t copy_one(const struct gnttab_copy *op)
 /* Six words: the input in the first five, status in the last. */
 #define COPY_STATUS_WORD (offsetof(struct gnttab_copy, status) / 4)
 
-long grant_copy(void *guest_ops, uint32_t count)
+static long grant_copy(void *guest_ops, uint32_t count)
 {
     struct gnttab_copy *ops = guest_ops;
     struct gnttab_copy op;
@@ -185,3 +185,4 @@ long grant_copy(void *guest_ops, uint32_t count)
     }
     return count;
 }
+GNTTABOP_LIST(copy, grant_copy);

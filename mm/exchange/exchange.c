@@ -194,7 +194,7 @@ static int exchange_check(struct trade *t, const struct xen_memory_exchange *x)
  * 0 when all was exchanged; nr_exchanged in the guest's structure tells how far it came in any
  * case.
  */
-long memory_exchange(void *guest_arg)
+static long memory_exchange(void *guest_arg)
 {
     struct xen_memory_exchange *guest = guest_arg;
     struct xen_memory_exchange x;
@@ -229,3 +229,4 @@ long memory_exchange(void *guest_arg)
                ? hypercall_continue(__HYPERVISOR_memory_op, 2, XENMEM_exchange, guest_arg)
                : rc;
 }
+MEMORY_OP(exchange, memory_exchange);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * grant_transfer.c: GNTTABOP_transfer: a domain gives a frame away for good, to one that said it
+ * transfer.c: GNTTABOP_transfer: a domain gives a frame away for good, to one that said it
  * would take it.
  *
  * Rules (public grant_table.h):
@@ -105,7 +105,7 @@ static int16_t transfer_one(const struct gnttab_transfer *op)
     return rc;
 }
 
-long grant_transfer(void *guest_ops, uint32_t count)
+static long grant_transfer(void *guest_ops, uint32_t count)
 {
     struct gnttab_transfer *ops = guest_ops;
     struct gnttab_transfer op;
@@ -121,3 +121,4 @@ long grant_transfer(void *guest_ops, uint32_t count)
     }
     return count;
 }
+GNTTABOP_LIST(transfer, grant_transfer);
