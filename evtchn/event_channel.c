@@ -19,7 +19,7 @@
  *      sent to (xen/irq.c) is pirq.
  *  E3  a port's `vcpu` is the number of a vcpu that exists.
  *
- * Read next: ports.c, two_level.c, fifo.c, virq.c.
+ * Read next: ports.c, two_level.c, virq.c.
  */
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
@@ -84,6 +84,7 @@ static int alloc_unbound(struct evtchn_alloc_unbound *op)
     put_domain(d);
     return MIN(port, 0);
 }
+EVTCHNOP(alloc_unbound, alloc_unbound, true);
 
 /*
  * Connect a new port of `d` with `remote_port` of `rd`, which must wait for d. Both locks are held.
@@ -127,6 +128,7 @@ static int bind_interdomain(struct evtchn_bind_interdomain *op)
     op->local_port = port;
     return 0;
 }
+EVTCHNOP(bind_interdomain, bind_interdomain, true);
 
 static int bind_virq(struct evtchn_bind_virq *op)
 {
@@ -155,6 +157,7 @@ static int bind_virq(struct evtchn_bind_virq *op)
     spin_unlock(&d->evtchn_lock);
     return MIN(port, 0);
 }
+EVTCHNOP(bind_virq, bind_virq, true);
 
 static int bind_ipi(struct evtchn_bind_ipi *op)
 {
@@ -175,6 +178,7 @@ static int bind_ipi(struct evtchn_bind_ipi *op)
     spin_unlock(&d->evtchn_lock);
     return MIN(port, 0);
 }
+EVTCHNOP(bind_ipi, bind_ipi, true);
 
 /*
  * EVTCHNOP_bind_pirq. Interrupts may come from the moment the line is bound: the port is made first.
@@ -204,6 +208,7 @@ static int bind_pirq(struct evtchn_bind_pirq *op)
     spin_unlock(&d->evtchn_lock);
     return rc;
 }
+EVTCHNOP(bind_pirq, bind_pirq, true);
 
 /* ---- Closing --------------------------------------------------------------------------------- */
 
@@ -264,6 +269,12 @@ int evtchn_close(struct domain *d, evtchn_port_t port)
     return 0;
 }
 
+static int close(const struct evtchn_close *op)
+{
+    return evtchn_close(current->domain, op->port);
+}
+EVTCHNOP(close, close, false);
+
 /*
  * Close all ports of d, with a look now and then at whether something else must be done first: then
  * -ERESTART.
@@ -295,7 +306,7 @@ int evtchn_reset(struct domain *d)
     rc = evtchn_close_all(d);
     if (rc == 0 && d == current->domain) {
         spin_lock(&d->evtchn_lock);
-        fifo_destroy(d);
+        d->evtchn.abi->leave(d);
         spin_unlock(&d->evtchn_lock);
     }
     return rc;
@@ -312,6 +323,7 @@ static int reset(const struct evtchn_reset *op)
     put_domain(d);
     return rc;
 }
+EVTCHNOP(reset, reset, false);
 
 /* ---- Using channels -------------------------------------------------------------------------- */
 
@@ -353,6 +365,7 @@ static int unmask(const struct evtchn_unmask *op)
     spin_unlock(&d->evtchn_lock);
     return rc;
 }
+EVTCHNOP(unmask, unmask, false);
 
 static void fill_status(const struct evtchn *e, struct evtchn_status *op)
 {
@@ -402,6 +415,7 @@ static int status(struct evtchn_status *op)
     put_domain(d);
     return rc;
 }
+EVTCHNOP(status, status, true);
 
 /* IPIs and VIRQs of one vcpu belong to that vcpu for good. */
 static int bind_vcpu(const struct evtchn_bind_vcpu *op)
@@ -432,151 +446,37 @@ static int bind_vcpu(const struct evtchn_bind_vcpu *op)
     spin_unlock(&d->evtchn_lock);
     return rc;
 }
-
-/* ---- The FIFO ABI (fifo.c) ------------------------------------------------------------------- */
-
-/* EVTCHNOP_init_control: the first one switches the domain to the FIFO ABI. */
-static int init_control(struct evtchn_init_control *op)
-{
-    struct domain *d = current->domain;
-    struct vcpu *v = find_vcpu(d, op->vcpu);
-    int rc;
-
-    op->link_bits = EVTCHN_FIFO_LINK_BITS;
-    if (!v)
-        return -ENOENT;
-    spin_lock(&d->evtchn_lock);
-    rc = fifo_init_control(d, v, op->control_gfn, op->offset);
-    spin_unlock(&d->evtchn_lock);
-    return rc;
-}
-
-static int expand_array(const struct evtchn_expand_array *op)
-{
-    struct domain *d = current->domain;
-    int rc;
-
-    spin_lock(&d->evtchn_lock);
-    rc = d->evtchn.fifo ? fifo_expand_array(d, op->array_gfn) : -EOPNOTSUPP;
-    spin_unlock(&d->evtchn_lock);
-    return rc;
-}
-
-/*
- * Takes effect when the port is put on a queue the next time. The 2-level ABI has no priorities:
- * -ENOSYS.
- */
-static int set_priority(const struct evtchn_set_priority *op)
-{
-    struct domain *d = current->domain;
-    struct evtchn *e;
-    int rc = 0;
-
-    if (op->priority > EVTCHN_FIFO_PRIORITY_MIN)
-        return -EINVAL;
-    spin_lock(&d->evtchn_lock);
-    e = evtchn_lookup(d, op->port);
-    if (!e)
-        rc = -EINVAL;
-    else if (!d->evtchn.fifo)
-        rc = -ENOSYS;
-    else
-        e->priority = op->priority;
-    spin_unlock(&d->evtchn_lock);
-    return rc;
-}
+EVTCHNOP(bind_vcpu, bind_vcpu, false);
 
 /* ---- The hypercalls -------------------------------------------------------------------------- */
 
-/*
- * What is copied in for each operation but send, and whether it is copied back. Size 0: no such
- * operation.
- */
-static const struct {
-    uint8_t size;
-    bool answers;
-} operations[] = {
-    [EVTCHNOP_bind_interdomain] = {sizeof(struct evtchn_bind_interdomain), true},
-    [EVTCHNOP_bind_virq] = {sizeof(struct evtchn_bind_virq), true},
-    [EVTCHNOP_bind_pirq] = {sizeof(struct evtchn_bind_pirq), true},
-    [EVTCHNOP_close] = {sizeof(struct evtchn_close), false},
-    [EVTCHNOP_status] = {sizeof(struct evtchn_status), true},
-    [EVTCHNOP_alloc_unbound] = {sizeof(struct evtchn_alloc_unbound), true},
-    [EVTCHNOP_bind_ipi] = {sizeof(struct evtchn_bind_ipi), true},
-    [EVTCHNOP_bind_vcpu] = {sizeof(struct evtchn_bind_vcpu), false},
-    [EVTCHNOP_unmask] = {sizeof(struct evtchn_unmask), false},
-    [EVTCHNOP_reset] = {sizeof(struct evtchn_reset), false},
-    [EVTCHNOP_init_control] = {sizeof(struct evtchn_init_control), true},
-    [EVTCHNOP_expand_array] = {sizeof(struct evtchn_expand_array), false},
-    [EVTCHNOP_set_priority] = {sizeof(struct evtchn_set_priority), false},
-};
-
-union operation {
-    struct evtchn_bind_interdomain bind_interdomain;
-    struct evtchn_bind_virq bind_virq;
-    struct evtchn_bind_pirq bind_pirq;
-    struct evtchn_close close;
-    struct evtchn_status status;
-    struct evtchn_alloc_unbound alloc_unbound;
-    struct evtchn_bind_ipi bind_ipi;
-    struct evtchn_bind_vcpu bind_vcpu;
-    struct evtchn_unmask unmask;
-    struct evtchn_reset reset;
-    struct evtchn_init_control init_control;
-    struct evtchn_expand_array expand_array;
-    struct evtchn_set_priority set_priority;
-};
-
-static int operate(int cmd, union operation *op)
+static const struct evtchnop_record *find_op(int cmd)
 {
-    switch (cmd) {
-    case EVTCHNOP_bind_interdomain:
-        return bind_interdomain(&op->bind_interdomain);
-    case EVTCHNOP_bind_virq:
-        return bind_virq(&op->bind_virq);
-    case EVTCHNOP_bind_pirq:
-        return bind_pirq(&op->bind_pirq);
-    case EVTCHNOP_close:
-        return evtchn_close(current->domain, op->close.port);
-    case EVTCHNOP_status:
-        return status(&op->status);
-    case EVTCHNOP_alloc_unbound:
-        return alloc_unbound(&op->alloc_unbound);
-    case EVTCHNOP_bind_ipi:
-        return bind_ipi(&op->bind_ipi);
-    case EVTCHNOP_bind_vcpu:
-        return bind_vcpu(&op->bind_vcpu);
-    case EVTCHNOP_unmask:
-        return unmask(&op->unmask);
-    case EVTCHNOP_reset:
-        return reset(&op->reset);
-    case EVTCHNOP_init_control:
-        return init_control(&op->init_control);
-    case EVTCHNOP_expand_array:
-        return expand_array(&op->expand_array);
-    case EVTCHNOP_set_priority:
-        return set_priority(&op->set_priority);
-    default:
-        return -ENOSYS;
+    const struct evtchnop_record *r;
+
+    for_each_record(evtchnop, r)
+    {
+        if (r->cmd == cmd)
+            return r;
     }
+    return NULL;
 }
 
 /* All operations but the hot one. */
 static noinline long copy_and_operate(int cmd, void *guest_arg)
 {
-    union operation op;
-    unsigned size;
+    const struct evtchnop_record *r = find_op(cmd);
+    uint32_t op[EVTCHNOP_MAX_SIZE / 4];
     int rc;
 
-    if ((unsigned)cmd >= ARRAY_SIZE(operations) || !operations[cmd].size)
+    if (!r)
         return -ENOSYS;
-    size = operations[cmd].size;
-    if (copy_from_guest(&op, guest_arg, size))
+    if (copy_from_guest(op, guest_arg, r->size))
         return -EFAULT;
-    rc = operate(cmd, &op);
+    rc = r->fn(op);
     if (rc == -ERESTART)
         return hypercall_continue(__HYPERVISOR_event_channel_op, 2, cmd, guest_arg);
-    if (rc == 0 && operations[cmd].answers && copy_to_guest(guest_arg, &op, size))
+    if (rc == 0 && r->answers && copy_to_guest(guest_arg, op, r->size))
         return -EFAULT;
     return rc;
 }

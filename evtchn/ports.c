@@ -7,7 +7,7 @@
  * ends: so a port number that was valid once stays safe to look up. Port 0 is reserved: 0 means "no
  * port" everywhere in the ABI.
  *
- * Read next: event_channel.c (the operations), two_level.c and fifo.c (how the guest learns of an
+ * Read next: event_channel.c (the operations), two_level.c (how the guest learns of an
  * event).
  */
 #include <ringlet/hypercall.h>
@@ -20,9 +20,7 @@ _Static_assert(EVTCHN_FIFO_PORTS == EVTCHN_FIFO_NR_CHANNELS,
 
 static unsigned port_limit(const struct domain *d)
 {
-    unsigned abi = d->evtchn.fifo ? EVTCHN_FIFO_PORTS : EVTCHN_2L_PORTS;
-
-    return MIN(abi, d->evtchn.max_port + 1);
+    return MIN(d->evtchn.abi->ports, d->evtchn.max_port + 1);
 }
 
 /* One more bucket. New ports are free: state EVTCHN_FREE is zero. */
@@ -46,7 +44,7 @@ static int add_bucket(struct domain *d)
  */
 static bool reusable(const struct domain *d, evtchn_port_t port)
 {
-    return evtchn_at(d, port)->state == EVTCHN_FREE && !(d->evtchn.fifo && fifo_is_linked(d, port));
+    return evtchn_at(d, port)->state == EVTCHN_FREE && !d->evtchn.abi->is_linked(d, port);
 }
 
 /* More free ports than this are not looked at for one that may be used: to look takes a while. */
@@ -82,10 +80,7 @@ void evtchn_free_port(struct domain *d, evtchn_port_t port)
 {
     struct evtchn *e = evtchn_at(d, port);
 
-    if (d->evtchn.fifo)
-        fifo_clear_pending(d, port);
-    else
-        two_level_clear_pending(d, port);
+    d->evtchn.abi->clear_pending(d, port);
     e->state = EVTCHN_FREE;
     e->vcpu = 0;
     e->priority = EVTCHN_FIFO_PRIORITY_DEFAULT;
@@ -95,20 +90,17 @@ void evtchn_free_port(struct domain *d, evtchn_port_t port)
 
 bool evtchn_is_pending(const struct domain *d, evtchn_port_t port)
 {
-    return d->evtchn.fifo ? fifo_is_pending(d, port) : two_level_is_pending(d, port);
+    return d->evtchn.abi->is_pending(d, port);
 }
 
 bool evtchn_is_masked(const struct domain *d, evtchn_port_t port)
 {
-    return d->evtchn.fifo ? fifo_is_masked(d, port) : two_level_is_masked(d, port);
+    return d->evtchn.abi->is_masked(d, port);
 }
 
 void evtchn_unmask(struct domain *d, evtchn_port_t port)
 {
-    if (d->evtchn.fifo)
-        fifo_unmask(d, port);
-    else
-        two_level_unmask(d, d->vcpus[evtchn_at(d, port)->vcpu], port);
+    d->evtchn.abi->unmask(d, port);
 }
 
 bool evtchn_port_valid(struct domain *d, evtchn_port_t port)
@@ -133,6 +125,7 @@ int evtchn_init(struct domain *d)
 
     spin_lock_init(&d->evtchn_lock, RANK_EVTCHN);
     spin_lock_init(&d->fifo_lock, RANK_FIFO);
+    t->abi = &two_level_abi;
     t->max_port = EVTCHN_FIFO_PORTS - 1;
     t->first_free = 1;
     t->buckets = xzalloc_array(struct evtchn *, NR_BUCKETS);
@@ -166,11 +159,11 @@ void evtchn_destroy(struct domain *d)
     while (evtchn_close_all(d))
         ;
     spin_lock(&d->evtchn_lock); /* evtchn_dump() */
-    fifo_destroy(d);
+    t->abi->leave(d);
     for (unsigned i = 0; i < t->valid_ports / EVTCHN_BUCKET; i++)
         xfree(t->buckets[i]);
     xfree(t->buckets);
-    *t = (struct evtchn_table){0};
+    *t = (struct evtchn_table){.abi = &two_level_abi};
     spin_unlock(&d->evtchn_lock);
 }
 

@@ -41,18 +41,18 @@ void two_level_set_pending(struct domain *d, struct vcpu *v, evtchn_port_t port)
         vcpu_poll_wake(d, port);
 }
 
-void two_level_clear_pending(struct domain *d, evtchn_port_t port)
+static void two_level_clear_pending(struct domain *d, evtchn_port_t port)
 {
     if (port < EVTCHN_2L_PORTS)
         test_and_clear_bit(port, d->shared_info->evtchn_pending);
 }
 
-bool two_level_is_pending(const struct domain *d, evtchn_port_t port)
+static bool two_level_is_pending(const struct domain *d, evtchn_port_t port)
 {
     return port < EVTCHN_2L_PORTS && test_bit(port, d->shared_info->evtchn_pending);
 }
 
-bool two_level_is_masked(const struct domain *d, evtchn_port_t port)
+static bool two_level_is_masked(const struct domain *d, evtchn_port_t port)
 {
     return port >= EVTCHN_2L_PORTS || test_bit(port, d->shared_info->evtchn_mask);
 }
@@ -61,14 +61,44 @@ bool two_level_is_masked(const struct domain *d, evtchn_port_t port)
  * Unmask, then look: an event that came before was not announced, one that comes after announces
  * itself.
  */
-void two_level_unmask(struct domain *d, struct vcpu *v, evtchn_port_t port)
+static void two_level_unmask(struct domain *d, evtchn_port_t port)
 {
+    struct vcpu *v = d->vcpus[evtchn_at(d, port)->vcpu];
     struct shared_info *s = d->shared_info;
 
     if (port < EVTCHN_2L_PORTS && test_and_clear_bit(port, s->evtchn_mask) &&
         test_bit(port, s->evtchn_pending))
         select_word(v, port);
 }
+
+/* The operation through struct evtchn_abi; evtchn_set_pending() calls two_level_set_pending() itself. */
+static void set_pending(struct domain *d, evtchn_port_t port)
+{
+    two_level_set_pending(d, d->vcpus[evtchn_at(d, port)->vcpu], port);
+}
+
+static bool never_linked(const struct domain *d, evtchn_port_t port)
+{
+    (void)d;
+    (void)port;
+    return false;
+}
+
+static void nothing_to_leave(struct domain *d)
+{
+    (void)d;
+}
+
+const struct evtchn_abi two_level_abi = {
+    .ports = EVTCHN_2L_PORTS,
+    .set_pending = set_pending,
+    .clear_pending = two_level_clear_pending,
+    .is_pending = two_level_is_pending,
+    .is_masked = two_level_is_masked,
+    .is_linked = never_linked,
+    .unmask = two_level_unmask,
+    .leave = nothing_to_leave,
+};
 
 /*
  * v->info has just been copied to another place: a sender on another CPU may have set bits in the

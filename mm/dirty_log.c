@@ -94,6 +94,7 @@ bool is_dirty(const struct domain *d, mfn_t mfn)
  */
 void mark_always_dirty(struct domain *d)
 {
+    const struct domain_part *part;
     struct vcpu *v;
 
     spin_lock(&d->grant.lock);
@@ -111,7 +112,11 @@ void mark_always_dirty(struct domain *d)
         if (v->info_mfn != INVALID_MFN)
             note_dirty(v->info_mfn);
     }
-    fifo_visit_frames(d, note_dirty);
+    for_each_record(domain_part, part)
+    {
+        if (part->visit_frames)
+            part->visit_frames(d, note_dirty);
+    }
     if (d->evtchn.pirq_eoi_mfn)
         note_dirty(d->evtchn.pirq_eoi_mfn);
 }

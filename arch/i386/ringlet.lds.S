@@ -57,6 +57,8 @@ SECTIONS
         RECORDS(sysctl)
         RECORDS(memory_op)
         RECORDS(gnttabop)
+        RECORDS(evtchnop)
+        RECORDS(domain_part)
         *(.rodata .rodata.* .note.*)
         *(.symtab_names)
     } :rodata

@@ -30,7 +30,7 @@ struct evtchn {
     uint8_t state : 4;    /* enum evtchn_state */
     uint8_t priority : 4; /* FIFO ABI: 0, highest, to 15 */
     uint8_t vcpu;         /* vcpu that is notified */
-    /* FIFO ABI only; fifo_lock. See evtchn/fifo.c */
+    /* FIFO ABI only; fifo_lock. See evtchn/fifo/fifo.c */
     uint8_t last_priority; /* the queue it was last put on: of this priority ... */
     uint8_t last_vcpu : 7; /* ... and this vcpu */
     uint8_t pending : 1;   /* came while the guest had no event word for it */
@@ -60,14 +60,33 @@ _Static_assert(XEN_LEGACY_MAX_VCPUS <= 128, "last_vcpu has seven bits");
 /* Physical IRQs a domain may name (xen/irq.c): more than lines, since it chooses the numbers. */
 #define NR_PIRQS 256
 
+/*
+ * How a guest learns that a port is pending. A domain begins with the 2-level ABI (two_level.c); a
+ * module may bring another one and switch a domain over. evtchn_lock is held, but for set_pending(),
+ * which is called with the lock that evtchn_set_pending() names: so the domain may just have gone
+ * back to the 2-level ABI.
+ */
+struct evtchn_abi {
+    unsigned ports; /* how many it can name */
+    void (*set_pending)(struct domain *d, evtchn_port_t port);
+    void (*clear_pending)(struct domain *d, evtchn_port_t port);
+    bool (*is_pending)(const struct domain *d, evtchn_port_t port);
+    bool (*is_masked)(const struct domain *d, evtchn_port_t port);
+    bool (*is_linked)(const struct domain *d,
+                      evtchn_port_t port); /* a free port not to be reused yet */
+    void (*unmask)(struct domain *d, evtchn_port_t port);
+    void (*leave)(struct domain *d); /* every port is closed: back to the 2-level ABI */
+};
+
 struct evtchn_fifo;
 struct evtchn_table {
-    struct evtchn **buckets;  /* array of EVTCHN_FIFO_PORTS / EVTCHN_BUCKET pointers */
-    unsigned valid_ports;     /* ports 0 to valid_ports - 1 have a struct evtchn */
-    unsigned max_port;        /* the highest port this domain may use */
-    unsigned first_free;      /* no port below is free */
-    unsigned next_close;      /* where closing all ports goes on */
-    struct evtchn_fifo *fifo; /* NULL: the 2-level ABI */
+    struct evtchn **buckets; /* array of EVTCHN_FIFO_PORTS / EVTCHN_BUCKET pointers */
+    unsigned valid_ports;    /* ports 0 to valid_ports - 1 have a struct evtchn */
+    unsigned max_port;       /* the highest port this domain may use */
+    unsigned first_free;     /* no port below is free */
+    unsigned next_close;     /* where closing all ports goes on */
+    const struct evtchn_abi *volatile abi;
+    struct evtchn_fifo *fifo; /* evtchn/fifo's; fifo_lock */
     /*
      * xen/irq.c, irq_lock: the page that PHYSDEVOP_pirq_eoi_gmfn named (NULL: none), its frame (0:
      * none), and whether PHYSDEVOP_eoi unmasks the port, too.

@@ -68,6 +68,29 @@ MODULE_RECORDS(struct boot_step, boot_step);
     MODULE_RECORD(struct boot_step, boot_step, boot_step_##function, .level = (at), .fn = function)
 
 /*
+ * DOMAIN_PART(name, ...): what a module has to do for each domain. Every member may be left out.
+ */
+struct domain;
+struct domain_part {
+    /* The initial domain has been created: give it what of the machine is the module's. 0, -ENOMEM. */
+    int (*initial)(struct domain *d);
+    /*
+     * d is dying, its ports are closed, and none of its vcpus runs: let go of its frames. 0, or
+     * -ERESTART to be called again. Called again after success, it has nothing to do.
+     */
+    int (*dying)(struct domain *d);
+    /* The last reference to d is gone. */
+    void (*free)(struct domain *d);
+    /*
+     * Call visit() for each reference (general and FT_WRITABLE) that the module holds to a frame of
+     * d's. The hypervisor may write to these frames at any time.
+     */
+    void (*visit_frames)(const struct domain *d, void (*visit)(mfn_t mfn));
+};
+MODULE_RECORDS(struct domain_part, domain_part);
+#define DOMAIN_PART(name, ...) MODULE_RECORD(struct domain_part, domain_part, name, __VA_ARGS__)
+
+/*
  * KEY(key, fn, help): fn() runs when the key is typed to the hypervisor, from a softirq, with no lock
  * held; `help` is its line in the list. A key has one function.
  */

@@ -4,8 +4,8 @@
  * which a guest learns that a port is pending.
  *
  *   two_level.c  bitmaps in shared_info: 1024 ports, a bit each; the ABI every guest starts with.
- *   fifo.c       an event word a port, linked into queues by priority, in pages the guest gives:
- *                2^17 ports.
+ *   fifo/        an event word a port, linked into queues by priority, in pages the guest gives:
+ *                2^17 ports. A module.
  *
  * Read next: evtchn/event_channel.c.
  */
@@ -14,6 +14,7 @@
 
 #include <ringlet/domain.h>
 #include <ringlet/evtchn.h>
+#include <ringlet/module.h>
 
 /* The port must be valid: below evtchn.valid_ports, which only grows while the domain lives. */
 static inline struct evtchn *evtchn_at(const struct domain *d, evtchn_port_t port)
@@ -38,24 +39,9 @@ void evtchn_unmask(struct domain *d, evtchn_port_t port);
 void virq_unbind(struct domain *d, const struct evtchn *e, evtchn_port_t port);
 bool virq_is_global(unsigned virq);
 
-/* evtchn/two_level.c. `v` is the vcpu the port notifies. */
+/* evtchn/two_level.c: its struct evtchn_abi, and the hot operation. `v` is notified by the port. */
+extern const struct evtchn_abi two_level_abi;
 void two_level_set_pending(struct domain *d, struct vcpu *v, evtchn_port_t port);
-void two_level_clear_pending(struct domain *d, evtchn_port_t port);
-bool two_level_is_pending(const struct domain *d, evtchn_port_t port);
-bool two_level_is_masked(const struct domain *d, evtchn_port_t port);
-void two_level_unmask(struct domain *d, struct vcpu *v, evtchn_port_t port);
-
-/* evtchn/fifo.c. evtchn_lock is held, but for fifo_set_pending(), which takes fifo_lock itself. */
-int fifo_init_control(struct domain *d, struct vcpu *v, uint64_t mfn, uint32_t offset);
-int fifo_expand_array(struct domain *d, uint64_t mfn);
-void fifo_destroy(struct domain *d);
-void fifo_set_pending(struct domain *d, evtchn_port_t port);
-void fifo_clear_pending(struct domain *d, evtchn_port_t port);
-bool fifo_is_pending(const struct domain *d, evtchn_port_t port);
-bool fifo_is_masked(const struct domain *d, evtchn_port_t port);
-bool fifo_is_linked(const struct domain *d, evtchn_port_t port);
-void fifo_unmask(struct domain *d, evtchn_port_t port);
-void fifo_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn));
 
 /*
  * Make a port pending: `e` is d's port `port`. The lock that keeps the port what it is, of either
@@ -63,10 +49,31 @@ void fifo_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn));
  */
 static inline void evtchn_set_pending(struct domain *d, const struct evtchn *e, evtchn_port_t port)
 {
-    if (unlikely(d->evtchn.fifo))
-        fifo_set_pending(d, port);
-    else
+    const struct evtchn_abi *abi = d->evtchn.abi;
+
+    if (likely(abi == &two_level_abi))
         two_level_set_pending(d, d->vcpus[e->vcpu], port);
+    else
+        abi->set_pending(d, port);
 }
+
+/*
+ * EVTCHNOP(name, fn, answers): fn(op) carries out EVTCHNOP_name on the hypervisor's copy of the
+ * guest's struct evtchn_name, which is copied back after success where it `answers`. 0 or -Exxx;
+ * -ERESTART: call again.
+ */
+struct evtchnop_record {
+    int cmd;
+    unsigned size;
+    bool answers;
+    int (*fn)(void *op);
+};
+MODULE_RECORDS(struct evtchnop_record, evtchnop);
+#define EVTCHNOP(name, function, copied_back)                                                 \
+    _Static_assert(sizeof(struct evtchn_##name) <= EVTCHNOP_MAX_SIZE, "copied to the stack"); \
+    MODULE_RECORD(struct evtchnop_record, evtchnop, evtchnop_##name, .cmd = EVTCHNOP_##name,  \
+                  .size = sizeof(struct evtchn_##name), .answers = (copied_back),             \
+                  .fn = (int (*)(void *))function)
+#define EVTCHNOP_MAX_SIZE 32
 
 #endif

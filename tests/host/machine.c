@@ -299,13 +299,6 @@ maddr_t paging_table_maddr(uint32_t va)
     return 0x8000000 + (va - M2P_START);
 }
 
-/* A test that links evtchn/fifo.c has the real one. */
-__attribute__((weak)) void fifo_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn))
-{
-    (void)d;
-    (void)visit;
-}
-
 bool preempt_needed(void)
 {
     if (preempt_after == 1 && preempt_stays)

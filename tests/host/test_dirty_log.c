@@ -60,12 +60,6 @@ uint32_t copy_to_guest(void *to, const void *from, uint32_t n)
     return 0;
 }
 
-void fifo_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn))
-{
-    (void)d;
-    (void)visit;
-}
-
 /* No lock is taken by what is tested. */
 void spin_wait(spinlock_t *l)
 {

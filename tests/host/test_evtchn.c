@@ -7,7 +7,7 @@
  * Three domains: 0 is privileged and initial, 1 and 2 are not. The test plays the guests: it reads
  * and writes shared_info and event words as they would.
  *
- * units: evtchn/event_channel.c evtchn/ports.c evtchn/two_level.c evtchn/fifo.c evtchn/virq.c
+ * units: evtchn/event_channel.c evtchn/ports.c evtchn/two_level.c evtchn/fifo/fifo.c evtchn/virq.c
  * units: hypercall/compat/event_channel_op.c xen/irq.c mm/alloc.c mm/ownership.c mm/xzalloc.c tests/host/machine.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1
  */

@@ -15,7 +15,7 @@
  *  - nothing else is touched without a lock, an atomic operation or, said so deliberately, as
  *    volatile.
  *
- * units: xen/sched.c xen/vcpu_time.c xen/sched_op.c xen/timer.c evtchn/two_level.c evtchn/fifo.c
+ * units: xen/sched.c xen/vcpu_time.c xen/sched_op.c xen/timer.c evtchn/two_level.c evtchn/fifo/fifo.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1 -fno-sanitize=all -fsanitize=thread
  * flags: -fno-pie -no-pie -D_GNU_SOURCE --param tsan-distinguish-volatile=1 -pthread
  */
@@ -31,6 +31,7 @@
 
 #include <cmocka.h>
 
+#include "../../evtchn/fifo/fifo.h"
 #include <ringlet/bitops.h>
 #include <ringlet/domain.h>
 #include <ringlet/guest_access.h>
@@ -248,7 +249,7 @@ bool evtchn_port_valid(struct domain *d, evtchn_port_t port)
 
 bool evtchn_port_pending(struct domain *d, evtchn_port_t port)
 {
-    return d->evtchn.fifo ? fifo_is_pending(d, port) : two_level_is_pending(d, port);
+    return d->evtchn.abi->is_pending(d, port);
 }
 
 static evtchn_port_t port_of(const struct vcpu *v, unsigned n)
@@ -388,11 +389,11 @@ static void mask_and_unmask(struct guest *g)
     if (d->evtchn.fifo) {
         test_and_set_bit(EVTCHN_FIFO_MASKED, event_word(port));
         sched_yield();
-        fifo_unmask(d, port);
+        d->evtchn.abi->unmask(d, port);
     } else {
         test_and_set_bit(port, d->shared_info->evtchn_mask);
         sched_yield();
-        two_level_unmask(d, g->v, port);
+        d->evtchn.abi->unmask(d, port);
     }
 }
 
@@ -557,6 +558,7 @@ static void make_domain(unsigned id)
     d->id = id;
     d->max_vcpus = VCPUS;
     d->shared_info = &shared[id];
+    d->evtchn.abi = &two_level_abi;
     d->evtchn.buckets = buckets[id];
     d->evtchn.valid_ports = EVTCHN_BUCKET;
     buckets[id][0] = ports[id];

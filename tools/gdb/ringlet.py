@@ -564,7 +564,7 @@ class Evtchn(Command):
 
     @staticmethod
     def word(fifo, port):
-        """FIFO ABI: the event word in the page the guest gave (evtchn/fifo.c)."""
+        """FIFO ABI: the event word in the page the guest gave (evtchn/fifo/fifo.c)."""
         if port // 1024 >= int(fifo["nr_pages"]):
             return "no event word yet"
         page = int(fifo["pages"][port // 1024]) << 12

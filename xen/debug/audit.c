@@ -362,6 +362,7 @@ static void audit_page_list(const struct domain *d)
 
 static void audit_domain(struct domain *d)
 {
+    const struct domain_part *part;
     struct vcpu *v;
 
     audit_page_list(d);
@@ -378,7 +379,11 @@ static void audit_domain(struct domain *d)
     audit_grants(d);
     if (d->evtchn.pirq_eoi_mfn)
         holds_as(d->evtchn.pirq_eoi_mfn, FT_WRITABLE);
-    fifo_visit_frames(d, holds_event_page);
+    for_each_record(domain_part, part)
+    {
+        if (part->visit_frames)
+            part->visit_frames(d, holds_event_page);
+    }
 }
 
 static unsigned recompute(void)

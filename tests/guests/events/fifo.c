@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The FIFO ABI, the guest's half of it by hand: a control block, event words, and taking events off
- * a queue as the public header wants it (xen/event_channel.h; evtchn/fifo.c tells how the other
+ * a queue as the public header wants it (xen/event_channel.h; evtchn/fifo/fifo.c tells how the other
  * half works).
  */
 #include <stdint.h>

@@ -28,6 +28,7 @@
  * The pages are mapped as they are needed: keeping them mapped would let 128 pages a domain use up
  * the global maps.
  */
+#include "fifo.h"
 #include <ringlet/bitops.h>
 #include <ringlet/dirty_log.h>
 #include <ringlet/hypercall.h>
@@ -45,6 +46,8 @@ struct evtchn_fifo {
     unsigned nr_pages;
     mfn_t pages[MAX_PAGES];
 };
+
+static const struct evtchn_abi fifo_abi;
 
 struct evtchn_fifo_vcpu {
     mfn_t control_mfn;
@@ -79,22 +82,22 @@ static bool word_bit(const struct domain *d, evtchn_port_t port, unsigned bit, b
     return set;
 }
 
-bool fifo_is_pending(const struct domain *d, evtchn_port_t port)
+static bool fifo_is_pending(const struct domain *d, evtchn_port_t port)
 {
     return word_bit(d, port, EVTCHN_FIFO_PENDING, false);
 }
 
-bool fifo_is_masked(const struct domain *d, evtchn_port_t port)
+static bool fifo_is_masked(const struct domain *d, evtchn_port_t port)
 {
     return word_bit(d, port, EVTCHN_FIFO_MASKED, true);
 }
 
-bool fifo_is_linked(const struct domain *d, evtchn_port_t port)
+static bool fifo_is_linked(const struct domain *d, evtchn_port_t port)
 {
     return word_bit(d, port, EVTCHN_FIFO_LINKED, false);
 }
 
-void fifo_clear_pending(struct domain *d, evtchn_port_t port)
+static void fifo_clear_pending(struct domain *d, evtchn_port_t port)
 {
     event_word_t *word;
 
@@ -215,7 +218,7 @@ static bool set_pending_locked(struct domain *d, evtchn_port_t port, bool *first
  * From any domain, with that domain's evtchn_lock or none: so the domain may have left the FIFO ABI
  * a moment ago.
  */
-void fifo_set_pending(struct domain *d, evtchn_port_t port)
+static void fifo_set_pending(struct domain *d, evtchn_port_t port)
 {
     struct vcpu *v = d->vcpus[evtchn_at(d, port)->vcpu];
     bool tell = false, first = false;
@@ -231,7 +234,7 @@ void fifo_set_pending(struct domain *d, evtchn_port_t port)
 }
 
 /* Unmask, then queue what had come. */
-void fifo_unmask(struct domain *d, evtchn_port_t port)
+static void fifo_unmask(struct domain *d, evtchn_port_t port)
 {
     event_word_t *word = map_word(d->evtchn.fifo, port);
     bool pending;
@@ -262,9 +265,10 @@ static void switch_over(struct domain *d, struct evtchn_fifo *f)
         struct evtchn *e = evtchn_at(d, port);
 
         e->priority = EVTCHN_FIFO_PRIORITY_DEFAULT;
-        e->pending = two_level_is_pending(d, port);
+        e->pending = d->evtchn.abi->is_pending(d, port);
     }
-    __atomic_store_n(&d->evtchn.fifo, f, __ATOMIC_SEQ_CST);
+    d->evtchn.fifo = f;
+    __atomic_store_n(&d->evtchn.abi, &fifo_abi, __ATOMIC_SEQ_CST);
 }
 
 /*
@@ -336,7 +340,7 @@ static void let_go(mfn_t mfn)
 }
 
 /* Back to the 2-level ABI: all pages are the guest's alone again. Every port is closed. */
-void fifo_destroy(struct domain *d)
+static void fifo_destroy(struct domain *d)
 {
     struct evtchn_fifo *f = d->evtchn.fifo;
     struct evtchn_fifo_vcpu *queues[MAX_VCPUS] = {0};
@@ -345,6 +349,7 @@ void fifo_destroy(struct domain *d)
     if (!f)
         return;
     spin_lock(&d->fifo_lock);
+    __atomic_store_n(&d->evtchn.abi, &two_level_abi, __ATOMIC_SEQ_CST);
     d->evtchn.fifo = NULL;
     for_each_vcpu(d, v)
     {
@@ -363,7 +368,7 @@ void fifo_destroy(struct domain *d)
 }
 
 /* Every frame that a reference is held to, once for each: the audit compares (xen/debug/audit.c). */
-void fifo_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn))
+static void fifo_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn))
 {
     const struct evtchn_fifo *f = d->evtchn.fifo;
     struct vcpu *v;
@@ -376,3 +381,71 @@ void fifo_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn))
             visit(v->fifo->control_mfn);
     }
 }
+DOMAIN_PART(fifo_part, .visit_frames = fifo_visit_frames);
+
+static const struct evtchn_abi fifo_abi = {
+    .ports = EVTCHN_FIFO_PORTS,
+    .set_pending = fifo_set_pending,
+    .clear_pending = fifo_clear_pending,
+    .is_pending = fifo_is_pending,
+    .is_masked = fifo_is_masked,
+    .is_linked = fifo_is_linked,
+    .unmask = fifo_unmask,
+    .leave = fifo_destroy,
+};
+
+/* ---- The operations -------------------------------------------------------------------------- */
+
+/* EVTCHNOP_init_control: the first one switches the domain to the FIFO ABI. */
+static int init_control(struct evtchn_init_control *op)
+{
+    struct domain *d = current->domain;
+    struct vcpu *v = op->vcpu < d->max_vcpus ? d->vcpus[op->vcpu] : NULL;
+    int rc;
+
+    op->link_bits = EVTCHN_FIFO_LINK_BITS;
+    if (!v)
+        return -ENOENT;
+    spin_lock(&d->evtchn_lock);
+    rc = fifo_init_control(d, v, op->control_gfn, op->offset);
+    spin_unlock(&d->evtchn_lock);
+    return rc;
+}
+EVTCHNOP(init_control, init_control, true);
+
+static int expand_array(const struct evtchn_expand_array *op)
+{
+    struct domain *d = current->domain;
+    int rc;
+
+    spin_lock(&d->evtchn_lock);
+    rc = d->evtchn.fifo ? fifo_expand_array(d, op->array_gfn) : -EOPNOTSUPP;
+    spin_unlock(&d->evtchn_lock);
+    return rc;
+}
+EVTCHNOP(expand_array, expand_array, false);
+
+/*
+ * Takes effect when the port is put on a queue the next time. The 2-level ABI has no priorities:
+ * -ENOSYS.
+ */
+static int set_priority(const struct evtchn_set_priority *op)
+{
+    struct domain *d = current->domain;
+    struct evtchn *e;
+    int rc = 0;
+
+    if (op->priority > EVTCHN_FIFO_PRIORITY_MIN)
+        return -EINVAL;
+    spin_lock(&d->evtchn_lock);
+    e = evtchn_lookup(d, op->port);
+    if (!e)
+        rc = -EINVAL;
+    else if (!d->evtchn.fifo)
+        rc = -ENOSYS;
+    else
+        e->priority = op->priority;
+    spin_unlock(&d->evtchn_lock);
+    return rc;
+}
+EVTCHNOP(set_priority, set_priority, false);
