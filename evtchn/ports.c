@@ -103,19 +103,18 @@ void evtchn_unmask(struct domain *d, evtchn_port_t port)
     d->evtchn.abi->unmask(d, port);
 }
 
-bool evtchn_port_valid(struct domain *d, evtchn_port_t port)
+/* Is this port pending? 1 or 0; -EINVAL for port 0, and for one that is free or was never made. */
+int evtchn_port_poll(struct domain *d, evtchn_port_t port)
 {
-    return port < d->evtchn.valid_ports;
-}
-
-bool evtchn_port_pending(struct domain *d, evtchn_port_t port)
-{
-    bool pending;
+    const struct evtchn *e;
+    int rc = -EINVAL;
 
     spin_lock(&d->evtchn_lock);
-    pending = evtchn_lookup(d, port) && evtchn_is_pending(d, port);
+    e = evtchn_lookup(d, port);
+    if (e && e->state > EVTCHN_RESERVED)
+        rc = evtchn_is_pending(d, port);
     spin_unlock(&d->evtchn_lock);
-    return pending;
+    return rc;
 }
 
 /* For a new domain. Its ports are unlimited but by the ABI until evtchn_set_max_port(). -ENOMEM. */

@@ -229,6 +229,20 @@ uint32_t free_frame_count(void)
     return nr_free;
 }
 
+/*
+ * Of the free frames, those that guests may take: all but `low_reserve`. It is what control domains
+ * are told is free, or their toolstacks would count on memory that no guest can have.
+ */
+uint32_t free_frame_count_for_guests(void)
+{
+    uint32_t n;
+
+    spin_lock(&heap_lock);
+    n = nr_free - MIN(low_free, low_reserve);
+    spin_unlock(&heap_lock);
+    return n;
+}
+
 uint32_t free_frame_count_below_4g(void)
 {
     return nr_free_below_4g;

@@ -133,11 +133,13 @@ void load_guest_ldt(struct vcpu *v)
 }
 
 /*
- * MMUEXT_SET_LDT. The base must be page-aligned and the guest's own; -EINVAL otherwise. v is
- * current or not running.
+ * MMUEXT_SET_LDT. The base must be page-aligned and the guest's own; -EINVAL otherwise. Where there
+ * are no entries it is not looked at, as in Xen since 4.7. v is current or not running.
  */
 int set_ldt(struct vcpu *v, uint32_t base, uint32_t entries)
 {
+    if (!entries)
+        base = 0;
     if (entries > MAX_LDT_ENTRIES || (base & (PAGE_SIZE - 1)) ||
         !guest_range_ok((void *)(uintptr_t)base, entries * sizeof(struct desc)))
         return -EINVAL;

@@ -321,9 +321,7 @@ _Static_assert(sizeof(struct gnttab_map_grant_ref) == 32 &&
 #define MAP_IN_WORDS 5
 #define MAP_OUT_WORD 4
 
-/*
- * Guests read handle and address only where status is okay, but all out fields are written at once.
- */
+/* Handle and address are the guest's as they were where nothing was mapped. */
 static long grant_map(void *guest_ops, uint32_t count)
 {
     struct gnttab_map_grant_ref *ops = guest_ops;
@@ -332,11 +330,13 @@ static long grant_map(void *guest_ops, uint32_t count)
     op.handle = 0;
     op.dev_bus_addr = 0;
     for (uint32_t i = 0; i < count; i++) {
+        uint32_t *out = (uint32_t *)&ops[i] + MAP_OUT_WORD, *words = (uint32_t *)&op + MAP_OUT_WORD;
+
         if (!get_guest_words(&op, &ops[i], MAP_IN_WORDS))
             return -EFAULT;
         op.status = map_one(&op);
-        if (!put_guest_words((uint32_t *)&ops[i] + MAP_OUT_WORD, (uint32_t *)&op + MAP_OUT_WORD,
-                             8 - MAP_OUT_WORD))
+        if (!put_guest_words(out, words, 1) ||
+            (!op.status && !put_guest_words(out + 1, words + 1, 8 - MAP_OUT_WORD - 1)))
             return -EFAULT;
         if (i + 1 < count && preempt_needed())
             return i + 1;
@@ -408,8 +408,8 @@ static int16_t unmap_begin(struct unmapping *u, uint64_t host_addr, uint64_t bus
     u->m = claim(&d->grant, u->handle, &wanted);
     if (!u->m)
         return GNTST_bad_handle;
-    if (bus_addr && bus_addr != (uint64_t)u->m->mfn << PAGE_SHIFT)
-        rc = GNTST_general_error;
+    if ((wanted & GNTMAP_device_map) && bus_addr != (uint64_t)u->m->mfn << PAGE_SHIFT)
+        rc = GNTST_bad_dev_addr;
     else if (wanted & GNTMAP_host_map)
         rc = unmap_host(d, host_addr, u->m, new_addr);
     if (rc || !wanted)

@@ -9,7 +9,8 @@
  *  1. DOMID_SELF or the caller's own number; another domain takes privilege
  *     (GNTST_permission_denied).
  *  2. setup_table tells the first nr_frames frames, growing the table to that; max_frames is the
- *     limit (GNTST_general_error).
+ *     limit (GNTST_general_error). A frame_list outside the guest's addresses is -EFAULT, and no
+ *     status is told; a list that cannot be written is GNTST_bad_virt_addr.
  *
  * Read next: mm/grant_table.c.
  */
@@ -91,9 +92,9 @@ static long setup_table(struct gnttab_setup_table *guest)
     xen_pfn_t mfns[GRANT_MAX_FRAMES];
     struct gnttab_setup_table op;
     struct domain *d;
-    long rc = 0;
 
-    if (copy_from_guest(&op, guest, sizeof(op)))
+    if (copy_from_guest(&op, guest, sizeof(op)) ||
+        !guest_list_ok(op.frame_list.p, op.nr_frames, sizeof(mfns[0])))
         return -EFAULT;
     op.status = grant_find_target(op.dom, &d);
     if (!op.status) {
@@ -104,10 +105,10 @@ static long setup_table(struct gnttab_setup_table *guest)
             mfns[i] = direct_mfn(d->grant.shared[i]);
         spin_unlock(&d->grant.lock);
         if (!op.status && copy_to_guest(op.frame_list.p, mfns, op.nr_frames * sizeof(mfns[0])))
-            rc = -EFAULT;
+            op.status = GNTST_bad_virt_addr;
         put_domain(d);
     }
-    return copy_to_guest(&guest->status, &op.status, sizeof(op.status)) ? -EFAULT : rc;
+    return copy_to_guest(&guest->status, &op.status, sizeof(op.status)) ? -EFAULT : 0;
 }
 GNTTABOP(setup_table, setup_table);
 

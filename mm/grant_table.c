@@ -230,7 +230,7 @@ static int16_t pin_locked(struct grant_pin *p, const struct grant_table *gt)
     a = grant_active_entry(gt, p->ref);
     count = p->write ? &a->writers : &a->readers;
     if (*count == UINT16_MAX)
-        return GNTST_no_space;
+        return GNTST_general_error;
     if (a->pins) {
         if (a->domid != p->grantee)
             return GNTST_general_error;

@@ -98,7 +98,7 @@ long get_machine_memory_map(void *guest_arg)
     return copy_to_guest(guest_arg, &map, sizeof(map)) ? -EFAULT : 0;
 }
 
-/* Replace the map a guest will be told. -E2BIG for more lines than any machine's map has. */
+/* Replace the map a guest will be told. -EINVAL for more lines than any machine's map has. */
 long set_memory_map(void *guest_arg)
 {
     struct xen_foreign_memory_map x;
@@ -110,7 +110,7 @@ long set_memory_map(void *guest_arg)
     if (copy_from_guest(&x, guest_arg, sizeof(x)))
         return -EFAULT;
     if (x.map.nr_entries > E820_MAX_ENTRIES)
-        return -E2BIG;
+        return -EINVAL;
     rc = find_target_domain(x.domid, &d);
     if (rc)
         return rc;

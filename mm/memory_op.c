@@ -40,6 +40,11 @@ int find_target_domain(domid_t id, struct domain **out)
     return 0;
 }
 
+static long max_gpfn(uint32_t max_pfn)
+{
+    return max_pfn ? (long)MIN(max_pfn - 1, (uint32_t)INT32_MAX) : 0;
+}
+
 static long query_reservation(unsigned op, const void *guest_arg)
 {
     struct xen_memory_domain who;
@@ -60,10 +65,11 @@ static long query_reservation(unsigned op, const void *guest_arg)
         break;
     default:
         /*
-         * The guest itself keeps this number, one above its highest pfn. A dying one has no
-         * shared_info any more.
+         * The guest itself keeps this number, one above its highest pfn; where it is 0, as in a
+         * domain that is being built, the answer is 0, no error. A dying one has no shared_info any
+         * more.
          */
-        rc = d->state == DOMAIN_ALIVE ? (long)d->shared_info->arch.max_pfn - 1 : -ESRCH;
+        rc = d->state == DOMAIN_ALIVE ? max_gpfn(d->shared_info->arch.max_pfn) : -ESRCH;
         break;
     }
     put_domain(d);

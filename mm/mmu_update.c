@@ -7,10 +7,13 @@
  *     is used as decides how the value is checked; a frame in no use as a table is just written.
  *  3. MMU_MACHPHYS_UPDATE sets the M2P entry of a frame.
  *  4. `foreigndom` bits 0-15 name the domain whose frames are mapped, bits 16-31, less one, the
- *     domain whose tables are written (0: the caller). Another domain needs a privileged caller;
- *     one's own number is an error.
+ *     domain whose tables are written (0: the caller). Another domain needs a privileged caller.
+ *     The caller's own number does for the tables, but not for the frames: -ESRCH.
  *  5. Requests are done in order until one fails; *done tells how many were. Nothing of a failed
- *     one has happened.
+ *     one has happened. *done is written as well where the domain of bits 0-15 is unknown or the
+ *     caller has no power over either: 0 were done, and Linux reads how many without a look at
+ *     the error. It is not written where the list lies outside the guest's addresses (-EFAULT),
+ *     nor where the domain of bits 16-31 is unknown (-ESRCH).
  *
  * Most batches write one table over and over: its frame stays mapped from one request to the next.
  * And most calls are of a single request for one's own L1: those take a way of their own,
@@ -227,8 +230,8 @@ static noinline int any_update(struct batch *b, uint32_t low, uint32_t high, uin
 }
 
 /*
- * The domain a request's foreign part names, with a reference: 0 in *out's place of failure is
- * -ESRCH (no such domain, or the caller's own number) or -EPERM (not privileged).
+ * Look up the domain whose frames a request names, and take a reference. Returns 0 and sets *out,
+ * or -ESRCH: no such domain, or the caller's own number; or -EPERM: the caller has no power over it.
  */
 int get_foreign_domain(domid_t id, struct domain **out)
 {
@@ -246,23 +249,24 @@ int get_foreign_domain(domid_t id, struct domain **out)
         get_domain(*out);
         return 0;
     }
-    if (!current->domain->privileged)
-        return -EPERM;
     *out = find_domain(id);
-    return *out ? 0 : -ESRCH;
+    if (!*out)
+        return -ESRCH;
+    if (current->domain->privileged)
+        return 0;
+    put_domain(*out);
+    return -EPERM;
 }
 
-static int get_update_domains(uint32_t foreigndom, struct domain **pt_owner, struct domain **owner)
+/* The domain whose tables are written (rule 4), with a reference. NULL: there is none. */
+static struct domain *get_table_owner(uint32_t foreigndom)
 {
     uint32_t pt = foreigndom >> 16;
-    int rc = get_foreign_domain(pt ? pt - 1 : DOMID_SELF, pt_owner);
 
-    if (rc)
-        return rc;
-    rc = get_foreign_domain(foreigndom & 0xffff, owner);
-    if (rc)
-        put_domain(*pt_owner);
-    return rc;
+    if (pt)
+        return find_domain(pt - 1);
+    get_domain(current->domain);
+    return current->domain;
 }
 
 /*
@@ -368,12 +372,38 @@ static inline bool usual_update(const struct mmu_update *req)
     return did;
 }
 
+/*
+ * Requests that name domains. -ESRCH with *told false: *done is not for the guest to see (rule 5).
+ */
+static int do_foreign_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *done,
+                              uint32_t foreigndom, bool *told)
+{
+    struct domain *pt_owner = get_table_owner(foreigndom), *owner;
+    int rc;
+
+    *told = pt_owner != NULL;
+    if (!pt_owner)
+        return -ESRCH;
+    rc = get_foreign_domain(foreigndom & 0xffff, &owner);
+    if (rc) {
+        put_domain(pt_owner);
+        return rc;
+    }
+    if (pt_owner != current->domain && !current->domain->privileged)
+        rc = -EPERM;
+    else
+        rc = do_updates(reqs, count, done, pt_owner, owner);
+    put_domain(owner);
+    put_domain(pt_owner);
+    return rc;
+}
+
 /* Calls of every kind. */
 static noinline long any_updates(const struct mmu_update *reqs, uint32_t count,
                                  uint32_t *guest_done, uint32_t foreigndom)
 {
-    bool continued = count & CONTINUED, own = foreigndom == DOMID_SELF;
-    struct domain *pt_owner = current->domain, *owner = pt_owner;
+    bool continued = count & CONTINUED, told = true;
+    struct domain *d = current->domain;
     uint32_t done = 0;
     int rc;
 
@@ -384,18 +414,12 @@ static noinline long any_updates(const struct mmu_update *reqs, uint32_t count,
     count &= ~CONTINUED;
     if (count > HYPERVISOR_START / sizeof(*reqs) || !guest_range_ok(reqs, count * sizeof(*reqs)))
         return -EFAULT;
-    /* A domain that runs needs no reference to stay. */
-    if (unlikely(!own)) {
-        rc = get_update_domains(foreigndom, &pt_owner, &owner);
-        if (rc)
-            return rc;
-    }
-    rc = do_updates(reqs, count, &done, pt_owner, owner);
-    if (unlikely(!own)) {
-        put_domain(owner);
-        put_domain(pt_owner);
-    }
-    report_done(guest_done, done, continued);
+    if (likely(foreigndom == DOMID_SELF)) /* a domain that runs needs no reference to stay */
+        rc = do_updates(reqs, count, &done, d, d);
+    else
+        rc = do_foreign_updates(reqs, count, &done, foreigndom, &told);
+    if (likely(told))
+        report_done(guest_done, done, continued);
     if (likely(!rc))
         return 0;
     if (rc == -ERESTART && done < count)

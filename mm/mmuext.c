@@ -9,8 +9,9 @@
  *  4. MMUEXT_SET_LDT: a page-aligned linear address and a number of entries, at most 8192.
  *  5. MMUEXT_CLEAR_PAGE and COPY_PAGE work on frames of the domain `foreigndom` that may be
  *     written.
- *  6. Operations are done in order until one fails; *done counts them. Long ones continue where
- *     they were.
+ *  6. Operations are done in order until one fails; *done counts them. It is not written where
+ *     none was looked at: a list outside the guest's addresses, a domain unknown or not the
+ *     caller's to act on. Long ones continue where they were.
  */
 #include <ringlet/arch.h>
 #include <ringlet/guest_access.h>
@@ -125,10 +126,10 @@ static int pin_op(const struct mmuext_op *op, struct domain *owner)
 /*
  * Flushing the caches is for those who drive devices; for others it would only slow everybody down.
  */
-static int flush_cache(struct domain *d)
+static int flush_cache(struct domain *d, unsigned cmd)
 {
     if (!d->iomem.n && !d->ioports)
-        return -EACCES;
+        return cmd == MMUEXT_FLUSH_CACHE ? -EACCES : -EINVAL;
     write_back_caches();
     return 0;
 }
@@ -151,7 +152,8 @@ static int one_op(const struct mmuext_op *op, struct domain *owner)
     case MMUEXT_UNPIN_TABLE:
         return pin_op(op, owner);
     case MMUEXT_PIN_L4_TABLE:
-        return -EINVAL;
+    case MMUEXT_NEW_USER_BASEPTR:
+        return -EINVAL; /* 64-bit guests' */
     case MMUEXT_NEW_BASEPTR:
         return new_guest_cr3(v, op->arg1.mfn);
     case MMUEXT_TLB_FLUSH_LOCAL:
@@ -171,7 +173,7 @@ static int one_op(const struct mmuext_op *op, struct domain *owner)
         return 0;
     case MMUEXT_FLUSH_CACHE:
     case MMUEXT_FLUSH_CACHE_GLOBAL:
-        return flush_cache(d);
+        return flush_cache(d, op->cmd);
     case MMUEXT_SET_LDT:
         return set_ldt(v, op->arg1.linear_addr, op->arg2.nr_ents);
     case MMUEXT_CLEAR_PAGE:

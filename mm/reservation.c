@@ -4,8 +4,7 @@
  * decrease_reservation, populate_physmap.
  *
  * All three walk a list of extents (2^order frames each) and return how many they did: an error is
- * a short count, never a negative number once the arguments made sense. An extent is done whole or
- * not at all.
+ * a short count, never a negative number. An extent is done whole or not at all.
  *
  * Rules, for each extent:
  *  1. increase:  allocate; write its first mfn to the list. The M2P is left to the guest
@@ -149,13 +148,15 @@ static bool extents_check(struct extents *e, const struct xen_memory_reservation
         return false;
     if (e->order > max_extent_order() || (e->bits && e->bits <= PAGE_SHIFT))
         return false;
+    if (!guest_list_ok(e->list, r->nr_extents, sizeof(*e->list)))
+        return false;
     return !(r->mem_flags & XENMEMF_populate_on_demand);
 }
 
 /*
  * The list from extent `start` on, until one fails, all are done, or others want the processor.
- * Returns the number of extents done, counting from the first; -EPERM for a domain the caller has
- * no power over.
+ * Returns the number of extents done, counting from the first: `start` as well for a domain that
+ * does not exist or that the caller has no power over.
  */
 long memory_reservation_op(unsigned op, uint32_t start, void *guest_arg)
 {
@@ -166,13 +167,10 @@ long memory_reservation_op(unsigned op, uint32_t start, void *guest_arg)
     struct xen_memory_reservation r;
     struct extents e;
     uint32_t i = start;
-    int rc;
 
-    if (copy_from_guest(&r, guest_arg, sizeof(r)) || !extents_check(&e, &r, start))
+    if (copy_from_guest(&r, guest_arg, sizeof(r)) || !extents_check(&e, &r, start) ||
+        find_target_domain(r.domid, &e.domain))
         return start;
-    rc = find_target_domain(r.domid, &e.domain);
-    if (rc)
-        return rc == -ESRCH ? (long)start : rc;
     while (i < r.nr_extents && one(&e, i)) {
         i++;
         if (i < r.nr_extents && preempt_needed()) {

@@ -286,7 +286,7 @@ int domain_unpause_by_controller(struct domain *d)
 }
 
 /* The initial domain's end is the machine's. */
-static noreturn void machine_shutdown(unsigned reason)
+noreturn void machine_shutdown(unsigned reason)
 {
     static bool begun; /* atomic: by one CPU */
 
@@ -310,11 +310,14 @@ static noreturn void machine_shutdown(unsigned reason)
     }
 }
 
-/* The guest is done, for SHUTDOWN_*: its vcpus stop, and the control domain is told. */
+/*
+ * The guest is done, for SHUTDOWN_*, or for what it said before by SCHEDOP_shutdown_code: its vcpus
+ * stop, and the control domain is told.
+ */
 void domain_shutdown(struct domain *d, unsigned reason)
 {
     if (d == initial_domain)
-        machine_shutdown(reason);
+        machine_shutdown(d->shutdown_code == SHUTDOWN_CODE_NONE ? reason : d->shutdown_code);
     domain_pause(d); /* before anybody sees it shut down, and resumes it */
     if (__atomic_exchange_n(&d->shut_down, true, __ATOMIC_SEQ_CST)) {
         domain_unpause(d);

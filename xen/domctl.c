@@ -79,7 +79,8 @@ asmlinkage long do_domctl(void *guest_domctl)
     spin_unlock(&domctl_lock);
     if (rc == -ERESTART)
         return hypercall_continue(__HYPERVISOR_domctl, 1, guest_domctl);
-    if (!rc && (c->flags & DOMCTL_ANSWERS) && copy_to_guest(guest_domctl, &op, sizeof(op)))
+    if ((c->flags & (rc ? DOMCTL_ANSWERS_ERRORS : DOMCTL_ANSWERS)) &&
+        copy_to_guest(guest_domctl, &op, sizeof(op)))
         rc = -EFAULT;
     return rc;
 }

@@ -294,6 +294,7 @@ static int report(struct domain *d, struct xen_domctl_shadow_op *sc)
 {
     struct dirty_log *log = d->dirty_log;
     struct log_report *r = &d->log_report;
+    uint64_t asked = sc->pages;
     int rc = 0;
 
     if (sc->mode & ~XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL)
@@ -313,6 +314,8 @@ static int report(struct domain *d, struct xen_domctl_shadow_op *sc)
     domain_unpause(d);
     if (rc != -ERESTART)
         r->next = 0;
+    if (rc)
+        sc->pages = asked;
     sc->stats.fault_count = r->fault_count;
     sc->stats.dirty_count = r->dirty_count;
     return rc;
@@ -348,4 +351,4 @@ static int domctl_shadow_op(struct domain *d, struct xen_domctl *op)
         return -EINVAL;
     }
 }
-DOMCTL(shadow_op, DOMCTL_ANSWERS | DOMCTL_NOT_SELF);
+DOMCTL(shadow_op, DOMCTL_ANSWERS | DOMCTL_ANSWERS_ERRORS | DOMCTL_NOT_SELF);

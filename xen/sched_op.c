@@ -45,21 +45,19 @@ void vcpu_poll_wake(struct domain *d, evtchn_port_t port)
 }
 
 /*
- * Is one of the guest's `nr` ports pending? 1, 0, -EFAULT, or -EINVAL for a port that does not
- * exist.
+ * Is one of the guest's `nr` ports pending? 1, 0, -EFAULT, or -EINVAL for a port that is not in use.
  */
 static int any_port_pending(struct vcpu *v, const evtchn_port_t *ports, unsigned nr,
                             evtchn_port_t *last)
 {
-    for (unsigned i = 0; i < nr; i++) {
+    int rc = 0;
+
+    for (unsigned i = 0; i < nr && !rc; i++) {
         if (copy_element_from_guest(last, ports, i))
             return -EFAULT;
-        if (!evtchn_port_valid(v->domain, *last))
-            return -EINVAL;
-        if (evtchn_port_pending(v->domain, *last))
-            return 1;
+        rc = evtchn_port_poll(v->domain, *last);
     }
-    return 0;
+    return rc;
 }
 
 static void end_poll(struct vcpu *v)

@@ -229,6 +229,7 @@ void domain_unpause(struct domain *d);
 int domain_pause_by_controller(struct domain *d);
 int domain_unpause_by_controller(struct domain *d);
 void domain_shutdown(struct domain *d, unsigned reason);
+noreturn void machine_shutdown(unsigned reason);
 void domain_resume(struct domain *d);
 /*
  * End this domain and say why: registers and stack are printed. Safe anywhere, does not return

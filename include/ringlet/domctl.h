@@ -15,9 +15,10 @@
 #include <xen/domctl.h>
 
 /* What a command wants of the dispatcher. */
-#define DOMCTL_ANSWERS 0x1   /* the request is copied back to the caller when it succeeded */
-#define DOMCTL_NOT_SELF 0x2  /* pauses its domain, so a caller may not name its own: -EINVAL */
-#define DOMCTL_NO_DOMAIN 0x4 /* the domain named need not exist; d is NULL then */
+#define DOMCTL_ANSWERS 0x1        /* the request is copied back to the caller when it succeeded */
+#define DOMCTL_NOT_SELF 0x2       /* pauses its domain: a caller may not name its own: -EINVAL */
+#define DOMCTL_NO_DOMAIN 0x4      /* the domain named need not exist; d is NULL then */
+#define DOMCTL_ANSWERS_ERRORS 0x8 /* the request is copied back when the command failed, too */
 
 /* DOMCTL(name, flags): domctl_name() carries out XEN_DOMCTL_name. A command has one function. */
 struct domctl_record {

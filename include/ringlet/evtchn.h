@@ -18,7 +18,7 @@ struct vcpu;
 
 enum evtchn_state {
     EVTCHN_FREE,
-    EVTCHN_RESERVED,
+    EVTCHN_RESERVED, /* port 0; those after it are in use */
     EVTCHN_UNBOUND,
     EVTCHN_INTERDOMAIN,
     EVTCHN_PIRQ,
@@ -107,10 +107,9 @@ int evtchn_set_max_port(struct domain *d, unsigned max_port);
 int evtchn_send(struct domain *d, evtchn_port_t port);
 int evtchn_close(struct domain *d, evtchn_port_t port);
 int evtchn_reset(struct domain *d);
-bool evtchn_port_valid(struct domain *d, evtchn_port_t port);
-bool evtchn_port_pending(struct domain *d, evtchn_port_t port);
-void send_guest_virq(struct vcpu *v, unsigned virq);    /* a per-vcpu VIRQ (timer, debug) */
-void send_global_virq(struct domain *d, unsigned virq); /* a global VIRQ of one domain */
+int evtchn_port_poll(struct domain *d, evtchn_port_t port); /* 1, 0, -EINVAL: no such port */
+void send_guest_virq(struct vcpu *v, unsigned virq);        /* a per-vcpu VIRQ (timer, debug) */
+void send_global_virq(struct domain *d, unsigned virq);     /* a global VIRQ of one domain */
 /* console, domain exception: to whom they are bound */
 void send_initial_domain_virq(unsigned virq);
 /* after the vcpu_info moved: redeliver what may have been missed */

@@ -212,6 +212,7 @@ mfn_t alloc_frames(unsigned order, unsigned bits);
 mfn_t alloc_frames_uncleared(unsigned order, unsigned bits);
 void free_frames(mfn_t mfn, unsigned order);
 uint32_t free_frame_count(void);
+uint32_t free_frame_count_for_guests(void);
 uint32_t free_frame_count_below_4g(void);
 uint32_t total_frame_count(void);
 void *heap_alloc_pages(unsigned order);

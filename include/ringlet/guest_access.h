@@ -22,6 +22,12 @@ static inline bool guest_range_ok(const void *p, uint32_t n)
     return n <= HYPERVISOR_START && start <= HYPERVISOR_START - n;
 }
 
+/* Does a list of n elements, `size` bytes each, lie there? */
+static inline bool guest_list_ok(const void *list, uint32_t n, uint32_t size)
+{
+    return n <= HYPERVISOR_START / size && guest_range_ok(list, n * size);
+}
+
 /* arch/i386/usercopy.S, usercopy.c. All return the number of bytes not copied: 0 is success. */
 uint32_t copy_from_guest(void *dst, const void *guest, uint32_t n);
 uint32_t copy_to_guest(void *guest, const void *src, uint32_t n);

@@ -5,10 +5,10 @@
  *
  * Rules (public memory.h, and what Xen adds):
  *  1. in.domid == out.domid, and both lists name the same number of frames, in extents of 2^order
- *     each.
+ *     each. Both lie in the guest's part of the address space (-EFAULT).
  *  2. A chunk is the smallest unit with whole extents on both sides: 2^max(in.order, out.order)
  *     frames. Chunks are exchanged one after the other, each whole or not at all; nr_exchanged
- *     counts in-extents of done chunks.
+ *     counts in-extents of done chunks, and starts with a whole number of them (-EINVAL).
  *  3. A frame given must be unused: its only reference is the allocation (-EINVAL otherwise).
  *     Contents are lost.
  *  4. out.extent_start holds pfns and receives mfns; the M2P is set.
@@ -185,9 +185,13 @@ static int exchange_check(struct trade *t, const struct xen_memory_exchange *x)
         out > UINT32_MAX >> t->out_order || in << t->in_order != out << t->out_order ||
         x->in.domid != x->out.domid)
         return -EINVAL;
-    if ((t->bits && t->bits <= PAGE_SHIFT) || (in << t->in_order) & ((1u << t->chunk_order) - 1))
+    if ((t->bits && t->bits <= PAGE_SHIFT) ||
+        ((in | x->nr_exchanged) << t->in_order) & ((1u << t->chunk_order) - 1))
         return -EINVAL;
-    return 0;
+    return guest_list_ok(t->in_list, in, sizeof(*t->in_list)) &&
+                   guest_list_ok(t->out_list, out, sizeof(*t->out_list))
+               ? 0
+               : -EFAULT;
 }
 
 /*

@@ -10,6 +10,9 @@
  *  3. A transitive grant leads to a grant that a third domain made to the granter. One step only.
  *  4. Both sides are pinned before a byte is copied, so status bits show the copy to the granters
  *     while it lasts.
+ *  5. Of several errors the first of these is told: the source's domain, the destination's, the
+ *     source, the destination, then a copy beyond a page (GNTST_bad_copy_arg), then beyond what the
+ *     grants cover.
  *
  * Read next: mm/grant_table.c.
  */
@@ -46,12 +49,10 @@ static void side_release(struct side *s)
     }
 }
 
-static int16_t own_frame(struct side *s, xen_pfn_t mfn, domid_t domid)
+static int16_t own_frame(struct side *s, xen_pfn_t mfn)
 {
     struct domain *d = current->domain;
 
-    if (domid != DOMID_SELF)
-        return GNTST_permission_denied;
     if (mfn >= max_frame)
         return GNTST_bad_page;
     if (!s->write || !get_writable_fast(mfn_frame(mfn), d)) {
@@ -95,72 +96,109 @@ static int16_t follow(struct side *s, const struct grant_pin *from)
     return GNTST_okay;
 }
 
-static int16_t granted_frame(struct side *s, grant_ref_t ref, domid_t domid)
+/* Pin the grant s->ref of s->granter. */
+static int16_t granted_frame(struct side *s)
 {
-    struct grant_pin p = {
-        .ref = ref, .grantee = current->domain->id, .write = s->write, .copying = true};
-    int16_t rc;
+    struct grant_pin p = {.granter = s->granter,
+                          .ref = s->ref,
+                          .grantee = current->domain->id,
+                          .write = s->write,
+                          .copying = true};
+    int16_t rc = grant_pin(&p);
 
-    p.granter = find_domain_or_self(domid);
-    if (!p.granter)
-        return GNTST_bad_domain;
-    rc = grant_pin(&p);
-    if (!rc && p.transitive) {
+    if (rc)
+        return rc;
+    if (p.transitive) {
         rc = follow(s, &p);
         if (rc)
-            grant_unpin(p.granter, ref, s->write);
-    } else {
-        s->mfn = p.mfn;
-        s->start = p.start;
-        s->length = p.length;
-    }
-    if (rc) {
-        put_domain(p.granter);
+            grant_unpin(p.granter, s->ref, s->write);
         return rc;
     }
-    s->granter = p.granter;
-    s->ref = ref;
+    s->mfn = p.mfn;
+    s->start = p.start;
+    s->length = p.length;
     return GNTST_okay;
 }
 
-/* Check and pin one side. Nothing is held on an error. */
-static int16_t side_acquire(struct side *s, const struct gnttab_copy_ptr *ptr, uint16_t len,
-                            bool by_ref)
+/* Begin with one side: the domain. s->granter, where it is by grant, is referenced. */
+static int16_t side_find(struct side *s, const struct gnttab_copy_ptr *ptr, bool by_ref, bool write)
 {
-    int16_t rc;
-
     s->granter = s->via = NULL;
-    rc = by_ref ? granted_frame(s, ptr->u.ref, ptr->domid) : own_frame(s, ptr->u.gmfn, ptr->domid);
-    if (!rc && (ptr->offset < s->start || ptr->offset + len > s->start + s->length)) {
-        side_release(s);
-        rc = GNTST_general_error;
-    }
+    s->write = write;
+    if (!by_ref)
+        return ptr->domid == DOMID_SELF ? GNTST_okay : GNTST_permission_denied;
+    s->ref = ptr->u.ref;
+    s->granter = find_domain_or_self(ptr->domid);
+    return s->granter ? GNTST_okay : GNTST_bad_domain;
+}
+
+/* Give up what side_find() has, when no frame is pinned. */
+static void side_forget(const struct side *s)
+{
+    if (s->granter)
+        put_domain(s->granter);
+}
+
+/* Pin the frame of a side that side_find() has begun with. On an error that is forgotten. */
+static int16_t side_pin(struct side *s, const struct gnttab_copy_ptr *ptr)
+{
+    int16_t rc = s->granter ? granted_frame(s) : own_frame(s, ptr->u.gmfn);
+
+    if (rc)
+        side_forget(s);
     return rc;
+}
+
+/* Check and pin both sides. Nothing is held on an error. */
+static int16_t sides_acquire(struct side *from, struct side *to, const struct gnttab_copy *op)
+{
+    int16_t rc = side_find(from, &op->source, op->flags & GNTCOPY_source_gref, false);
+
+    if (rc)
+        return rc;
+    rc = side_find(to, &op->dest, op->flags & GNTCOPY_dest_gref, true);
+    if (rc) {
+        side_forget(from);
+        return rc;
+    }
+    rc = side_pin(from, &op->source);
+    if (rc) {
+        side_forget(to);
+        return rc;
+    }
+    rc = side_pin(to, &op->dest);
+    if (rc)
+        side_release(from);
+    return rc;
+}
+
+static bool covers(const struct side *s, uint32_t offset, uint32_t len)
+{
+    return offset >= s->start && offset + len <= (uint32_t)s->start + s->length;
 }
 
 static int16_t copy_one(const struct gnttab_copy *op)
 {
+    uint32_t src_at = op->source.offset, dst_at = op->dest.offset, len = op->len;
     struct side from, to;
     const uint8_t *src;
     uint8_t *dst;
-    int16_t rc;
+    int16_t rc = sides_acquire(&from, &to, op);
 
-    if (op->source.offset + op->len > PAGE_SIZE || op->dest.offset + op->len > PAGE_SIZE)
-        return GNTST_bad_copy_arg;
-    from.write = false;
-    to.write = true;
-    rc = side_acquire(&from, &op->source, op->len, op->flags & GNTCOPY_source_gref);
     if (rc)
         return rc;
-    rc = side_acquire(&to, &op->dest, op->len, op->flags & GNTCOPY_dest_gref);
-    if (!rc) {
+    if (src_at + len > PAGE_SIZE || dst_at + len > PAGE_SIZE) {
+        rc = GNTST_bad_copy_arg;
+    } else if (!covers(&from, src_at, len) || !covers(&to, dst_at, len)) {
+        rc = GNTST_general_error;
+    } else {
         src = map_frame(from.mfn);
         dst = map_frame(to.mfn);
-        memmove(dst + op->dest.offset, src + op->source.offset, op->len);
+        memmove(dst + dst_at, src + src_at, len);
         unmap_written(dst);
         unmap_frame(src);
-        side_release(&to);
     }
+    side_release(&to);
     side_release(&from);
     return rc;
 }

@@ -8,8 +8,10 @@
  * frame numbers (-ERANGE), and no status frame may be mapped (-EBUSY). All other entries are cleared.
  *
  * Rules:
- *  1. get_status_frames: version 2 only; no more frames than there are (GNTST_general_error).
- *  2. swap_grant_ref: neither entry may be pinned (GNTST_eagain).
+ *  1. get_status_frames: no more frames than there are (GNTST_general_error); version 1 has none.
+ *     Its list is dealt with as setup_table's.
+ *  2. set_version tells the version in force whatever it answers, -EINVAL included.
+ *  3. swap_grant_ref: neither entry may be pinned (GNTST_eagain).
  *
  * Read next: mm/grant_setup.c.
  */
@@ -135,7 +137,6 @@ static int change_version(struct domain *d, unsigned version)
     return 0;
 }
 
-/* The version in force is told in any case. */
 static long set_version(struct gnttab_set_version *guest)
 {
     struct domain *d = current->domain;
@@ -144,10 +145,10 @@ static long set_version(struct gnttab_set_version *guest)
 
     if (copy_from_guest(&op, guest, sizeof(op)))
         return -EFAULT;
-    if (op.version != 1 && op.version != 2)
-        return -EINVAL;
     spin_lock(&d->grant.lock);
-    if (d->grant.version != op.version)
+    if (op.version != 1 && op.version != 2)
+        rc = -EINVAL;
+    else if (d->grant.version != op.version)
         rc = change_version(d, op.version);
     op.version = d->grant.version;
     spin_unlock(&d->grant.lock);
@@ -155,31 +156,35 @@ static long set_version(struct gnttab_set_version *guest)
 }
 GNTTABOP(set_version, set_version);
 
+static unsigned nr_status_frames(const struct grant_table *gt)
+{
+    return gt->version == 2 ? DIV_ROUND_UP(gt->nr_entries, GRANT_STATUS_PER_FRAME) : 0;
+}
+
 static long get_status_frames(struct gnttab_get_status_frames *guest)
 {
     struct gnttab_get_status_frames op;
     uint64_t mfns[GRANT_STATUS_FRAMES];
     struct domain *d;
-    long rc = 0;
 
-    if (copy_from_guest(&op, guest, sizeof(op)))
+    if (copy_from_guest(&op, guest, sizeof(op)) ||
+        !guest_list_ok(op.frame_list.p, op.nr_frames, sizeof(mfns[0])))
         return -EFAULT;
     op.status = grant_find_target(op.dom, &d);
     if (!op.status) {
         const struct grant_table *gt = &d->grant;
 
         spin_lock(&d->grant.lock);
-        if (gt->version != 2 || gt->closed ||
-            op.nr_frames > DIV_ROUND_UP(gt->nr_entries, GRANT_STATUS_PER_FRAME))
+        if (gt->closed || op.nr_frames > nr_status_frames(gt))
             op.status = GNTST_general_error;
         for (uint32_t i = 0; !op.status && i < op.nr_frames; i++)
             mfns[i] = direct_mfn(gt->status[i]);
         spin_unlock(&d->grant.lock);
         if (!op.status && copy_to_guest(op.frame_list.p, mfns, op.nr_frames * sizeof(mfns[0])))
-            rc = -EFAULT;
+            op.status = GNTST_bad_virt_addr;
         put_domain(d);
     }
-    return copy_to_guest(&guest->status, &op.status, sizeof(op.status)) ? -EFAULT : rc;
+    return copy_to_guest(&guest->status, &op.status, sizeof(op.status)) ? -EFAULT : 0;
 }
 GNTTABOP(get_status_frames, get_status_frames);
 

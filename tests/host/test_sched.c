@@ -107,16 +107,10 @@ void send_guest_virq(struct vcpu *v, unsigned virq)
     vcpu_unblock(v);
 }
 
-bool evtchn_port_valid(struct domain *d, evtchn_port_t port)
+int evtchn_port_poll(struct domain *d, evtchn_port_t port)
 {
     (void)d;
-    return port < PORTS;
-}
-
-bool evtchn_port_pending(struct domain *d, evtchn_port_t port)
-{
-    (void)d;
-    return pending[port];
+    return port < PORTS ? pending[port] : -EINVAL;
 }
 
 struct domain *find_domain(domid_t id)

@@ -242,14 +242,9 @@ void xfree(void *p)
     free(p);
 }
 
-bool evtchn_port_valid(struct domain *d, evtchn_port_t port)
+int evtchn_port_poll(struct domain *d, evtchn_port_t port)
 {
-    return port < d->evtchn.valid_ports;
-}
-
-bool evtchn_port_pending(struct domain *d, evtchn_port_t port)
-{
-    return d->evtchn.abi->is_pending(d, port);
+    return port < d->evtchn.valid_ports ? d->evtchn.abi->is_pending(d, port) : -EINVAL;
 }
 
 static evtchn_port_t port_of(const struct vcpu *v, unsigned n)

@@ -49,14 +49,12 @@ static long firmware_info(const struct xenpf_firmware_info *info)
 
 /*
  * XENPF_get_cpuinfo: one processor by number; a number without a processor is told by a flag, not
- * by an error.
+ * by an error, and its APIC and ACPI numbers stay as the caller had them.
  */
 static long get_cpuinfo(struct xenpf_pcpuinfo *info)
 {
     info->max_present = nr_cpus - 1;
     info->flags = XEN_PCPU_FLAGS_INVALID;
-    info->apic_id = 0;
-    info->acpi_id = 0;
     if (info->xen_cpuid < nr_cpus) {
         info->flags = cpus[info->xen_cpuid].online ? XEN_PCPU_FLAGS_ONLINE : 0;
         info->apic_id = cpus[info->xen_cpuid].apic_id;
@@ -69,7 +67,8 @@ static long get_cpuinfo(struct xenpf_pcpuinfo *info)
  * XENPF_enter_acpi_sleep: what an initial domain that interprets the ACPI tables does instead of the
  * write to PM1_CNT that puts the machine to sleep (ACPI 16.1). S5 is power-off, which happens
  * here the hypervisor's own way, whatever values the guest found: some kernels (Linux
- * 2.6.32 of the xen/stable branch) know no other. There is no way back from a state that loses the
+ * 2.6.32 of the xen/stable branch) know no other. A code the guest gave before for its end
+ * (SCHEDOP_shutdown_code) does not count: this is about the machine. There is no way back from a state that loses the
  * processors' or the memory's contents: S1 to S4 are -EOPNOTSUPP.
  */
 static long enter_acpi_sleep(const struct xenpf_enter_acpi_sleep *sleep)
@@ -78,8 +77,7 @@ static long enter_acpi_sleep(const struct xenpf_enter_acpi_sleep *sleep)
         return -EINVAL;
     if (sleep->sleep_state != ACPI_S5)
         return -EOPNOTSUPP;
-    domain_shutdown(initial_domain, SHUTDOWN_poweroff);
-    return 0;
+    machine_shutdown(SHUTDOWN_poweroff);
 }
 
 /* Do one operation; *answer becomes true when `op` holds something the guest is to see. */

@@ -52,7 +52,10 @@ static int sysctl_sched_id(struct xen_sysctl *op)
 }
 SYSCTL(sched_id);
 
-/* physinfo: one node, one thread a core, one core a socket: what the scheduler assumes, too. */
+/*
+ * physinfo: one node, one thread a core, one core a socket: what the scheduler assumes, too. Free
+ * pages are those that guests may take.
+ */
 static int sysctl_physinfo(struct xen_sysctl *op)
 {
     struct xen_sysctl_physinfo *p = &op->u.physinfo;
@@ -67,7 +70,7 @@ static int sysctl_physinfo(struct xen_sysctl *op)
     p->capabilities =
         XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_gnttab_v1 | XEN_SYSCTL_PHYSCAP_gnttab_v2;
     p->total_pages = total_frame_count();
-    p->free_pages = free_frame_count();
+    p->free_pages = free_frame_count_for_guests();
     p->max_mfn = max_frame - 1;
     return 0;
 }
@@ -114,14 +117,14 @@ static int sysctl_getcpuinfo(struct xen_sysctl *op)
 }
 SYSCTL(getcpuinfo);
 
-/* availheap: free memory. Parts of it by address width are not counted: -EINVAL. */
+/* availheap: memory that guests may take. Parts of it by address width are not counted: -EINVAL. */
 static int sysctl_availheap(struct xen_sysctl *op)
 {
     struct xen_sysctl_availheap *a = &op->u.availheap;
 
     if (a->min_bitwidth || a->max_bitwidth || a->node > 0)
         return -EINVAL;
-    a->avail_bytes = (uint64_t)free_frame_count() << PAGE_SHIFT;
+    a->avail_bytes = (uint64_t)free_frame_count_for_guests() << PAGE_SHIFT;
     return 0;
 }
 SYSCTL(availheap);
@@ -154,7 +157,7 @@ static int sysctl_numainfo(struct xen_sysctl *op)
     struct xen_sysctl_numainfo *t = &op->u.numainfo;
     struct xen_sysctl_meminfo memory = {
         .memsize = (uint64_t)max_frame << PAGE_SHIFT,
-        .memfree = (uint64_t)free_frame_count() << PAGE_SHIFT,
+        .memfree = (uint64_t)free_frame_count_for_guests() << PAGE_SHIFT,
     };
     uint32_t distance = 10;
     bool wanted = t->meminfo.p || t->distance.p;
