@@ -288,6 +288,30 @@ static void test_small_objects(void **state)
     assert_null(xzalloc_bytes((4 << 20) + 1));
 }
 
+/* As many frames as are told to be for guests can be had by them, and then none is. */
+static void test_frames_for_guests(void **state)
+{
+    static mfn_t held[0x4000];
+    uint32_t n = 0, told;
+    void *page;
+
+    (void)state;
+    machine_init(0x400);
+    told = free_frame_count_for_guests();
+    assert_true(told < free_frame_count());
+    while ((held[n] = alloc_frames(0, 0)) != INVALID_MFN)
+        n++;
+    assert_int_equal(n, told);
+    assert_int_equal(free_frame_count_for_guests(), 0);
+    page = heap_alloc_pages(0); /* the hypervisor's own part */
+    assert_non_null(page);
+    assert_int_equal(free_frame_count_for_guests(), 0);
+    heap_free_pages(page, 0);
+    while (n--)
+        free_frames(held[n], 0);
+    assert_int_equal(free_frame_count_for_guests(), told);
+}
+
 /* The heap runs dry: every allocation says so, and all comes back. */
 static void test_exhaustion(void **state)
 {
@@ -358,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_steal),
         cmocka_unit_test(test_shared_heap_pages),
         cmocka_unit_test(test_small_objects),
+        cmocka_unit_test(test_frames_for_guests),
         cmocka_unit_test(test_exhaustion),
         cmocka_unit_test(test_many_lives),
         cmocka_unit_test(test_holes),

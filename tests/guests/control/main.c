@@ -760,6 +760,32 @@ static void many_domains(void)
     check_memory(before);
 }
 
+/*
+ * What is told as free can be had, to the last page: toolstacks count on it before they build a
+ * domain. The hypervisor keeps some memory to itself; it is no part of it.
+ */
+static void all_memory(void)
+{
+    static struct xen_sysctl_meminfo node;
+    uint64_t told = free_pages();
+    struct xen_memory_reservation r = {.nr_extents = told + 100, .domid = DOMID_SELF};
+
+    memset(&sys.u, 0, sizeof(sys.u));
+    tap_is(sysctl(XEN_SYSCTL_availheap), 0, "availheap");
+    tap_is(sys.u.availheap.avail_bytes >> PAGE_SHIFT, told, "it tells what physinfo tells");
+    memset(&sys.u, 0, sizeof(sys.u));
+    sys.u.numainfo.num_nodes = 1;
+    set_xen_guest_handle(sys.u.numainfo.meminfo, &node);
+    tap_is(sysctl(XEN_SYSCTL_numainfo), 0, "numainfo");
+    tap_is(node.memfree >> PAGE_SHIFT, told, "and so does numainfo");
+    if (on_xen()) {
+        tap_skip("it keeps some pages on each processor", "all free memory can be had");
+        return;
+    }
+    tap_is(hv_memory_op(XENMEM_increase_reservation, &r), told, "all free memory can be had");
+    tap_is(free_pages(), 0, "then nothing is free");
+}
+
 int main(void)
 {
     version();
@@ -773,5 +799,6 @@ int main(void)
     bad_domains();
     one_domain();
     many_domains();
+    all_memory();
     tap_done();
 }
