@@ -200,7 +200,7 @@ static const char *take_feature(struct elf_kernel *k, const uint8_t *name, size_
     k->features_supported |= bit;
     if (!required)
         return NULL;
-    if (!(bit & ELF_FEATURES_PROVIDED))
+    if (!(bit & ELF_FEATURES_ACCEPTED))
         return refuse(k, "requires a feature we lack: ", name, len);
     k->features_required |= bit;
     return NULL;
@@ -225,10 +225,7 @@ static const char *take_features(struct elf_kernel *k, const uint8_t *s, size_t 
     return NULL;
 }
 
-/*
- * "yes", "yes[extended-cr3]", "bimodal", "yes,bimodal", "no". elfnote.h would read a plain "yes" in
- * a note as extended-cr3, but PV-GRUB says it and needs its L3 below 4 GiB: YES stays YES.
- */
+/* "yes", "yes[extended-cr3]", "bimodal", "yes,bimodal", "no". In a note "yes" means more. */
 static enum elf_pae pae_mode(const uint8_t *s, size_t len)
 {
     if (text_contains(s, len, "bimodal"))
@@ -309,6 +306,10 @@ static const char *take_note(struct elf_kernel *k, uint32_t type, const uint8_t 
         k->seen |= 1u << type;
     if (type == XEN_ELFNOTE_L1_MFN_VALID)
         take_l1_mfn_valid(k, desc, len);
+    if (type == XEN_ELFNOTE_PAE_MODE && text_is(desc, text_length(desc, len), "yes")) {
+        k->pae = ELF_PAE_EXTENDED;
+        return NULL;
+    }
     if (type == XEN_ELFNOTE_SUPPORTED_FEATURES && note_number(desc, len, &value))
         k->features_supported |= (uint32_t)value;
     for (const struct wish *w = wishes; w < wishes + WISHES; w++) {
@@ -642,12 +643,9 @@ static const char *check_addresses(const struct elf_kernel *k)
         if (!ranges_meet(k->hypercall_page, PAGE, k->kernel_start, k->kernel_end - k->kernel_start))
             return "hypercall page outside the kernel";
     }
-    if (seen(k, XEN_ELFNOTE_INIT_P2M)) {
-        if (k->p2m_base % PAGE || k->p2m_base >= ELF_HV_START)
-            return "phys-to-machine list at an impossible address";
-        if (k->p2m_base >= k->kernel_start && k->p2m_base < k->kernel_end)
-            return "phys-to-machine list inside the kernel";
-    }
+    if (seen(k, XEN_ELFNOTE_INIT_P2M) && k->p2m_base >= k->kernel_start &&
+        k->p2m_base < k->kernel_end)
+        return "phys-to-machine list inside the kernel";
     return NULL;
 }
 

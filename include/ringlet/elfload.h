@@ -22,21 +22,28 @@
 #define ELF_MAX_SEGMENTS 32
 
 /*
- * Features a kernel may require ("!name"). Linux requires writable_page_tables, which for this ABI
- * means that stores to its read-only page tables are emulated (VMASST_TYPE_writable_pagetables).
+ * Features a kernel may require ("!name"): those we have, and those that Xen 4.17 lets a PV kernel
+ * require and does not provide either (descriptor tables that can be written, translated memory, HVM
+ * callbacks): kernels write them into a list meant for several hypervisors and ask later, by
+ * XENVER_get_features. Linux requires writable_page_tables, which for this ABI means that stores to
+ * its read-only page tables are emulated (VMASST_TYPE_writable_pagetables).
  */
-#define ELF_FEATURES_PROVIDED                                                 \
-    (1u << XENFEAT_writable_page_tables | 1u << XENFEAT_pae_pgdir_above_4gb | \
-     1u << XENFEAT_mmu_pt_update_preserve_ad | 1u << XENFEAT_highmem_assist | \
-     1u << XENFEAT_gnttab_map_avail_bits | 1u << XENFEAT_dom0)
+#define ELF_FEATURES_ACCEPTED                                                           \
+    (1u << XENFEAT_writable_page_tables | 1u << XENFEAT_pae_pgdir_above_4gb |           \
+     1u << XENFEAT_mmu_pt_update_preserve_ad | 1u << XENFEAT_highmem_assist |           \
+     1u << XENFEAT_gnttab_map_avail_bits | 1u << XENFEAT_dom0 |                         \
+     1u << XENFEAT_writable_descriptor_tables | 1u << XENFEAT_auto_translated_physmap | \
+     1u << XENFEAT_hvm_callback_vector)
 
-#define ELF_NO_HYPERCALL_PAGE 0xFFFFFFFFu /* page aligned addresses can never equal these */
+#define ELF_NO_HYPERCALL_PAGE 0xFFFFFFFFu /* not page aligned, so never an address */
 #define ELF_NO_P2M_BASE 0xFFFFFFFFu
 
 /*
- * What the kernel says about PAE (XEN_ELFNOTE_PAE_MODE, or "PAE=" in the old string). A kernel that
- * says no, or nothing, is refused. YES needs its L3 below 4 GiB; EXTENDED and BIMODAL do not and
- * get VMASST_TYPE_pae_extended_cr3.
+ * What the kernel says about PAE. A kernel that says no, or nothing, is refused. YES ("yes" in the
+ * old string) needs its L3 below 4 GiB; EXTENDED ("yes" in a note, XEN_ELFNOTE_PAE_MODE, or
+ * "yes[extended-cr3]") and BIMODAL do not and get VMASST_TYPE_pae_extended_cr3. The L3 that a
+ * builder makes lies below 4 GiB for all of them: PV-GRUB says "yes" in a note and cannot do
+ * without.
  */
 enum elf_pae { ELF_PAE_NONE, ELF_PAE_YES, ELF_PAE_EXTENDED, ELF_PAE_BIMODAL };
 
@@ -56,9 +63,9 @@ struct elf_segment {
  *  3. kernel_start <= entry < kernel_end.
  *  4. hypercall_page is page aligned and its page touches [kernel_start, kernel_end), or it is
  *     ELF_NO_HYPERCALL_PAGE.
- *  5. p2m_base, unless ELF_NO_P2M_BASE, is page aligned, below ELF_HV_START and outside
- *     [kernel_start, kernel_end).
- *  6. Strings are terminated. features_required only holds bits of ELF_FEATURES_PROVIDED.
+ *  5. p2m_base, unless ELF_NO_P2M_BASE, is outside [kernel_start, kernel_end), and any number
+ *     otherwise: builders of 32-bit guests ignore it.
+ *  6. Strings are terminated. features_required only holds bits of ELF_FEATURES_ACCEPTED.
  * The pseudo-physical address of VA is VA - virt_base: paddr_offset has done its work once the
  * segments are translated, and is reported for information.
  */

@@ -56,11 +56,10 @@ static void check_kernel(const struct elf_kernel *k)
     CHECK(inside(k, k->entry));
     CHECK(page == ELF_NO_HYPERCALL_PAGE || (page % 4096 == 0 && page < k->kernel_end &&
                                             k->kernel_start - page % 4096 < page + 4096));
-    CHECK(k->p2m_base == ELF_NO_P2M_BASE ||
-          (k->p2m_base % 4096 == 0 && k->p2m_base < ELF_HV_START && !inside(k, k->p2m_base)));
+    CHECK(k->p2m_base == ELF_NO_P2M_BASE || !inside(k, k->p2m_base));
     CHECK(k->hv_start_low <= ELF_HV_START);
     CHECK(k->pae != ELF_PAE_NONE);
-    CHECK(!(k->features_required & ~ELF_FEATURES_PROVIDED));
+    CHECK(!(k->features_required & ~ELF_FEATURES_ACCEPTED));
     CHECK(memchr(k->guest_os, 0, sizeof k->guest_os));
     CHECK(memchr(k->guest_version, 0, sizeof k->guest_version));
     CHECK(memchr(k->loader, 0, sizeof k->loader));

@@ -37,3 +37,12 @@ def test_shutdown_code_of_the_initial_domain(boot, words, end):
     m = boot([f"{guest('shutdown-code')} {words}"], cmdline="console=com1 noreboot")
     m.expect(r"shutdown_code 2: 0")
     m.expect(end)
+
+
+def test_root_above_4_gib(boot, tap_run):
+    """The ELF note's PAE "yes" allows a page-table root above 4 GiB; the first one lies low."""
+    m = boot([guest("l3-above-4g")], mem=7000, cpu="core2duo",
+             cmdline="console=com1 dom0_mem=5500M")
+    tap_run(m)
+    m.expect(r"initial domain powered off")
+    m.wait_end()
