@@ -521,12 +521,13 @@ int grant_table_release_mappings(struct domain *d)
     struct grant_maptrack *m;
 
     for (; (m = maptrack_entry(gt, gt->release_cursor)); gt->release_cursor++) {
-        if (!(m->flags & MAP_BITS))
-            continue;
-        unpin_each(m->granter, m->ref, m->flags & MAP_BITS, !(m->flags & GNTMAP_readonly));
-        put_domain(m->granter);
-        m->granter = NULL;
-        m->flags = 0;
+        if (m->flags & MAP_BITS) {
+            unpin_each(m->granter, m->ref, m->flags & MAP_BITS, !(m->flags & GNTMAP_readonly));
+            put_domain(m->granter);
+            m->granter = NULL;
+            m->flags = 0;
+        }
+        /* Entries that are not in use take their time, too (XSA-380). */
         if (gt->release_cursor % 32 == 31 && preempt_needed()) {
             gt->release_cursor++;
             return -ERESTART;

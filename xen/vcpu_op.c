@@ -20,7 +20,11 @@
 
 /* ---- Up and down ----------------------------------------------------------------------------- */
 
-/* VCPUOP_initialise: the context is too big for the stack. */
+/*
+ * VCPUOP_initialise: the context is too big for the stack. What was checked of a root that turned out
+ * bad is undone before the guest hears of it, for it may reuse the frames at once. That can take long:
+ * it becomes the caller's table to finish, and mmuext_op goes on with it.
+ */
 static long initialise(struct vcpu *v, const void *guest_arg)
 {
     struct vcpu_guest_context *c;
@@ -29,18 +33,22 @@ static long initialise(struct vcpu *v, const void *guest_arg)
     c = xzalloc(struct vcpu_guest_context);
     if (!c)
         return -ENOMEM;
-    rc = copy_from_guest(c, guest_arg, sizeof(*c)) ? -EFAULT : 0;
+    rc = copy_from_guest(c, guest_arg, sizeof(*c)) ? -EFAULT : finish_any_old_table(current);
     if (!rc) {
         spin_lock(&v->domain->mm_lock);
         rc = v->initialised ? -EEXIST : finish_old_table(v);
         if (!rc)
             rc = set_vcpu_context(v, c);
+        if (rc && rc != -ERESTART && !v->initialised) {
+            current->old_table = v->old_table;
+            v->old_table = INVALID_MFN;
+        }
         spin_unlock(&v->domain->mm_lock);
     }
     xfree(c);
     if (rc == -ERESTART)
-        rc = hypercall_continue(__HYPERVISOR_vcpu_op, 3, VCPUOP_initialise, v->id, guest_arg);
-    return rc;
+        return hypercall_continue(__HYPERVISOR_vcpu_op, 3, VCPUOP_initialise, v->id, guest_arg);
+    return rc ? finish_table_call(__HYPERVISOR_mmuext_op, rc) : 0;
 }
 
 static long up(struct vcpu *v)

@@ -274,6 +274,31 @@ static void test_device_map(void **state)
 }
 
 /*
+ * XSA-380: handles that were used once and are free hold nobody up when their domain dies. Xen
+ * went through all that had ever been made in one go.
+ */
+static void test_unused_handles_are_interruptible(void **state)
+{
+    unsigned restarts = 0;
+    grant_handle_t h;
+    int rc;
+
+    (void)state;
+    offer(20, 0);
+    assert_int_equal(map_at(VA, 20, GNTMAP_host_map, &h), GNTST_okay);
+    assert_int_equal(unmap_at(VA, 0, h), GNTST_okay);
+    assert_int_equal(mapper->grant.nr_maptrack_frames, 1);
+    preempt_after = 1;
+    preempt_stays = true;
+    while ((rc = grant_table_release_mappings(mapper)) == -ERESTART)
+        restarts++;
+    preempt_after = 0;
+    preempt_stays = false;
+    assert_int_equal(rc, 0);
+    assert_int_equal(restarts, GRANT_MAPTRACK_PER_FRAME / 32);
+}
+
+/*
  * What the granter writes into a live entry has no effect; what it frees stays until the mapper
  * lets go.
  */
@@ -1040,6 +1065,7 @@ int main(void)
         T(test_refused),
         T(test_contains_pte),
         T(test_device_map),
+        T(test_unused_handles_are_interruptible),
         T(test_hostile_granter),
         T(test_hostile_mapper),
         T(test_granter_dies_first),

@@ -18,6 +18,7 @@ DEADLY = ["cs0", "cs-null", "cs-null3", "cs-far", "cs-data", "ss0", "ss-null", "
           "eip", "esp", "esp-end"]
 # These look at segment limits, or at frames and flags as a processor treats them.
 BOCHS = ["xsa-7", "xsa-204", "xsa-213", "xsa-339"]
+TWO_VCPUS = ["xsa-287", "xsa-296"]
 HALF = len(GUESTS) // 2  # the control domain takes 16 configurations
 
 
@@ -35,7 +36,9 @@ def start(boot, name, guests, configs, emulator):
     ("first", GUESTS[:HALF], "qemu"), ("rest", GUESTS[HALF:], "qemu"), ("few", BOCHS, "bochs")])
 def test_attacks_by_a_domain(boot, ended_guest, name, guests, emulator):
     """Each attack fails, whoever makes it, and the ticker goes on."""
-    m = start(boot, name, guests, [f"{g}.cfg:kernel={g}.elf;memory=16" for g in guests], emulator)
+    m = start(boot, name, guests,
+              [f"{g}.cfg:kernel={g}.elf;memory=16;vcpus={2 if g in TWO_VCPUS else 1}"
+               for g in guests], emulator)
     before = ticks(m)
     for each in guests:
         m.sendline(f"create {each}")

@@ -340,6 +340,33 @@ static void test_ldt(void)
     tap_ok(map_page(LDT, pte_make(va_to_mfn(LDT), PAGE_KERNEL)) == 0, "its page is free again");
 }
 
+/*
+ * XSA-298: call gates from where no descriptors are. Xen emulated calls through gates for 32-bit
+ * guests, and read the descriptor without a look at the LDT's limit: where the kernel had no LDT, or
+ * a short one, a program could put gates of its choice there. Here the page behind a short LDT's
+ * end holds a good gate, and a program calls through it.
+ */
+static void test_gates_beyond_the_ldt(void)
+{
+    const uint64_t good = gate(FLAT_KERNEL_CS, TARGET, SYSTEM(12) | DPL(3), 1);
+    uint64_t *contents = page_alloc();
+    struct trap_frame f;
+
+    contents[0] = contents[1] = contents[511] = good;
+    map_page(contents, pte_make(linear_to_mfn(contents), PAGE_KERNEL_RO));
+    map_page(LDT, pte_make(linear_to_mfn(contents), PAGE_KERNEL_RO));
+    tap_is(set_ldt(LDT, 1), 0, "an LDT of one entry, a call gate");
+    f = far_call(LDT_SELECTOR(0), 0);
+    tap_ok(f.vector == VECTOR_SYSCALL && f.esi == 0x1234, "it leads to ring 1 and back");
+    f = far_call(LDT_SELECTOR(0) + 8, 0);
+    tap_ok(f.vector == VECTOR_GP && f.error == 12, "the gate behind it: #GP");
+    f = far_call(LDT_SELECTOR(1) - 8, 0);
+    tap_ok(f.vector == VECTOR_GP && f.error == (511 << 3 | 4), "the last one of the page: #GP");
+    tap_is(set_ldt(LDT, 0), 0, "no LDT");
+    f = far_call(LDT_SELECTOR(0), 0);
+    tap_ok(f.vector == VECTOR_GP && f.error == 4, "the first one: #GP");
+}
+
 int main(void)
 {
     void *page = page_alloc();
@@ -357,5 +384,6 @@ int main(void)
     test_conforming();
     test_limits();
     test_ldt();
+    test_gates_beyond_the_ldt();
     tap_done();
 }
