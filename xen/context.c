@@ -112,7 +112,8 @@ static void set_assists(struct domain *d, uint32_t assists)
 
 /*
  * Take the references of GDT, LDT and page tables, in this order: what may take long comes last, so
- * that it need never be undone here. On an error none is held. mm_lock is held.
+ * that it need never be undone here. On an error none is held, but a bad root may be left to be
+ * undone in current->old_table, which is free before. mm_lock is held.
  */
 static int take_tables(struct vcpu *v, const struct vcpu_guest_context *c)
 {
@@ -128,7 +129,8 @@ static int take_tables(struct vcpu *v, const struct vcpu_guest_context *c)
     if (!rc && l3 >= max_frame)
         rc = -EINVAL;
     if (!rc)
-        rc = undo_later(v, l3, get_frame_and_type_preemptible(mfn_frame(l3), v->domain, FT_L3));
+        rc = undo_later(current, l3,
+                        get_frame_and_type_preemptible(mfn_frame(l3), v->domain, FT_L3));
     if (rc) {
         destroy_gdt(v);
         set_ldt(v, 0, 0);

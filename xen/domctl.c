@@ -13,6 +13,7 @@
 #include <ringlet/domctl.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
+#include <ringlet/mm.h>
 
 _Static_assert(offsetof(struct xen_domctl, u) == 16 && sizeof(struct xen_domctl) == 144,
                "the request's layout is part of the ABI");
@@ -82,6 +83,7 @@ asmlinkage long do_domctl(void *guest_domctl)
     if ((c->flags & (rc ? DOMCTL_ANSWERS_ERRORS : DOMCTL_ANSWERS)) &&
         copy_to_guest(guest_domctl, &op, sizeof(op)))
         rc = -EFAULT;
-    return rc;
+    /* A root that setvcpucontext refused is undone first; where that takes long mmuext_op goes on. */
+    return rc ? finish_table_call(__HYPERVISOR_mmuext_op, rc) : 0;
 }
 HYPERCALL(domctl);

@@ -78,6 +78,8 @@ static int domctl_setvcpucontext(struct domain *d, struct xen_domctl *op)
     if (!rc) {
         domain_pause_sync(d);
         rc = finish_any_old_table(v);
+        if (!rc)
+            rc = finish_any_old_table(current);
         if (!rc) {
             spin_lock(&d->mm_lock);
             rc = set_vcpu_context(v, c);

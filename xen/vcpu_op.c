@@ -23,7 +23,7 @@
 /*
  * VCPUOP_initialise: the context is too big for the stack. What was checked of a root that turned out
  * bad is undone before the guest hears of it, for it may reuse the frames at once. That can take long:
- * it becomes the caller's table to finish, and mmuext_op goes on with it.
+ * mmuext_op goes on with it.
  */
 static long initialise(struct vcpu *v, const void *guest_arg)
 {
@@ -39,10 +39,6 @@ static long initialise(struct vcpu *v, const void *guest_arg)
         rc = v->initialised ? -EEXIST : finish_old_table(v);
         if (!rc)
             rc = set_vcpu_context(v, c);
-        if (rc && rc != -ERESTART && !v->initialised) {
-            current->old_table = v->old_table;
-            v->old_table = INVALID_MFN;
-        }
         spin_unlock(&v->domain->mm_lock);
     }
     xfree(c);
