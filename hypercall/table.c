@@ -21,9 +21,12 @@ static asmlinkage long do_ni_hypercall(void)
     return -ENOSYS;
 }
 
-/* Written at boot only, by hypercalls_init(). */
-extern hypercall_fn hypercall_table[NR_HYPERCALLS];
-hypercall_fn hypercall_table[NR_HYPERCALLS];
+/*
+ * Written at boot only, by hypercalls_init(). The last entry stands for every number that is too
+ * large: entry.S has one way into C for all numbers.
+ */
+extern hypercall_fn hypercall_table[NR_HYPERCALLS + 1];
+hypercall_fn hypercall_table[NR_HYPERCALLS + 1];
 
 /* Boot: every hole, then what HYPERCALL() registered. */
 void __init hypercalls_init(void)
@@ -31,7 +34,7 @@ void __init hypercalls_init(void)
     const hypercall_fn hole = (hypercall_fn)(void (*)(void))do_ni_hypercall;
     const struct hypercall_record *r;
 
-    for (unsigned i = 0; i < NR_HYPERCALLS; i++)
+    for (unsigned i = 0; i <= NR_HYPERCALLS; i++)
         hypercall_table[i] = hole;
     for_each_record(hypercall, r)
     {

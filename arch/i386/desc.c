@@ -16,8 +16,10 @@
 #define GATE_TASK 0x85
 #define GATE_DPL(n) ((n) << 5)
 
+asmlinkage noreturn void double_fault(void); /* entry.S calls it */
 extern const uint32_t trap_stubs[256];
-extern uint8_t hypercall_entry[], int80_entry[], sysenter_entry[], idle_l3[];
+extern uint8_t hypercall_entry[], int80_entry[], sysenter_entry[], double_fault_entry[];
+extern uint8_t idle_l3[];
 
 static struct desc gdt_pages[MAX_CPUS][PAGE_SIZE / sizeof(struct desc)] __aligned(PAGE_SIZE);
 static struct gate idts[MAX_CPUS][256] __aligned(8);
@@ -119,7 +121,7 @@ static void fill_idt(struct gate *idt)
  * (SDM vol. 3, 7.3). The ordinary stack's pointer may be anything; the top of that stack, where
  * cpu_info is, has still this CPU's and the guest's state.
  */
-static noreturn void double_fault(void)
+asmlinkage noreturn void double_fault(void)
 {
     struct cpu_info *here = get_cpu_info();
     const struct tss *t = &here->cpu->tss;
@@ -167,7 +169,7 @@ static void init_tss(unsigned cpu)
 
     df_info->cpu = &cpus[cpu];
     df->esp = (uintptr_t)df_info;
-    df->eip = (uintptr_t)double_fault;
+    df->eip = (uintptr_t)double_fault_entry;
     df->cs = HYPERVISOR_CS;
     df->ss = df->ds = df->es = HYPERVISOR_DS;
     df->eflags = 2;

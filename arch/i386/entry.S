@@ -26,9 +26,9 @@
  *
  * An exception in ring 0 itself pushes no ss:esp: its frame lies further down and ends at eflags.
  *
- * ds and es may hold anything in a guest, so they are loaded with our own on every entry. Nothing
- * here uses fs or gs. Gates are interrupt gates: interrupts are off from the first instruction to
- * the IRET.
+ * Gates are interrupt gates: interrupts are off from the first instruction to the IRET. Flags, ds
+ * and es are still the guest's: until CALL_C (enter_c.h) has set what C counts on, which every way
+ * into C passes, memory is reached through ss alone, which the processor loaded from the TSS.
  *
  * Read next: traps/traps.c (what becomes of an exception), hypercall/table.c.
  */
@@ -36,6 +36,7 @@
 #include <ringlet/asm-offsets.h>
 #include <ringlet/config.h>
 #include <ringlet/desc.h>
+#include <ringlet/enter_c.h>
 #include <xen/xen.h>
 
 /* If the instruction at `insn` faults in ring 0, go on at `fixup` (traps/extable.c). */
@@ -62,16 +63,6 @@
         popl %edi
         popl %ebp
         popl %eax
-        .endm
-
-        /*
-         * Clobbers ecx. The processor checks nothing here: HYPERVISOR_DS is ours in every GDT
-         * (desc.h).
-         */
-        .macro LOAD_OUR_SEGMENTS
-        movl $HYPERVISOR_DS, %ecx
-        movl %ecx, %ds
-        movl %ecx, %es
         .endm
 
         .text
@@ -107,19 +98,15 @@ hypercall_entry:
         pushl %edx
         pushl %ecx
         pushl %ebx
-        LOAD_OUR_SEGMENTS
-        cld
-        cmpb $0, trace_on
+        cmpb $0, %ss:trace_on
         jne hypercall_traced
 .Lhypercall:
         cmpl $NR_HYPERCALLS, %eax
-        jae 1f
-        call *hypercall_table(, %eax, 4)
+        jae no_such_hypercall
+.Lcall:
+        CALL_C *hypercall_table(, %eax, 4)
         addl $24, %esp
         movl %eax, UREGS_eax(%esp)
-        jmp return_to_guest
-1:      addl $24, %esp
-        movl $-38, UREGS_eax(%esp)      /* -ENOSYS */
 
 /*
  * walk 14: The way out
@@ -169,11 +156,11 @@ iret_to_guest:
         EXTABLE(iret_to_guest, bad_iret)
 
 run_softirqs:
-        call do_softirq
+        CALL_C do_softirq
         jmp return_to_guest
 
 upcall:
-        call deliver_pending_events
+        CALL_C deliver_pending_events
         jmp restore_guest
 
         /*
@@ -184,7 +171,6 @@ bad_iret:
         subl $4, %esp
         PUSH_REGISTERS
 bad_data_segment:
-        LOAD_OUR_SEGMENTS
         movl %gs, %ecx
         pushl %ecx
         movl %fs, %ecx
@@ -193,7 +179,7 @@ bad_data_segment:
         pushl %ecx
         movzwl 12 + UREGS_ds(%esp), %ecx
         pushl %ecx
-        call deliver_failsafe
+        CALL_C deliver_failsafe
         addl $16, %esp
         jmp return_to_guest
 
@@ -209,12 +195,10 @@ common_trap:
         movw %es, UREGS_es(%esp)
         movw %ds, UREGS_ds(%esp)
 trap_from_guest:
-        LOAD_OUR_SEGMENTS
-        cld
         pushl %esp
-        cmpb $0, trace_on
+        cmpb $0, %ss:trace_on
         jne trap_traced
-        call do_trap
+        CALL_C do_trap
         addl $4, %esp
         jmp return_to_guest
 
@@ -232,13 +216,11 @@ trap_from_guest:
 trap_in_ring0:
         pushl %es
         pushl %ds
-        LOAD_OUR_SEGMENTS
-        cld
         leal 8(%esp), %ecx
         pushl %ecx
-        cmpb $0, trace_on
+        cmpb $0, %ss:trace_on
         jne trap_in_ring0_traced
-        call do_trap
+        CALL_C do_trap
 leave_ring0:
         addl $4, %esp
 pop_ds: popl %ds
@@ -253,31 +235,36 @@ pop_es: popl %es
 3:      addl $4, %esp
         jmp 1b
 
+        /* One way into C for all numbers: behind those of the table is a hole for the others. */
+no_such_hypercall:
+        movl $NR_HYPERCALLS, %eax
+        jmp .Lcall
+
 /*
  * The same ways with the ring trace on (xen/trace.c). Off, each crossing pays for it a comparison
  * and a jump not taken.
  */
 hypercall_traced:
         pushl %eax
-        call trace_hypercall
+        CALL_C trace_hypercall
         popl %eax
         jmp .Lhypercall
 trap_traced:
-        call do_trap_traced
+        CALL_C do_trap_traced
         addl $4, %esp
         jmp return_to_guest
 trap_in_ring0_traced:
-        call do_trap_traced
+        CALL_C do_trap_traced
         jmp leave_ring0
 leave_traced:
-        call trace_leave
+        CALL_C trace_leave
         jmp load_ds
 
 /*
  * SYSENTER, from any ring: the processor loads cs, eip and esp from MSRs and pushes nothing, so where
  * it came from is not known (SDM vol. 2, SYSENTER). IF is clear, every other flag is still the
- * guest's: NT would make our next IRET a task switch, and TF traps once before the first
- * instruction here and once before the second (traps/traps.c lets both pass).
+ * guest's, NT too, until CALL_C; TF traps once before the first instruction here and once before
+ * the second, where traps/traps.c clears it.
  *
  *      MSR_SYSENTER_ESP points here ->  esp    0                 \
  *                                       eflags the guest's, IF on |  what Xen 4.17 shows a
@@ -290,8 +277,6 @@ leave_traced:
 sysenter_entry:
         pushfl
 sysenter_flags_saved:
-        pushl $0
-        popfl
         orl $EFLAGS_IF, (%esp)
         movl $0, 4(%esp)
         movl $FLAT_RING3_SS, 8(%esp)
@@ -420,7 +405,7 @@ panic:
         leal UREGS_esp + 4(%esp), %edx
         pushl %edx
         pushl %eax
-        call do_panic
+        CALL_C_AT_BOOT do_panic
 
 /* Forget whatever this CPU's stack holds and go back to the guest that current names. */
         .globl run_current_vcpu
@@ -437,5 +422,14 @@ run_current_vcpu:
 reset_stack_and_call:
         andl $~(STACK_SIZE - 1), %esp
         addl $(STACK_SIZE - CPUINFO_SIZE), %esp
-        call *%eax
+        CALL_C *%eax
+        ud2
+
+/*
+ * Where the task gate of a double fault leads (desc.c), on a stack of its own, with the registers
+ * of its TSS. The task switch has set NT.
+ */
+        .globl double_fault_entry
+double_fault_entry:
+        CALL_C double_fault
         ud2

@@ -17,6 +17,7 @@
 #include <ringlet/arch.h>
 #include <ringlet/asm-offsets.h>
 #include <ringlet/config.h>
+#include <ringlet/enter_c.h>
 
 #define MULTIBOOT_MAGIC 0x1BADB002
 #define MULTIBOOT_FLAGS 0x00000003 /* modules page-aligned; memory map wanted */
@@ -123,7 +124,7 @@ paged:
         movl $(boot_stack + STACK_SIZE - CPUINFO_SIZE), %esp
         pushl %esi
         pushl %ebp
-        call start_hypervisor
+        CALL_C_AT_BOOT start_hypervisor
         ud2
 
         .section .bss.page_aligned, "aw", @nobits

@@ -12,6 +12,7 @@
  */
 #include <ringlet/config.h>
 #include <ringlet/desc.h>
+#include <ringlet/enter_c.h>
 #include <xen/arch-x86/xen-x86_32.h>
 
         /*
@@ -68,9 +69,7 @@ selftest_passed:
          * The processor entered at the top of the stack (esp0); go back to where ring1_read_faults
          * left off.
          */
-1:      movl $HYPERVISOR_DS, %ecx
-        movl %ecx, %ds
-        movl %ecx, %es
+1:      SET_C_STATE
         movl selftest_esp, %esp
         popl %ebp
         popl %edi

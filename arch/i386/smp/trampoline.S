@@ -23,6 +23,7 @@
  */
 #include <ringlet/arch.h>
 #include <ringlet/config.h>
+#include <ringlet/enter_c.h>
 
 #define BOOT_CS 8
 #define BOOT_DS 16
@@ -65,5 +66,5 @@ boot_gdt_end:
         .text
 ap_paged:
         movl ap_stack, %esp
-        call start_secondary
+        CALL_C_AT_BOOT start_secondary
         ud2
