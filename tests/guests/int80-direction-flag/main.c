@@ -29,12 +29,18 @@
 #define BAD_SELECTOR (5 << 3 | 1) /* nothing is there: no GDT was ever set */
 
 extern const char syscall_stub[]; /* pv-guest/lib */
+extern void event_upcall(void);
 
 static void map_program(void)
 {
     uint8_t *code = page_alloc();
+    static const uint8_t program[] = {
+        0xb8, 0x33, 0xe0, 0x00, 0x00, /* mov $FLAT_USER_DS, %eax */
+        0x8e, 0xd8, 0x8e, 0xc0,       /* mov %eax, %ds; mov %eax, %es */
+        0xcd, 0x80, 0xeb, 0xfe,       /* int $0x80; jmp . */
+    };
 
-    memcpy(code, "\xcd\x80\xeb\xfe", 4); /* int $0x80; jmp . */
+    memcpy(code, program, sizeof(program));
     if (map_page((void *)USER_BASE, pte_make(linear_to_mfn(code), PAGE_USER)))
         panic("no page for ring 3");
 }
@@ -50,11 +56,14 @@ static bool has_word(int argc, char **argv, const char *word)
 int main(int argc, char **argv)
 {
     bool bad_cs = has_word(argc, argv, "cs");
-    struct trap_info table[2] = {{VECTOR_SYSCALL, 3 | 4, bad_cs ? BAD_SELECTOR : FLAT_KERNEL_CS,
-                                  (uint32_t)syscall_stub}};
+    struct trap_info table[2] = {
+        {VECTOR_SYSCALL, 3 | 4, bad_cs ? BAD_SELECTOR : FLAT_KERNEL_CS, (uint32_t)syscall_stub}};
     struct trap_frame f;
 
     map_program();
+    /* No failsafe callback: what cannot be told to the guest ends it. */
+    if (hv_set_callbacks(FLAT_KERNEL_CS, event_upcall, FLAT_KERNEL_CS, NULL))
+        panic("no callbacks");
     if (hv_set_trap_table(table))
         panic("no trap table");
     if (!bad_cs && hv_stack_switch(BAD_SELECTOR, (uint32_t)__builtin_frame_address(0) - 256))
