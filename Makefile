@@ -155,7 +155,7 @@ $B/pvgrub/grub-i386-xen.bin: | tools/deb-file
 
 guests: all-guests $B/dom0.cpio ## The guests (build/guests/NAME.elf) and the control domain's ramdisk
 
-all: hypervisor guests iso ## The hypervisor, the guests and the boot ISO (the default)
+all: hypervisor core guests iso ## The hypervisor, the guests and the boot ISO (the default)
 
 BOOT_FILES := $B/ringlet.elf $B/guests/dom0.elf $B/guests/toy.elf $B/dom0.cpio
 
@@ -252,6 +252,7 @@ lint: check-headers check-core ## Layout, static analysis, headers, length of fu
 	tools/check-entry $(ENTRY_S) || bad=1; \
 	tools/walk --check || bad=1; \
 	tools/cppcheck $B || bad=1; \
+	tools/size || bad=1; \
 	[ $$bad -eq 0 ] && echo 'lint: $(words $(SOURCES)) files'
 
 check-core: $(HV_OBJ) ## No core file names a symbol that only a module defines
