@@ -358,7 +358,7 @@ static inline bool usual_update(const struct mmu_update *req)
         } else if (likely(get_guest_words(value, &req->val, 2))) {
             /*
              * A glance is enough: see mod_l1_fast(). It comes after the last access to the guest's
-             * memory, which may fault, and map other frames (mm/shadow.c).
+             * memory, which may fault, and map other frames (mm/logdirty/shadow.c).
              */
             table = (uint8_t *)glance_frame(mfn);
             did = mod_l1_fast((pte_t *)(table + (where[0] & (PAGE_SIZE - sizeof(pte_t)))),

@@ -28,10 +28,10 @@
  * processors do.
  */
 #include <ringlet/arch.h>
-#include <ringlet/dirty_log.h>
 #include <ringlet/domain.h>
 #include <ringlet/emulate.h>
 #include <ringlet/traps.h>
+#include <ringlet/written.h>
 
 /* Did the running guest ask for it? */
 bool has_4gb_segments(void)

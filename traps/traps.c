@@ -13,12 +13,12 @@
 #include <ringlet/arch.h>
 #include <ringlet/console.h>
 #include <ringlet/desc.h>
-#include <ringlet/dirty_log.h>
 #include <ringlet/domain.h>
 #include <ringlet/irq.h>
 #include <ringlet/mm.h>
 #include <ringlet/time.h>
 #include <ringlet/traps.h>
+#include <ringlet/written.h>
 
 /* Page-fault error code: SDM vol. 3, figure 4-12. */
 #define PF_PRESENT 0x1
@@ -62,7 +62,7 @@ static void hypervisor_fault(struct cpu_user_regs *regs)
     if (regs->entry_vector == TRAP_page_fault) {
         if (cr2 - ldt < GUEST_LDT_PAGES * PAGE_SIZE && fault_in_ldt_page(cr2 - ldt))
             return;
-        if (anybody_logged() && shadow_fault(cr2, regs))
+        if (anybody_watched() && watch_page_fault(cr2, regs))
             return;
     }
     fixup = search_exception_table(regs->eip);
@@ -160,9 +160,9 @@ static inline void sort_page_fault(uint32_t cr2, struct cpu_user_regs *regs)
 }
 
 /* Perhaps the entry is missing in the shadow only. */
-static noinline void shadowed_page_fault(uint32_t cr2, struct cpu_user_regs *regs)
+static noinline void watched_page_fault(uint32_t cr2, struct cpu_user_regs *regs)
 {
-    if (!shadow_fault(cr2, regs))
+    if (!watch_page_fault(cr2, regs))
         sort_page_fault(cr2, regs);
 }
 
@@ -171,8 +171,8 @@ static inline void guest_page_fault(struct cpu_user_regs *regs)
 {
     uint32_t cr2 = read_cr2();
 
-    if (unlikely(anybody_logged()))
-        shadowed_page_fault(cr2, regs);
+    if (anybody_watched())
+        watched_page_fault(cr2, regs);
     else
         sort_page_fault(cr2, regs);
 }

@@ -21,6 +21,7 @@
 #include <ringlet/hypercall.h>
 #include <ringlet/irq.h>
 #include <ringlet/mm.h>
+#include <ringlet/module.h>
 #include <ringlet/sched.h>
 #include <xen/sched.h>
 
@@ -440,6 +441,20 @@ static void finish_kill(struct domain *d)
     unshare_heap_page(d, shared_info);
 }
 
+/* What modules have done for a dying domain is undone. 0, or -ERESTART: call again. */
+static int parts_let_go(struct domain *d)
+{
+    const struct domain_part *part;
+    int rc = 0;
+
+    for_each_record(domain_part, part)
+    {
+        if (part->dying && !rc)
+            rc = part->dying(d);
+    }
+    return rc;
+}
+
 /*
  * End a domain and give back what it holds. 0, -EINVAL for one's own, or -ERESTART to be called
  * again. The structure stays until the last frame that others map is let go.
@@ -460,7 +475,7 @@ int domain_kill(struct domain *d)
         if (rc)
             return rc;
         pirq_drop_eoi_map(d);
-        rc = dirty_log_end(d);
+        rc = parts_let_go(d);
         if (!rc)
             rc = relinquish_memory(d);
         if (rc)

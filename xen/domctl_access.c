@@ -6,11 +6,11 @@
  * Read next: hypercall/table.c (write_hypercall_page), traps/ioports.c (who asks the port bitmap),
  * mm/entries.c (device memory), irq.c.
  */
-#include <ringlet/dirty_log.h>
 #include <ringlet/domctl.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
 #include <ringlet/irq.h>
+#include <ringlet/written.h>
 
 #define NR_PORTS 65536u
 

@@ -59,6 +59,7 @@ SECTIONS
         RECORDS(gnttabop)
         RECORDS(evtchnop)
         RECORDS(domain_part)
+        RECORDS(watch_part)
         *(.rodata .rodata.* .note.*)
         *(.symtab_names)
     } :rodata

@@ -12,12 +12,12 @@
  * is switched out, so another CPU never has to ask for them.
  */
 #include <ringlet/arch.h>
-#include <ringlet/dirty_log.h>
 #include <ringlet/emulate.h>
 #include <ringlet/mm.h>
 #include <ringlet/sched.h>
 #include <ringlet/trace.h>
 #include <ringlet/traps.h>
+#include <ringlet/written.h>
 
 /* The registers of a vcpu, wherever they are now. The vcpu must be current or not running. */
 struct cpu_user_regs *vcpu_regs(struct vcpu *v)
@@ -127,8 +127,8 @@ static void load_guest_state(struct vcpu *v, struct vcpu *from)
     set_int80_gate(v);
     load_debug_registers(v);
     load_guest_cr4(v);
-    if (unlikely(anybody_logged()))
-        shadow_switch(v->domain);
+    if (anybody_watched())
+        watch_switch_to(v->domain);
     c->guest_tables = true;
     __atomic_fetch_or(&v->domain->dirty_cpus, 1u << c->id, __ATOMIC_SEQ_CST);
     reload_l3(v);
@@ -167,8 +167,8 @@ noreturn void context_switch(struct vcpu *from, struct vcpu *to)
         __asm__ volatile("movl %0, %%fs\n\tmovl %0, %%gs" : : "r"(0));
         map_gdt_window(NULL, 0);
         install_idle_l3();
-        if (unlikely(anybody_logged()))
-            shadow_switch(NULL);
+        if (anybody_watched())
+            watch_switch_to(NULL);
         leave(from, to);
         reset_stack_and_call(idle_loop);
     }

@@ -37,9 +37,9 @@
  * (memory ordering).
  */
 #include <ringlet/arch.h>
-#include <ringlet/dirty_log.h>
 #include <ringlet/domain.h>
 #include <ringlet/mm.h>
+#include <ringlet/written.h>
 
 uint32_t tlb_clock = 1;
 
@@ -84,7 +84,8 @@ static inline void load_root(maddr_t l3, uint32_t flush, bool copied)
 {
     struct cpu *c = this_cpu;
 
-    IF_LOGGED(shadow_flush, 0);
+    if (anybody_watched())
+        watch_flush();
     write_cr3((uint32_t)l3);
     __atomic_store_n(&c->tlb_flushed, flush, __ATOMIC_RELEASE);
     if (copied)
@@ -105,7 +106,8 @@ void tlb_flush_local(void)
 
 void tlb_flush_one_local(uint32_t va)
 {
-    IF_LOGGED(shadow_flush_one, va);
+    if (anybody_watched())
+        watch_flush_one(va);
     invlpg(va);
 }
 

@@ -30,10 +30,10 @@
  */
 #include "fifo.h"
 #include <ringlet/bitops.h>
-#include <ringlet/dirty_log.h>
 #include <ringlet/hypercall.h>
 #include <ringlet/ports.h>
 #include <ringlet/sched.h>
+#include <ringlet/written.h>
 
 #define WORDS_PER_PAGE (PAGE_SIZE / sizeof(event_word_t))
 #define MAX_PAGES (EVTCHN_FIFO_PORTS / WORDS_PER_PAGE)

@@ -8,10 +8,10 @@
 #define RINGLET_MM_H
 
 #include <ringlet/module.h>
-#include <ringlet/dirty_log.h>
 #include <ringlet/domain.h>
 #include <ringlet/frame.h>
 #include <ringlet/hypercall.h>
+#include <ringlet/written.h>
 
 /*
  * mm/entries.c: one entry at a time. `e` is the new value as the guest wrote it, `pt_owner` the

@@ -67,7 +67,7 @@ struct cpu {
      * guests may set.
      */
     pte_t l3[L3_ENTRIES] __aligned(32);
-    /* of a domain in log-dirty mode: what the processor is given instead (mm/shadow.c) */
+    /* of a domain in log-dirty mode: what the processor is given instead (mm/logdirty/shadow.c) */
     pte_t shadow_l3[L3_ENTRIES] __aligned(32);
     struct shadow *shadow; /* NULL: the running domain is not in that mode */
     uint32_t guest_root;   /* machine address of the one of the two that CR3 shall have */

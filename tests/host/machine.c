@@ -30,7 +30,7 @@ unsigned preempt_after;
 bool preempt_stays;
 uint64_t nx_bit = PTE_NX;
 uint32_t tlb_clock = 1;
-__attribute__((weak)) uint32_t logged_domains; /* unless mm/dirty_log.c is linked */
+__attribute__((weak)) uint32_t watched_domains; /* unless mm/logdirty/dirty_log.c is linked */
 struct cpu_features cpu_features = {.nx = true, .address_bits = 36, .address_mask = 0xFFFFFF000};
 struct e820_entry boot_memory_map[E820_MAX_ENTRIES];
 unsigned boot_memory_map_entries;
@@ -68,22 +68,22 @@ mfn_t mapped_mfn(const void *va)
     return direct_mfn(va);
 }
 
-__attribute__((weak)) void note_dirty(mfn_t mfn)
+__attribute__((weak)) void note_written(mfn_t mfn)
 {
     (void)mfn;
 }
 
-__attribute__((weak)) void note_mapped_dirty(const void *va)
+__attribute__((weak)) void note_mapped_written(const void *va)
 {
     (void)va;
 }
 
-__attribute__((weak)) void note_frame_dirty(struct frame *f)
+__attribute__((weak)) void note_frame_written(struct frame *f)
 {
     (void)f;
 }
 
-__attribute__((weak)) void note_pfn_dirty(struct domain *d, uint32_t pfn)
+__attribute__((weak)) void note_pfn_written(struct domain *d, uint32_t pfn)
 {
     (void)d;
     (void)pfn;

@@ -3,7 +3,7 @@
  * test_dirty_log.c: the log of written frames. What is told is cleared and nothing else; what cannot
  * be told stays; each page counts once.
  *
- * mm/dirty_log.c is compiled in here. The log's frames are arrays of the test's.
+ * mm/logdirty/dirty_log.c is compiled in here. The log's frames are arrays of the test's.
  *
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1 -Wno-unused-function
  */
@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "../../mm/dirty_log.c"
+#include "../../mm/logdirty/dirty_log.c"
 
 enum { FRAMES = 8, MINE = 3 };
 

@@ -1045,11 +1045,11 @@ static void too_many_linked_ports(void **state)
     assert_int_equal(bind_ipi_on(0), 4000);
 }
 
-/* mm/dirty_log.c's, which is not linked: the frames marked, while anybody is logged. */
-uint32_t logged_domains;
+/* mm/logdirty/dirty_log.c's, which is not linked: the frames marked, while anybody is logged. */
+uint32_t watched_domains;
 static unsigned nr_marked;
 
-void note_dirty(mfn_t mfn)
+void note_written(mfn_t mfn)
 {
     assert_true(mfn == ARRAY || mfn == ARRAY + 1 || mfn - CONTROL < VCPUS);
     assert_int_not_equal(references, 0);
@@ -1066,10 +1066,10 @@ static void reset_marks_what_was_written(void **state)
 
     (void)state;
     go_fifo(2);
-    logged_domains = 1;
+    watched_domains = 1;
     nr_marked = 0;
     assert_int_equal(OP(reset, &op), 0);
-    logged_domains = 0;
+    watched_domains = 0;
     assert_int_equal(nr_marked, VCPUS + 2);
     assert_int_equal(references, 0);
 }

@@ -153,9 +153,9 @@ int mod_l1_entry_if(pte_t *pl1, pte_t old, pte_t e, struct domain *d)
 
 /* The few instructions before that door know no frames here, for entries name frames beyond the end. */
 uint32_t tlb_clock;
-uint32_t logged_domains;
+uint32_t watched_domains;
 
-void note_mapped_dirty(const void *va)
+void note_mapped_written(const void *va)
 {
     (void)va;
     abort(); /* while nobody is logged */

@@ -3,7 +3,7 @@
  * test_shadow_op.c: log-dirty mode where memory ends, at each frame in turn. What was allocated by
  * halves must not be run on later, and nothing may be left behind.
  *
- * xen/domctl_shadow.c is compiled in here. Frames are numbers that are counted; nobody runs.
+ * mm/logdirty/domctl_shadow.c is compiled in here. Frames are numbers that are counted; nobody runs.
  *
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1 -Wno-unused-function
  */
@@ -13,13 +13,13 @@
 
 #include <cmocka.h>
 
-#include "../../xen/domctl_shadow.c"
+#include "../../mm/logdirty/domctl_shadow.c"
 
 struct cpu cpus[MAX_CPUS];
 _Thread_local struct cpu *host_cpu = &cpus[0];
 _Thread_local struct vcpu *host_vcpu;
 unsigned nr_cpus = 2;
-uint32_t logged_domains;
+uint32_t watched_domains;
 
 static struct domain domain = {.id = 1}, caller;
 static struct vcpu vcpu, calling_vcpu = {.domain = &caller};
@@ -171,14 +171,14 @@ static void assert_runs_and_ends(void)
     left = 1u << 20;
     filled = 0;
     assert_int_equal(shadow_op(XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, 0), 0);
-    assert_int_equal(logged_domains, 1);
+    assert_int_equal(watched_domains, 1);
     for (unsigned i = 0; i < LOG_LEAVES; i++)
         assert_int_not_equal(domain.dirty_log->leaf[i], 0);
     for (unsigned i = 0; i < nr_cpus; i++)
         assert_whole(domain.dirty_log->shadow[i]);
     assert_int_equal(shadow_op(XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, 0), -EINVAL);
     assert_int_equal(shadow_op(XEN_DOMCTL_SHADOW_OP_OFF, 0), 0);
-    assert_int_equal(logged_domains, 0);
+    assert_int_equal(watched_domains, 0);
     assert_int_equal(frames + objects, 0);
 }
 
@@ -201,7 +201,7 @@ static void test_enable_without_memory(void **state)
         left = i;
         assert_int_equal(shadow_op(XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, 0), -ENOMEM);
         assert_int_equal(frames + objects, 0);
-        assert_int_equal(logged_domains, 0);
+        assert_int_equal(watched_domains, 0);
         assert_null(domain.dirty_log);
     }
     assert_runs_and_ends();

@@ -219,9 +219,9 @@ void gather_here(void)
 {
 }
 
-uint32_t logged_domains;
+uint32_t watched_domains;
 
-void note_dirty(mfn_t mfn)
+void note_written(mfn_t mfn)
 {
     (void)mfn;
     abort(); /* while nobody is logged */

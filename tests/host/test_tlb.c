@@ -54,17 +54,16 @@ void send_ipi(const struct cpu *c)
     host_cpu = sender;
 }
 
-uint32_t logged_domains;
+uint32_t watched_domains;
 static unsigned emptied, emptied_before_cr3, forgotten;
 
-void shadow_flush(uint32_t unused)
+void watch_flush(void)
 {
-    (void)unused;
     emptied++;
     emptied_before_cr3 = flushes[this_cpu->id];
 }
 
-void shadow_flush_one(uint32_t va)
+void watch_flush_one(uint32_t va)
 {
     (void)va;
     forgotten++;
@@ -179,7 +178,7 @@ static void test_an_old_stamp_renewed(void **state)
     }
 }
 
-/* S1 of mm/shadow.c: a shadow is emptied before CR3 is loaded, whoever asks for the flush. */
+/* S1 of mm/logdirty/shadow.c: a shadow is emptied before CR3 is loaded, whoever asks for the flush. */
 static void test_shadows_are_flushed_too(void **state)
 {
     (void)state;
@@ -187,7 +186,7 @@ static void test_shadows_are_flushed_too(void **state)
     tlb_flush_local();
     tlb_flush_one_local(0x1000);
     assert_int_equal(emptied + forgotten, 0);
-    logged_domains = 1;
+    watched_domains = 1;
     flushes[0] = 0;
     tlb_flush_local();
     assert_int_equal(emptied, 1);
@@ -197,7 +196,7 @@ static void test_shadows_are_flushed_too(void **state)
     tlb_flush_one_local(0x1000);
     assert_int_equal(forgotten, 1);
     assert_int_equal(emptied, 3);
-    logged_domains = 0;
+    watched_domains = 0;
 }
 
 /*

@@ -390,7 +390,7 @@ static void test_taken_over_and_given_up(void **state)
 /* The last frame that was put into the log when it was no table. */
 static const struct frame *noted;
 
-void note_frame_dirty(struct frame *f)
+void note_frame_written(struct frame *f)
 {
     if (!(f->type_info & FT_VALIDATED))
         noted = f;
@@ -402,7 +402,7 @@ static void test_half_undone_is_in_the_log(void **state)
     (void)state;
     fill_l2();
     assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, l2), 0);
-    logged_domains = 1;
+    watched_domains = 1;
     noted = NULL;
     preempt_after = 1;
     assert_int_equal(unpin(l2), -ERESTART);
@@ -411,7 +411,7 @@ static void test_half_undone_is_in_the_log(void **state)
     noted = NULL;
     assert_int_equal(again(do_mmuext_op), 0);
     assert_ptr_equal(noted, mfn_frame(l2));
-    logged_domains = 0;
+    watched_domains = 0;
 }
 
 /* A table that is being undone is nobody's: who wants it must wait. */

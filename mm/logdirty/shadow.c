@@ -35,10 +35,10 @@
  * It is filled anew after each switch of address spaces, which costs. So with a faulting entry its
  * neighbours go in that have Accessed set already, as a processor may read ahead.
  *
- * Read next: mm/dirty_log.c.
+ * Read next: mm/logdirty/dirty_log.c.
  */
 #include <ringlet/arch.h>
-#include <ringlet/dirty_log.h>
+#include "dirty_log.h"
 #include <ringlet/domain.h>
 #include <ringlet/mm.h>
 
@@ -55,7 +55,7 @@
 /* ---- The shadow as a TLB --------------------------------------------------------------------- */
 
 /* This CPU is about to run a vcpu of d's, or none (NULL). The next load of CR3 makes it so. */
-void shadow_switch(const struct domain *d)
+static void shadow_switch(const struct domain *d)
 {
     struct cpu *c = this_cpu;
     struct shadow *s = d && d->dirty_log && d->dirty_log->on ? d->dirty_log->shadow[c->id] : NULL;
@@ -79,15 +79,14 @@ void shadow_empty(struct shadow *s)
 }
 
 /* The same for the tables this CPU runs on. The caller loads CR3 (S1, S3). */
-void shadow_flush(uint32_t unused)
+static void shadow_flush(void)
 {
-    (void)unused;
     if (this_cpu->shadow)
         shadow_empty(this_cpu->shadow);
 }
 
 /* Forget one. The caller does INVLPG. */
-void shadow_flush_one(uint32_t va)
+static void shadow_flush_one(uint32_t va)
 {
     const struct shadow *s = this_cpu->shadow;
     const pte_t *l2;
@@ -221,7 +220,7 @@ static void fill(struct shadow *s, const struct walk *w, uint32_t va, bool write
  * logged. True: try again, it was the shadow's, or an entry is just changing. False: it is a fault
  * by the guest's own tables too, and the error code says now what it would be by these.
  */
-bool shadow_fault(uint32_t va, struct cpu_user_regs *regs)
+static bool shadow_fault(uint32_t va, struct cpu_user_regs *regs)
 {
     struct shadow *s = this_cpu->shadow;
     uint32_t error_code = regs->error_code;
@@ -244,3 +243,7 @@ bool shadow_fault(uint32_t va, struct cpu_user_regs *regs)
     walk_end(&w);
     return mine;
 }
+
+WATCH_PART(shadow_part, .written = note_dirty, .pfn_written = note_pfn_dirty,
+           .switch_to = shadow_switch, .flush = shadow_flush, .flush_one = shadow_flush_one,
+           .page_fault = shadow_fault);

@@ -9,16 +9,14 @@
  * All of it is allocated before the mode is on: writes are marked deep inside, under any lock, where
  * nothing can be allocated.
  *
- * Read next: mm/shadow.c, which sees the guest's own writes.
+ * Read next: mm/logdirty/shadow.c, which sees the guest's own writes.
  */
-#include <ringlet/dirty_log.h>
+#include "dirty_log.h"
 #include <ringlet/grant.h>
 #include <ringlet/hypercall.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/mm.h>
 #include <ringlet/ports.h>
-
-uint32_t logged_domains;
 
 /* Where bit `pfn` is, mapped. The log is on, or no vcpu of the domain runs. */
 static uint32_t *map_word(const struct dirty_log *log, uint32_t pfn)
@@ -59,17 +57,6 @@ void note_dirty(mfn_t mfn)
 
     if (d)
         note_pfn_dirty(d, pfn_of(mfn));
-}
-
-void note_frame_dirty(struct frame *f)
-{
-    note_dirty(frame_mfn(f));
-}
-
-/* unmap_written(), likewise. */
-void note_mapped_dirty(const void *va)
-{
-    note_dirty(mapped_mfn(va));
 }
 
 /* Is d's log on, and this frame d's and in it already, so that writing it needs no new mark? */

@@ -20,9 +20,9 @@
  *  2. A vcpu comes back to its CPU with an empty shadow. So that a write after CLEAN is seen, the
  *     domain need only be paused while bits are cleared.
  *
- * Read next: include/ringlet/dirty_log.h (D1 to D4), mm/dirty_log.c, mm/shadow.c.
+ * Read next: mm/logdirty/dirty_log.h (D1 to D4), mm/logdirty/dirty_log.c, mm/logdirty/shadow.c.
  */
-#include <ringlet/dirty_log.h>
+#include "dirty_log.h"
 #include <ringlet/domctl.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
@@ -193,14 +193,14 @@ static int enable(struct domain *d)
         return rc;
     domain_pause_sync(d);
     d->dirty_log->on = true;
-    __atomic_fetch_add(&logged_domains, 1, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&watched_domains, 1, __ATOMIC_SEQ_CST);
     wait_for_cpus();
     domain_unpause(d);
     return 0;
 }
 
 /* 0, or -ERESTART: call again. No vcpu of d's is on a CPU. */
-int dirty_log_end(struct domain *d)
+static int dirty_log_end(struct domain *d)
 {
     struct dirty_log *log = d->dirty_log;
 
@@ -209,11 +209,12 @@ int dirty_log_end(struct domain *d)
         return 0;
     if (log->on) {
         log->on = false;
-        __atomic_fetch_sub(&logged_domains, 1, __ATOMIC_SEQ_CST);
+        __atomic_fetch_sub(&watched_domains, 1, __ATOMIC_SEQ_CST);
         wait_for_cpus(); /* D1 */
     }
     return free_log(d);
 }
+DOMAIN_PART(dirty_log_part, .dying = dirty_log_end);
 
 static int disable(struct domain *d)
 {
