@@ -14,7 +14,7 @@
 #include <ringlet/percpu.h>
 
 /* C1 to C4: flags that are clear whenever C is entered. */
-#define C_FLAGS_CLEAR                                                                          \
+#define C_FLAGS_CLEAR \
     (EFLAGS_TF | EFLAGS_IF | EFLAGS_DF | EFLAGS_IOPL | EFLAGS_NT | EFLAGS_VM | EFLAGS_AC)
 
 /*

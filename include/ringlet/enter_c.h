@@ -21,8 +21,9 @@
  * finds a call or a jump that goes round it. Debug builds check C1 to C5 behind it (arch/i386/
  * c_state.c).
  *
- * Assembly only.
+ * Assembly only, which clang-format does not know.
  */
+/* clang-format off */
 #ifndef RINGLET_ENTER_C_H
 #define RINGLET_ENTER_C_H
 #ifdef __ASSEMBLY__
