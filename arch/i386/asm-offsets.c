@@ -3,6 +3,7 @@
  * asm-offsets.c: structure offsets for assembly, taken from the C types so that neither can drift
  * from the other. Compiled to assembly only; the Makefile turns each .ascii line into a #define.
  */
+#include <ringlet/crossings.h>
 #include <ringlet/domain.h>
 #include <ringlet/hypercall.h>
 #include <ringlet/percpu.h>
@@ -30,6 +31,10 @@ void asm_offsets(void)
     DEFINE(UREGS_ds, offsetof(struct cpu_user_regs, ds));
     DEFINE(UREGS_fs, offsetof(struct cpu_user_regs, fs));
     DEFINE(UREGS_gs, offsetof(struct cpu_user_regs, gs));
+    DEFINE(CROSSING_on, offsetof(struct crossing_hooks, on));
+    DEFINE(CROSSING_hypercall, offsetof(struct crossing_hooks, hypercall));
+    DEFINE(CROSSING_trap, offsetof(struct crossing_hooks, trap));
+    DEFINE(CROSSING_leave, offsetof(struct crossing_hooks, leave));
     DEFINE(CPUINFO_SIZE, sizeof(struct cpu_info));
     DEFINE(CPUINFO_current, offsetof(struct cpu_info, vcpu));
     DEFINE(CPUINFO_cpu, offsetof(struct cpu_info, cpu));

@@ -98,7 +98,7 @@ hypercall_entry:
         pushl %edx
         pushl %ecx
         pushl %ebx
-        cmpb $0, %ss:trace_on
+        cmpb $0, %ss:crossing_hooks + CROSSING_on
         jne hypercall_traced
 .Lhypercall:
         cmpl $NR_HYPERCALLS, %eax
@@ -142,7 +142,7 @@ return_to_guest:
          * cannot be returned to. The exception table turns each into the guest's failsafe callback.
          */
 restore_guest:
-        cmpb $0, trace_on
+        cmpb $0, crossing_hooks + CROSSING_on
         jne leave_traced
 load_ds: movw UREGS_ds(%esp), %ds
 load_es: movw UREGS_es(%esp), %es
@@ -196,7 +196,7 @@ common_trap:
         movw %ds, UREGS_ds(%esp)
 trap_from_guest:
         pushl %esp
-        cmpb $0, %ss:trace_on
+        cmpb $0, %ss:crossing_hooks + CROSSING_on
         jne trap_traced
         CALL_C do_trap
         addl $4, %esp
@@ -218,7 +218,7 @@ trap_in_ring0:
         pushl %ds
         leal 8(%esp), %ecx
         pushl %ecx
-        cmpb $0, %ss:trace_on
+        cmpb $0, %ss:crossing_hooks + CROSSING_on
         jne trap_in_ring0_traced
         CALL_C do_trap
 leave_ring0:
@@ -241,23 +241,22 @@ no_such_hypercall:
         jmp .Lcall
 
 /*
- * The same ways with the ring trace on (xen/trace.c). Off, each crossing pays for it a comparison
- * and a jump not taken.
+ * The same ways while a module records crossings (ringlet/crossings.h).
  */
 hypercall_traced:
         pushl %eax
-        CALL_C trace_hypercall
+        CALL_C *crossing_hooks + CROSSING_hypercall
         popl %eax
         jmp .Lhypercall
 trap_traced:
-        CALL_C do_trap_traced
+        CALL_C *crossing_hooks + CROSSING_trap
         addl $4, %esp
         jmp return_to_guest
 trap_in_ring0_traced:
-        CALL_C do_trap_traced
+        CALL_C *crossing_hooks + CROSSING_trap
         jmp leave_ring0
 leave_traced:
-        CALL_C trace_leave
+        CALL_C *crossing_hooks + CROSSING_leave
         jmp load_ds
 
 /*
@@ -310,7 +309,7 @@ int80_entry:
         pushl %edi
         movw %es, HERE(es)
         movw %ds, HERE(ds)
-        cmpb $0, %ss:trace_on
+        cmpb $0, %ss:crossing_hooks + CROSSING_on
         jne int80_long_way
         testb $2, HERE(cs)
         jz int80_long_way

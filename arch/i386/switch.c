@@ -12,12 +12,14 @@
  * is switched out, so another CPU never has to ask for them.
  */
 #include <ringlet/arch.h>
+#include <ringlet/crossings.h>
 #include <ringlet/emulate.h>
 #include <ringlet/mm.h>
 #include <ringlet/sched.h>
-#include <ringlet/trace.h>
 #include <ringlet/traps.h>
 #include <ringlet/written.h>
+
+struct crossing_hooks crossing_hooks;
 
 /* The registers of a vcpu, wherever they are now. The vcpu must be current or not running. */
 struct cpu_user_regs *vcpu_regs(struct vcpu *v)
@@ -158,8 +160,8 @@ static void save_guest_state(struct vcpu *v)
  */
 noreturn void context_switch(struct vcpu *from, struct vcpu *to)
 {
-    if (unlikely(trace_on))
-        trace_switch(from, to);
+    if (unlikely(crossing_hooks.on))
+        crossing_hooks.switched(from, to);
     if (from != this_cpu->idle)
         save_guest_state(from);
     get_cpu_info()->vcpu = to;

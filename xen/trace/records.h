@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trace.h: the ring trace: each crossing between rings, written to a buffer of this CPU.
+ * records.h: what the ring trace writes of each crossing between rings.
  *
  * Buffers and records have the public format (xen/trace.h: struct t_info, t_buf, t_rec), so that a
  * consumer of Xen's finds its way about. The crossings themselves are a subclass of TRC_PV that Xen
@@ -20,12 +20,10 @@
  * hypercall the word at the guest's esp: the stub's return address, which is in the caller. Behind
  * the ENTER of a hypercall comes a TRC_PV_HYPERCALL_V2 with five arguments.
  *
- * `int $0x80` from ring 3 and IRET from ring 1 do not enter ring 0, so no trace can have them.
- *
- * Read next: xen/trace.c, and tools/trace, which draws it.
+ * Read next: trace.c, and tools/trace, which draws it.
  */
-#ifndef RINGLET_TRACE_H
-#define RINGLET_TRACE_H
+#ifndef TRACE_RECORDS_H
+#define TRACE_RECORDS_H
 
 #define TRC_RINGS 0x00204000 /* subclass 4 of TRC_PV */
 #define TRC_RINGS_ENTER (TRC_RINGS + 1)
@@ -41,20 +39,4 @@
 #define TRACE_IRET 0x2000     /* where the iret hypercall's frame said */
 #define TRACE_FIXUP 0x4000    /* in ring 0: where the exception table says (traps/extable.c) */
 
-#ifndef __ASSEMBLY__
-#include <ringlet/lib.h>
-
-struct cpu_user_regs;
-struct vcpu;
-struct xen_sysctl_tbuf_op;
-
-/* xen/trace.c. trace_on is what each crossing looks at; true only while there are buffers. */
-extern uint8_t trace_on;
-int trace_control(struct xen_sysctl_tbuf_op *op);
-void trace_switch(const struct vcpu *from, const struct vcpu *to);
-asmlinkage void trace_hypercall(void);
-asmlinkage void trace_leave(void);
-asmlinkage void do_trap_traced(struct cpu_user_regs *regs);
-
-#endif
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trace.c: the ring trace: what crossed between the rings, when, and why.
+ * trace.c, a module: the ring trace: what crossed between the rings, when, and why.
  *
  * A guest's life is a chain of crossings: down into ring 0 by a gate, up again by an IRET. Each is
- * one record (ringlet/trace.h) in a ring buffer of the CPU, which the initial domain may map, or a
+ * one record (records.h) in a ring buffer of the CPU, which the initial domain may map, or a
  * debugger read from outside. While the trace is off a crossing pays two instructions for it, a
  * comparison and a jump in entry.S; what is told of a crossing is found out here, from registers
  * before and after, so that the mechanisms themselves know nothing of it.
@@ -16,17 +16,18 @@
  *  T2  The consumer may write `cons`, so nothing it says is believed beyond where its own next
  *      record is: `prod` is kept here as well, and a bad `cons` ends the trace.
  *
- * Read next: arch/i386/entry.S (the hooks).
+ * Read next: ringlet/crossings.h and arch/i386/entry.S (the hooks).
  */
 #include <ringlet/arch.h>
 #include <ringlet/console.h>
+#include <ringlet/crossings.h>
 #include <ringlet/domain.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
 #include <ringlet/sysctl.h>
-#include <ringlet/trace.h>
 #include <ringlet/traps.h>
 #include <xen/trace.h>
+#include "records.h"
 
 #define WORD sizeof(uint32_t)
 #define CROSSING_WORDS TRACE_EXTRA_MAX
@@ -49,9 +50,8 @@ struct trace_cpu {
 };
 static struct trace_cpu trace_cpus[MAX_CPUS];
 
-/* Changes to the next five, and to trace_root; crossings read them without it. */
+/* Changes to the next four, trace_root and crossing_hooks.on; crossings read them without it. */
 static spinlock_t trace_lock = SPINLOCK_INIT(RANK_DOMCTL);
-uint8_t trace_on;
 static uint32_t pages, data_size; /* of one buffer; 0 until there are buffers, then constant */
 static uint32_t event_mask = TRC_ALL;
 static uint32_t cpu_mask = ~0u;
@@ -144,11 +144,11 @@ static void write_record(struct trace_cpu *t, uint32_t event, uint64_t tsc, cons
 {
     uint32_t used, lost[LOST_WORDS];
 
-    if (!trace_on || !wanted(event))
+    if (!crossing_hooks.on || !wanted(event))
         return;
     used = bytes_used(t);
     if (unlikely(used > data_size)) {
-        trace_on = 0;
+        crossing_hooks.on = 0;
         log_message(LOG_WARNING, "trace: offset %x of CPU %u's buffer is none: off\n", t->buf->cons,
                     this_cpu->id);
         return;
@@ -231,8 +231,7 @@ static uint32_t detail_of(const struct cpu_user_regs *regs)
     }
 }
 
-/* Called from entry.S: a hypercall, before its number is looked at. */
-asmlinkage void trace_hypercall(void)
+static asmlinkage void trace_hypercall(void)
 {
     const struct cpu_user_regs *regs = guest_regs();
     uint32_t cause = HYPERCALL_VECTOR << 16 | (regs->eax & 0xffff), top = 0;
@@ -282,8 +281,8 @@ static uint32_t trap_outcome(const struct trace_cpu *t, const struct cpu_user_re
     return TRACE_BEHIND;
 }
 
-/* In place of do_trap(): a record before it and, in ring 0, whose way out is its own, one behind. */
-asmlinkage void do_trap_traced(struct cpu_user_regs *regs)
+/* A record before do_trap() and, in ring 0, whose way out is its own, one behind. */
+static asmlinkage void trace_trap(struct cpu_user_regs *regs)
 {
     unsigned vector = regs->entry_vector, error = regs->error_code;
     bool from_guest = regs_from_guest(regs);
@@ -322,8 +321,7 @@ static uint32_t leave_outcome(const struct trace_cpu *t, const struct vcpu *v,
     return t->outcome;
 }
 
-/* Called from entry.S: everything is done, and what follows is the IRET to the guest. */
-asmlinkage void trace_leave(void)
+static asmlinkage void trace_leave(void)
 {
     const struct cpu_user_regs *regs = guest_regs();
     struct trace_cpu *t = begin_record();
@@ -335,8 +333,7 @@ asmlinkage void trace_leave(void)
     t->writing = false;
 }
 
-/* Called by context_switch() while `from` is current and its registers are in guest_regs(). */
-void trace_switch(const struct vcpu *from, const struct vcpu *to)
+static void trace_switch(const struct vcpu *from, const struct vcpu *to)
 {
     struct trace_cpu *t = begin_record();
 
@@ -454,25 +451,26 @@ static int control(struct xen_sysctl_tbuf_op *op)
     case XEN_SYSCTL_TBUFOP_set_size:
         return set_size(op->size);
     case XEN_SYSCTL_TBUFOP_enable:
-        trace_on = pages != 0;
+        crossing_hooks.on = pages != 0;
         return pages ? 0 : -EINVAL;
     case XEN_SYSCTL_TBUFOP_disable:
-        trace_on = 0;
+        crossing_hooks.on = 0;
         return 0;
     default:
         return -EINVAL;
     }
 }
 
-int trace_control(struct xen_sysctl_tbuf_op *op)
+static int sysctl_tbuf_op(struct xen_sysctl *op)
 {
     int rc;
 
     spin_lock(&trace_lock);
-    rc = control(op);
+    rc = control(&op->u.tbuf_op);
     spin_unlock(&trace_lock);
     return rc;
 }
+SYSCTL(tbuf_op);
 
 /* ---- The console's key ----------------------------------------------------------------------- */
 
@@ -526,13 +524,13 @@ static void start(void)
         trace_cpus[cpu].buf->cons = trace_cpus[cpu].prod;
         trace_cpus[cpu].lost = 0;
     }
-    trace_on = 1;
+    crossing_hooks.on = 1;
     printk("trace on: %u pages a CPU\n", pages);
 }
 
 static void stop(void)
 {
-    trace_on = 0;
+    crossing_hooks.on = 0;
     for (unsigned cpu = 0; cpu < nr_cpus; cpu++) {
         printk("trace off: CPU %u has %u bytes, lost %u records\n", cpu,
                bytes_used(&trace_cpus[cpu]), trace_cpus[cpu].lost);
@@ -544,7 +542,7 @@ static void stop(void)
 static void toggle(void)
 {
     spin_lock(&trace_lock);
-    if (trace_on)
+    if (crossing_hooks.on)
         stop();
     else
         start();
@@ -556,7 +554,7 @@ KEY('T', toggle, "ring trace on; off, and its newest records");
  * Boot, when the initial domain exists: tbuf_size= gives buffers, and tevt_mask= besides starts the
  * trace, as in Xen.
  */
-static void __init trace_init(void)
+static void __init start_at_boot(void)
 {
     if (!options.tbuf_size)
         return;
@@ -566,15 +564,17 @@ static void __init trace_init(void)
     }
     if (options.tevt_mask) {
         event_mask = options.tevt_mask;
-        trace_on = 1;
+        crossing_hooks.on = 1;
     }
-    printk("trace: %s, %u pages a CPU\n", trace_on ? "on" : "off", pages);
+    printk("trace: %s, %u pages a CPU\n", crossing_hooks.on ? "on" : "off", pages);
 }
-BOOT_STEP(BOOT_INITIAL_DOMAIN, trace_init);
+BOOT_STEP(BOOT_INITIAL_DOMAIN, start_at_boot);
 
-/* tbuf_op: the ring trace. */
-static int sysctl_tbuf_op(struct xen_sysctl *op)
+static void __init trace_init(void)
 {
-    return trace_control(&op->u.tbuf_op);
+    crossing_hooks.hypercall = trace_hypercall;
+    crossing_hooks.trap = trace_trap;
+    crossing_hooks.leave = trace_leave;
+    crossing_hooks.switched = trace_switch;
 }
-SYSCTL(tbuf_op);
+BOOT_STEP(BOOT_SERVICES, trace_init);
