@@ -19,31 +19,14 @@
  * processor's only to read. SDM vol. 3, 3.4.5 (descriptors), 5.3 (limits, expand-down), 5.8.3 (call
  * gates).
  *
- * Read next: mm/descriptor_tables.c (who calls this), traps/segments_4gb.c. Tested by
+ * Read next: mm/descriptor_tables.c (who calls this). Tested by
  * tests/host/test_descriptor.c, which enumerates what a segment reaches.
  */
 #include <ringlet/desc.h>
-#include <ringlet/emulate.h>
 #include <xen/xen.h>
 
 #define TYPE_CALL_GATE (12u << 8)
 #define CALL_GATE_RESERVED 0xe0u /* bits 5 to 7 of the high word */
-
-static uint32_t desc_base(const struct desc *d)
-{
-    return d->a >> 16 | (d->b & 0xff) << 16 | (d->b & 0xff000000);
-}
-
-static uint32_t desc_limit(const struct desc *d)
-{
-    return (d->a & 0xffff) | (d->b & 0xf0000);
-}
-
-static void set_desc_limit(struct desc *d, uint32_t limit)
-{
-    d->a = (d->a & 0xffff0000) | (limit & 0xffff);
-    d->b = (d->b & ~0xf0000u) | (limit & 0xf0000);
-}
 
 /*
  * walk 05: Limits are cut
@@ -54,7 +37,7 @@ static void set_desc_limit(struct desc *d, uint32_t limit)
  * The guest can read the cut limit with LSL; it cannot write it back.
  * Without it: A segment based at f6000000 with the "same" limit as the flat one would begin in the
  * guest and end in the hypervisor; one with a high base wraps around to low addresses, which is
- * what thread-local storage wants and why the 4 GB assist exists (traps/segments_4gb.c).
+ * what thread-local storage wants and why the 4 GB assist exists (traps/segments_4gb/).
  * Shown by: tests/host/test_descriptor.c::test_corners, tests/host/test_descriptor.c::test_random,
  * tests/guests/rings/main.c::test_limits
  */
@@ -72,7 +55,7 @@ static void set_desc_limit(struct desc *d, uint32_t limit)
  * processors (SDM vol. 3, 5.3) and so touch addresses from base up, which are harmless there: the
  * M2P alias. With base 0 nothing remains: the limit is 0xfffff, "no offset".
  */
-static bool widest_limit(uint32_t base, bool expand_down, uint32_t *limit)
+bool widest_limit(uint32_t base, bool expand_down, uint32_t *limit)
 {
     if (expand_down) {
         *limit = ~base >> PAGE_SHIFT;
@@ -82,11 +65,6 @@ static bool widest_limit(uint32_t base, bool expand_down, uint32_t *limit)
         return false;
     *limit = (GUEST_SEGMENT_END - base) / PAGE_SIZE - 1;
     return true;
-}
-
-static bool is_expand_down(const struct desc *d)
-{
-    return (d->b & (DESC_CODE | DESC_EXPAND_DOWN)) == DESC_EXPAND_DOWN;
 }
 
 /*
@@ -112,42 +90,6 @@ static bool limit_segment(struct desc *d)
         return false;
     if (expand_down ? limit < widest : limit > widest)
         set_desc_limit(d, widest);
-    return true;
-}
-
-/* Does a page-granular segment with this limit have `offset`? */
-static bool form_reaches(bool expand_down, uint32_t limit, uint32_t offset)
-{
-    bool within = offset >> PAGE_SHIFT <= limit;
-
-    return expand_down ? !within : within;
-}
-
-/*
- * For traps/segments_4gb.c: turn an expand-up data segment into an expand-down one at the same
- * base, or back, so that it has `offset`. false, and nothing changed: it is no 32-bit,
- * page-granular data segment; it has the offset already; the other form would not have it either.
- *
- * Why this cannot open the hypervisor: the new limit comes from widest_limit(), by whose comment it
- * keeps D2 in either form for every base; nothing else changes but the expand-down bit. Why it does
- * not widen what the guest meant to be narrow: only a limit that already is the widest of its form
- * is touched, as it is when a larger one was cut.
- */
-bool flip_descriptor(struct desc *d, uint32_t offset)
-{
-    const uint32_t wanted = DESC_P | DESC_S | DESC_G | DESC_DB;
-    uint32_t limit = desc_limit(d), widest, other;
-    bool down = is_expand_down(d);
-
-    if ((d->b & (wanted | DESC_CODE)) != wanted)
-        return false;
-    if (!widest_limit(desc_base(d), down, &widest) || limit != widest ||
-        !widest_limit(desc_base(d), !down, &other))
-        return false;
-    if (form_reaches(down, limit, offset) || !form_reaches(!down, other, offset))
-        return false;
-    set_desc_limit(d, other);
-    d->b ^= DESC_EXPAND_DOWN;
     return true;
 }
 

@@ -248,58 +248,46 @@ static enum emulation emulate_insn(struct cpu_user_regs *regs, const struct insn
     }
 }
 
-/*
- * The instructions that come without a prefix, nearly always, from their first bytes: no decoder
- * is needed to see that 0F 20 has a ModRM byte and EC has not. *length holds only if it is done.
- */
-static enum emulation emulate_bytes(struct cpu_user_regs *regs, uint32_t bytes, uint32_t *length)
+/* The assist for segments that the running domain has on; NULL: none. */
+static const struct segment_assist *segment_assist_on(void)
 {
-    unsigned opcode = bytes & 0xff, second = (bytes >> 8) & 0xff;
+    const struct segment_assist *assist;
 
-    *length = 2;
-    if (likely(opcode == 0x0f)) {
-        if ((second & 0xfc) == 0x20)
-            *length = 3;
-        return emulate_0f(regs, second, (bytes >> 19) & 7, (bytes >> 16) & 7);
-    }
-    if ((opcode & 0xfc) == 0xe4)
-        return emulate_in_out(regs, opcode, second, opcode & 1 ? 4 : 1, 2);
-    if ((opcode & 0xfc) == 0xec) {
-        *length = 1;
-        return emulate_in_out(regs, opcode, regs->edx & 0xffff, opcode & 1 ? 4 : 1, 1);
-    }
-    return EMULATION_REFUSED;
+    for_each_record(segment_assist, assist) if (current->domain->vm_assist &
+                                                (1u << assist->enabled_by)) return assist;
+    return NULL;
 }
 
-/* Any instruction: fetched and decoded once, for the 4 GB segments' sake too. */
-static noinline bool emulate_decoded(struct cpu_user_regs *regs)
+/* #GP with error code 0 in the running vcpu. false: the fault is the guest's to hear of. */
+bool emulate_privileged(struct cpu_user_regs *regs)
 {
+    const struct segment_assist *assist = segment_assist_on();
     struct insn in;
     enum emulation result = fetch_insn(regs, &in);
 
     if (result != EMULATION_DONE)
         return result == EMULATION_HANDLED;
     result = emulate_insn(regs, &in);
+    if (result == EMULATION_REFUSED)
+        return assist && assist->fault(regs, &in);
     if (result == EMULATION_DONE)
         retire_insn(regs, in.length);
-    if (result == EMULATION_REFUSED)
-        return has_4gb_segments() && emulate_4gb_segment(regs, &in);
     return true;
 }
 
-/* #GP with error code 0 in the running vcpu. false: the fault is the guest's to hear of. */
-bool emulate_privileged(struct cpu_user_regs *regs)
+/* #SS with error code 0 in the running vcpu. false: the fault is the guest's to hear of. */
+bool emulate_stack_fault(struct cpu_user_regs *regs)
 {
-    uint32_t words[PEEK_BYTES / 4], length;
-    enum emulation result = EMULATION_REFUSED;
+    const struct segment_assist *assist = segment_assist_on();
+    struct insn in;
+    enum emulation fetched;
 
-    if (likely(peek_insn(regs, words)))
-        result = emulate_bytes(regs, words[0], &length);
-    if (unlikely(result == EMULATION_REFUSED))
-        return emulate_decoded(regs);
-    if (likely(result == EMULATION_DONE))
-        retire_insn(regs, length);
-    return true;
+    if (!assist)
+        return false;
+    fetched = fetch_insn(regs, &in);
+    if (fetched != EMULATION_DONE)
+        return fetched == EMULATION_HANDLED;
+    return assist->fault(regs, &in);
 }
 
 /*

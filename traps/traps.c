@@ -263,9 +263,8 @@ static noinline void guest_trap(struct cpu_user_regs *regs)
     case TRAP_machine_check:
         fatal_trap(regs, "machine check");
     case TRAP_stack_error:
-        if (!regs->error_code && emulate_4gb_stack(regs))
-            break;
-        inject_exception(TRAP_stack_error, regs->error_code);
+        if (regs->error_code || !emulate_stack_fault(regs))
+            inject_exception(TRAP_stack_error, regs->error_code);
         break;
     case TRAP_invalid_tss:
     case TRAP_no_segment:

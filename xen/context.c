@@ -90,7 +90,7 @@ static int check_context(const struct vcpu *v, const struct vcpu_guest_context *
         return -EINVAL;
     if (c->gdt_ents > GUEST_GDT_PAGES * 512)
         return -EINVAL;
-    if (v->id == 0 && (c->vm_assist & ~VM_ASSIST_VALID))
+    if (v->id == 0 && (c->vm_assist & ~valid_vm_assists()))
         return -EINVAL;
     if (!fixup_guest_stack_selector(&ss) || !code_selector_ok(c->event_callback_cs, &sel) ||
         !code_selector_ok(c->failsafe_callback_cs, &sel) || !trap_table_ok(c))

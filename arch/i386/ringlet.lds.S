@@ -56,6 +56,7 @@ SECTIONS
         RECORDS(domctl)
         RECORDS(sysctl)
         RECORDS(memory_op)
+        RECORDS(segment_assist)
         RECORDS(gnttabop)
         RECORDS(evtchnop)
         RECORDS(domain_part)

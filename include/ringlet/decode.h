@@ -3,7 +3,7 @@
  * decode.h: one IA-32 instruction, taken apart.
  *
  * The hypervisor meets guest instructions in three places: privileged ones (traps/emulate.c),
- * writes to page tables (mm/ptwr.c) and accesses beyond a truncated segment (traps/segments_4gb.c).
+ * writes to page tables (mm/ptwr.c) and accesses beyond a truncated segment (traps/segments_4gb/).
  * Each asks the same questions: how long, which opcode, which memory operand. The answers come from
  * here; what they mean is the caller's affair.
  *

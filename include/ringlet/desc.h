@@ -103,6 +103,27 @@ struct desc {
 #define DESC_L (1u << 21)
 #define DESC_AVL (1u << 20)
 
+static inline uint32_t desc_base(const struct desc *d)
+{
+    return d->a >> 16 | (d->b & 0xff) << 16 | (d->b & 0xff000000);
+}
+
+static inline uint32_t desc_limit(const struct desc *d)
+{
+    return (d->a & 0xffff) | (d->b & 0xf0000);
+}
+
+static inline void set_desc_limit(struct desc *d, uint32_t limit)
+{
+    d->a = (d->a & 0xffff0000) | (limit & 0xffff);
+    d->b = (d->b & ~0xf0000u) | (limit & 0xf0000);
+}
+
+static inline bool is_expand_down(const struct desc *d)
+{
+    return (d->b & (DESC_CODE | DESC_EXPAND_DOWN)) == DESC_EXPAND_DOWN;
+}
+
 /* Interrupt (type 14) or trap (15) gate, or task gate (5). */
 struct gate {
     uint16_t offset_low;
@@ -135,6 +156,7 @@ void set_int80_gate(const struct vcpu *v);
 
 /* traps/descriptor.c: what a guest may put into its GDT and LDT */
 bool check_descriptor(struct desc *d);
+bool widest_limit(uint32_t base, bool expand_down, uint32_t *limit);
 bool fixup_guest_code_selector(uint16_t *sel);
 bool fixup_guest_stack_selector(uint16_t *sel);
 #endif

@@ -27,12 +27,6 @@
 #define NR_DOMAIN_SLOTS 1024
 #define MAX_VCPUS XEN_LEGACY_MAX_VCPUS
 
-/* The assists a guest may ask for (VMASST_TYPE_* of xen/xen.h), as bits. */
-#define VM_ASSIST_VALID                                                           \
-    (1u << VMASST_TYPE_4gb_segments | 1u << VMASST_TYPE_4gb_segments_notify |     \
-     1u << VMASST_TYPE_writable_pagetables | 1u << VMASST_TYPE_pae_extended_cr3 | \
-     1u << VMASST_TYPE_architectural_iopl | 1u << VMASST_TYPE_runstate_update_flag)
-
 /* Why a vcpu may not run, besides pauses; bits of vcpu.wait. */
 #define WAIT_BLOCKED 0x1 /* SCHEDOP_block: until an event */
 #define WAIT_POLLING 0x2 /* SCHEDOP_poll: until one of some ports is pending, or a timeout */
@@ -100,7 +94,6 @@ struct vcpu {
     unsigned gdt_entries;
     /* each holds a FT_SEG reference; the first DIV_ROUND_UP(gdt_entries, 512) */
     mfn_t gdt_frames[GUEST_GDT_PAGES];
-    uint8_t moves_below; /* counts what traps/segments_4gb.c emulated */
     uint32_t ldt_base, ldt_entries;
     mfn_t ldt_frames[GUEST_LDT_PAGES]; /* mapped so far: FT_SEG references; INVALID_MFN: not yet */
     bool fpu_initialised;

@@ -15,6 +15,7 @@
 
 #include <ringlet/decode.h>
 #include <ringlet/desc.h>
+#include <ringlet/module.h>
 #include <ringlet/percpu.h>
 #include <xen/xen.h>
 
@@ -94,9 +95,19 @@ static inline void retire_insn(struct cpu_user_regs *regs, uint32_t length)
         trap_after_insn(regs, 0);
 }
 
-/* traps/segments_4gb.c: VMASST_TYPE_4gb_segments */
-bool has_4gb_segments(void);
-bool emulate_4gb_segment(struct cpu_user_regs *regs, const struct insn *in);
+/*
+ * SEGMENT_ASSIST(name, ...): an assist (VMASST_TYPE_*) that lets a guest reach more through a segment
+ * than its descriptor says. fault() is called for a domain that has `enabled_by` on, with #GP or #SS
+ * and error code 0 at an instruction that is none of the privileged ones. true: the guest goes on at
+ * eip; false: the fault is the guest's to hear of. `option` is another assist, that fault() reads.
+ */
+struct segment_assist {
+    unsigned enabled_by, option;
+    bool (*fault)(struct cpu_user_regs *regs, const struct insn *in);
+};
+MODULE_RECORDS(struct segment_assist, segment_assist);
+#define SEGMENT_ASSIST(name, ...) \
+    MODULE_RECORD(struct segment_assist, segment_assist, name, __VA_ARGS__)
 
 /* traps/ioports.c */
 bool may_use_iopl(const struct vcpu *v, const struct cpu_user_regs *regs);
@@ -111,8 +122,5 @@ bool guest_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value);
 /* traps/debugreg.c: 0 or -Exxx; the DR6 bits of the vcpu's own I/O breakpoints on these ports */
 long get_debugreg(const struct vcpu *v, unsigned reg, uint32_t *value);
 uint32_t io_breakpoint_hits(const struct vcpu *v, unsigned port, unsigned size);
-
-/* traps/descriptor.c: give a data segment the offsets on the other side of its base */
-bool flip_descriptor(struct desc *d, uint32_t offset);
 
 #endif

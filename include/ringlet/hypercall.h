@@ -88,6 +88,7 @@ asmlinkage long do_sched_op(int cmd, void *guest_arg);
 asmlinkage long do_set_timer_op(uint32_t lo, uint32_t hi);
 asmlinkage long do_vcpu_op(int cmd, unsigned vcpuid, void *guest_arg);
 asmlinkage long do_vm_assist(uint32_t cmd, uint32_t type);
+uint32_t valid_vm_assists(void); /* as bits */
 asmlinkage long do_xen_version(int cmd, void *guest_arg);
 asmlinkage long do_console_io(uint32_t cmd, uint32_t count, char *guest_buffer);
 asmlinkage long do_domctl(void *guest_domctl);

@@ -58,12 +58,10 @@ void extable_sort(void);
  * injected instead; false: the caller injects the original one.
  */
 bool emulate_privileged(struct cpu_user_regs *regs);
+bool emulate_stack_fault(struct cpu_user_regs *regs);
 bool emulate_forced_cpuid(struct cpu_user_regs *regs);
 /* eax, ebx, ecx, edx as a PV guest sees them */
 void guest_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
-
-/* traps/segments_4gb.c: #SS with error code 0. true: nothing is left to do. */
-bool emulate_4gb_stack(struct cpu_user_regs *regs);
 
 /* traps/debugreg.c */
 long set_debugreg(struct vcpu *v, unsigned reg, uint32_t value);

@@ -8,7 +8,7 @@
  * of a segment are one run, so a run that reaches into a page holds one of its ends, or begins
  * or ends inside it: those bytes are asked about too.
  *
- * units: traps/descriptor.c
+ * units: traps/descriptor.c traps/segments_4gb/flip.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DFLAT_RING1_CS=0xe019 -DFLAT_RING1_SS=0xe021
  * flags: -DFLAT_RING3_SS=0xe033
  */
@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include <ringlet/emulate.h>
+#include "../../traps/segments_4gb/flip.h"
 
 #define G DESC_G
 #define DB DESC_DB

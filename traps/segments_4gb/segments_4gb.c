@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * segments_4gb.c: VMASST_TYPE_4gb_segments: a segment of 4 GiB for guests that are given less.
+ * segments_4gb.c, a module: VMASST_TYPE_4gb_segments: a segment of 4 GiB for guests that are given less.
  *
  * glibc keeps thread-local data below the address that %gs's base holds, and reads it as %gs:-8 and
  * the like: with a limit of 4 GiB, base + 0xfffffff8 wraps around to just below base. Our limits
@@ -12,8 +12,7 @@
  *      expand-down    offsets 4 GiB - base .. 4 GiB - 1              below base
  *
  * On a #GP or #SS for an offset that only the other form has, the descriptor is turned into that
- * form in the guest's table, the segment register is loaded again, and the instruction starts over
- * (or, if it is a plain load or store, is carried out: emulate_move()).
+ * form in the guest's table, the segment register is loaded again, and the instruction starts over.
  * The guest may ask to hear of it, because it is slow (VMASST_TYPE_4gb_segments_notify): then trap
  * 15 is delivered, with the number of prefix bytes as error code.
  *
@@ -21,10 +20,9 @@
  * still has the old form. Then it is loaded again, if it is fs or gs; the others are with each return
  * to the guest.
  *
- * flip_descriptor() in traps/descriptor.c says why no flip can open the hypervisor, nor widen what
- * was meant narrow.
+ * flip.c says why no flip can open the hypervisor, nor widen what was meant narrow.
  *
- * Read next: traps/descriptor.c. Emulators without limit checks never come here; Bochs and
+ * Read next: traps/descriptor.c, traps/emulate.c (the caller). Emulators without limit checks never come here; Bochs and
  * processors do.
  */
 #include <ringlet/arch.h>
@@ -33,11 +31,7 @@
 #include <ringlet/traps.h>
 #include <ringlet/written.h>
 
-/* Did the running guest ask for it? */
-bool has_4gb_segments(void)
-{
-    return current->domain->vm_assist & (1u << VMASST_TYPE_4gb_segments);
-}
+#include "flip.h"
 
 /* Behind an instruction with label 1: %0 becomes 0 if it faults. */
 #define CLEAR_IF_FAULTS                  \
@@ -117,53 +111,8 @@ static void notify(const struct insn *in)
         inject_exception(TRAP_spurious_int, in->prefix_length);
 }
 
-/* MOV between a register and 4 bytes of memory. */
-static bool is_plain_move(const struct insn *in)
-{
-    return in->map == MAP_ONE_BYTE && in->operand_size == 4 && !in->lock &&
-           (in->opcode == 0x89 || in->opcode == 0x8b || in->opcode == 0xa1 || in->opcode == 0xa3);
-}
-
-/*
- * Programs of glibc go from one side of base to the other and back all the time (the stack
- * protector's word lies above, malloc's and others' variables below), and each change would be a
- * fault. So of the plain moves below base most are carried out here, one fault instead of two;
- * one of MOVES_IN_A_ROW turns the segment, for programs that stay below. `flipped` is the segment
- * as it would be. Not if the guest wants to be told of flips, or if the processor would look closer
- * than we do: at breakpoints, at alignment.
- */
-#define MOVES_IN_A_ROW 16
-
-static bool emulate_move(struct cpu_user_regs *regs, const struct insn *in,
-                         const struct desc *flipped, uint32_t base)
-{
-    struct vcpu *v = current;
-    bool store = in->access & ACCESS_WRITE;
-    uint32_t *reg = insn_register(regs, in->opcode < 0xa0 ? in->reg : REG_EAX), value;
-    uint32_t offset = insn_offset(in, regs);
-
-    if (!is_plain_move(in) || !(flipped->b & DESC_EXPAND_DOWN) || offset > 0xfffffffc ||
-        (store && !(flipped->b & DESC_RW)) || (regs->eflags & EFLAGS_AC) ||
-        (v->domain->vm_assist & (1u << VMASST_TYPE_4gb_segments_notify)) || has_breakpoints(v) ||
-        ++v->moves_below % MOVES_IN_A_ROW == 0)
-        return false;
-    if (store) {
-        if (!write_operand(regs, base + offset, reg, 4))
-            return true;
-    } else {
-        if (!read_operand(regs, base + offset, &value, 4))
-            return true;
-        *reg = value;
-    }
-    retire_insn(regs, in->length);
-    return true;
-}
-
-/*
- * #GP or #SS with error code 0 in the running vcpu, at this instruction. true: it can start over, or
- * is done, or something else was injected; false: the fault is the guest's to hear of.
- */
-bool emulate_4gb_segment(struct cpu_user_regs *regs, const struct insn *in)
+/* #GP or #SS with error code 0 at this instruction. true: it can start over. */
+static bool segment_fault(struct cpu_user_regs *regs, const struct insn *in)
 {
     struct desc *entry, old, changed;
     struct segment segment;
@@ -184,8 +133,6 @@ bool emulate_4gb_segment(struct cpu_user_regs *regs, const struct insn *in)
     if (!flip_descriptor(&changed, insn_offset(in, regs)))
         return is_outdated(in->segment, &segment, insn_offset(in, regs)) &&
                reload_segment(in->segment, selector);
-    if (emulate_move(regs, in, &changed, segment.base))
-        return true;
     if (!replace_descriptor(entry, old, changed))
         return true; /* another vcpu turned it: try again */
     mark_dirty((selector & 4 ? current->ldt_frames : current->gdt_frames)[selector >> 12]);
@@ -195,16 +142,5 @@ bool emulate_4gb_segment(struct cpu_user_regs *regs, const struct insn *in)
     return true;
 }
 
-/* #SS with error code 0: the same, and nothing else can have caused it that is emulated. */
-bool emulate_4gb_stack(struct cpu_user_regs *regs)
-{
-    struct insn in;
-    enum emulation fetched;
-
-    if (!has_4gb_segments())
-        return false;
-    fetched = fetch_insn(regs, &in);
-    if (fetched != EMULATION_DONE)
-        return fetched == EMULATION_HANDLED;
-    return emulate_4gb_segment(regs, &in);
-}
+SEGMENT_ASSIST(segments_4gb, .fault = segment_fault, .enabled_by = VMASST_TYPE_4gb_segments,
+               .option = VMASST_TYPE_4gb_segments_notify);
