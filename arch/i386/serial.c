@@ -11,8 +11,12 @@
  *   3 LCR      8 bits, no parity, DLAB
  *
  * Sending is polled: the message is on the wire when the call returns, also when the next thing is
- * a triple fault. Receiving is by interrupt (IRQ 4), so that typing does not need polling. Every
- * wait is bounded: without a UART the ports read as all ones.
+ * a triple fault. Receiving is by interrupt (IRQ 4), so that typing does not need polling.
+ *
+ * Every wait is bounded. A transmitter that does not become empty in that time is stuck: the other
+ * side has stopped reading (a terminal nobody looks at, a full pipe behind an emulator's port).
+ * Characters are dropped while it is stuck, at one look each, and go out again as soon as it takes
+ * them; receiving does not stop. Without a UART the ports read as all ones.
  *
  * Read next: xen/console.c.
  */
@@ -43,6 +47,7 @@ enum {
 #define MCR_DTR_RTS_OUT2 0x0b
 #define LSR_READY 0x01
 #define LSR_EMPTY 0x20
+#define LSR_NO_UART 0xff /* what a port without a device reads as */
 #define FIFO_SIZE 16
 
 /*
@@ -55,6 +60,7 @@ enum {
 static uint16_t base;      /* 0: no UART */
 static unsigned fifo_size; /* characters that fit once the transmitter is empty */
 static unsigned fifo_room;
+static bool stuck; /* the last wait for the transmitter was in vain */
 
 /*
  * Program the UART at `port` for `baud`, 8 data bits, no parity. A missing UART is found out and
@@ -81,31 +87,43 @@ void serial_init(uint16_t port, uint32_t baud)
 }
 
 /*
- * Send one character; waits until the UART takes it. A UART that stops taking characters is given
- * up.
+ * Wait until the transmitter is empty, and note whether it is stuck. A stuck one is looked at once:
+ * waiting again for each character would hold a CPU, and console_lock with it, for as long as
+ * anything is printed.
  */
+static void wait_for_room(void)
+{
+    unsigned polls = stuck ? 1 : SEND_POLLS;
+
+    while (polls && !(inb(base + LSR) & LSR_EMPTY))
+        polls--;
+    stuck = polls == 0;
+    if (!stuck)
+        fifo_room = fifo_size;
+}
+
+/* Send one character; waits until the UART takes it. Dropped while the UART is stuck. */
 void serial_putc(char c)
 {
-    unsigned polls = 0;
-
     if (!base)
         return;
-    while (!fifo_room) {
-        if (inb(base + LSR) & LSR_EMPTY)
-            fifo_room = fifo_size;
-        else if (++polls == SEND_POLLS)
-            base = 0;
-        if (!base)
-            return;
-    }
+    if (!fifo_room)
+        wait_for_room();
+    if (!fifo_room)
+        return;
     fifo_room--;
     outb(base + THR, c);
 }
 
-/* The next character received, or -1. */
+/*
+ * The next character received, or -1. A UART that has disappeared gives nothing, not an endless
+ * stream of 0xff.
+ */
 int serial_getc(void)
 {
-    if (!base || !(inb(base + LSR) & LSR_READY))
+    uint8_t status = base ? inb(base + LSR) : 0;
+
+    if (!(status & LSR_READY) || status == LSR_NO_UART)
         return -1;
     return inb(base + RBR);
 }

@@ -3,12 +3,13 @@
 import pathlib
 import re
 import socket
+import time
 
 import pexpect
 import pytest
 
 from debuggers import gdb, has, log_name, rings  # noqa: F401 (gdb is a fixture)
-from machine import TOP, guest
+from machine import SCALE, TOP, guest
 
 # Ctrl-A three times. The terminals of QEMU and run-bochs send one for two typed.
 SWITCH = "\x01" * 6
@@ -59,6 +60,36 @@ def test_words_nobody_knows(boot):
     m.expect(r'unknown word "ucode=scan"')
     m.expect(r"initial domain: [^\n]*16 MiB")
     m.expect("toy> ")
+
+
+def test_words_are_reported_once(boot):
+    """In order: the banner, then what the command line has of mistakes, each once. A console that
+    does not exist leaves the machine its voice."""
+    m = boot([guest("toy")], cmdline="nonsense console=com3 dom0_mem=16M")
+    m.expect("toy> ")
+    lines = [line for line in m.before.splitlines() if "Ringlet" in line or "Command line" in line]
+    assert [re.sub(r".*\(XEN\) (\S+ \S+ \S+ ?\S*).*", r"\1", line) for line in lines] == [
+        "Ringlet 0.1, a Xen-compatible", 'Command line: unknown word', 'Command line: bad value'], lines
+
+
+def test_nobody_reads_the_serial_line(boot):
+    """Output is dropped while the other side reads nothing; then both directions work again."""
+    m = boot([guest("toy")])
+    m.expect("toy> ")
+    asked = 120
+    for _ in range(asked):
+        m.sendline("help")
+    time.sleep(12 * SCALE)
+    shown = b""
+    while not shown.endswith(b"quiet"):
+        try:
+            shown += m.process.read_nonblocking(65536, timeout=2 * SCALE)
+        except pexpect.TIMEOUT:
+            shown += b"quiet"
+    assert shown.count(b"power off this domain") < asked, "nothing was dropped: it was never stuck"
+    assert "power off this domain" in m.command("help", "toy> ")
+    m.sendline("halt")
+    m.wait_end()
 
 
 def test_second_serial_line(boot, tmp_path, monkeypatch):
