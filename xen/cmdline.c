@@ -2,7 +2,8 @@
 /*
  * cmdline.c: the boot command line: words separated by blanks, each NAME or NAME=VALUE, the names
  * being Xen's, so that a boot entry written for Xen works here. Words of Xen that have no meaning
- * here, and words nobody knows, are reported and ignored. The loader's own first word (QEMU puts
+ * here, and words nobody knows, are reported and ignored; so is a value that makes no sense, as a
+ * whole: no part of it counts. The loader's own first word (QEMU puts
  * the file name there, GRUB 2 does not) is the caller's affair.
  *
  * Parsed once, at boot, before the console exists: what is said here is shown when it does.
@@ -43,12 +44,19 @@ static bool list_has(const char *list, const char *item)
     return false;
 }
 
-/* console=com1,vga: where output goes. `none`, or nothing known: nowhere. */
+/*
+ * console=com1,vga: where output goes; `none`: nowhere. A list in which nothing is known changes
+ * nothing: a machine that says nothing at all, not even why, helps nobody.
+ */
 static bool parse_console(const char *value)
 {
-    options.console_serial = list_has(value, "com1");
-    options.console_vga = list_has(value, "vga");
-    return options.console_serial || options.console_vga || !strcmp(value, "none");
+    bool serial = list_has(value, "com1"), vga = list_has(value, "vga");
+
+    if (!serial && !vga && strcmp(value, "none"))
+        return false;
+    options.console_serial = serial;
+    options.console_vga = vga;
+    return true;
 }
 
 /*
@@ -57,20 +65,21 @@ static bool parse_console(const char *value)
 static bool parse_com1(const char *value)
 {
     const char *end;
-    unsigned long long n = parse_number(value, &end);
+    unsigned long long baud = parse_number(value, &end), port = options.com1_port;
 
-    if (end != value && n >= 50 && n <= 115200)
-        options.com1_baud = (uint32_t)n;
-    else if (strncmp(value, "auto", 4))
+    if (end == value && !strncmp(value, "auto", 4))
+        baud = options.com1_baud;
+    if (baud < 50 || baud > 115200)
         return false;
-    if (!(value = strchr(value, ',')))
-        return true;
-    if (!(value = strchr(value + 1, ',')))
-        return true;
-    n = parse_number(value + 1, &end);
-    if (end == value + 1 || n == 0 || n > 0xfff8)
-        return false;
-    options.com1_port = (uint16_t)n;
+    value = strchr(value, ',');
+    value = value ? strchr(value + 1, ',') : NULL;
+    if (value) {
+        port = parse_number(value + 1, &end);
+        if (end == value + 1 || port == 0 || port > 0xfff8)
+            return false;
+    }
+    options.com1_baud = (uint32_t)baud;
+    options.com1_port = (uint16_t)port;
     return true;
 }
 
@@ -99,19 +108,21 @@ static enum log_level parse_level(const char *s, const char **end)
 static bool parse_levels(const char *value, enum log_level *always, enum log_level *rationed)
 {
     const char *end, *second;
-    enum log_level first = parse_level(value, &end);
+    enum log_level first = parse_level(value, &end), last = first;
 
     if (end == value)
         return false;
-    *always = *rationed = first;
     if (*end == '/') {
         second = end + 1;
-        first = parse_level(second, &end);
+        last = MAX(parse_level(second, &end), first);
         if (end == second)
             return false;
-        *rationed = MAX(first, *always);
     }
-    return *end == '\0';
+    if (*end)
+        return false;
+    *always = first;
+    *rationed = last;
+    return true;
 }
 
 static bool parse_loglvl(const char *value)
@@ -145,22 +156,26 @@ static int64_t parse_signed_size(const char *s, const char **end)
  */
 static bool parse_dom0_mem(const char *value)
 {
-    for (;;) {
-        const char *s = value, *end;
-        int64_t *size = &options.dom0_mem;
+    int64_t mem = options.dom0_mem, min = options.dom0_mem_min, max = options.dom0_mem_max;
+    const char *end;
+
+    for (;; value = end + 1) {
+        int64_t *size = &mem;
 
         if (!strncmp(value, "min:", 4) || !strncmp(value, "max:", 4)) {
-            size = value[1] == 'i' ? &options.dom0_mem_min : &options.dom0_mem_max;
-            s += 4;
+            size = value[1] == 'i' ? &min : &max;
+            value += 4;
         }
-        int64_t bytes = parse_signed_size(s, &end);
-        if (end == s || (*end != ',' && *end != '\0'))
+        *size = parse_signed_size(value, &end);
+        if (end == value || (*end != ',' && *end != '\0'))
             return false;
-        *size = bytes;
         if (*end == '\0')
-            return true;
-        value = end + 1;
+            break;
     }
+    options.dom0_mem = mem;
+    options.dom0_mem_min = min;
+    options.dom0_mem_max = max;
+    return true;
 }
 
 static bool parse_dom0_max_vcpus(const char *value)
@@ -231,6 +246,14 @@ static bool parse_sync_console(const char *value)
     return true;
 }
 
+/* What the initial domain prints goes into the ring of past output too: console.c. */
+static bool parse_console_to_ring(const char *value)
+{
+    (void)value;
+    options.console_to_ring = true;
+    return true;
+}
+
 /* Guests are told that there is NX: traps/cpuid.c. */
 static bool parse_guest_nx(const char *value)
 {
@@ -244,6 +267,7 @@ static const struct word {
     bool (*parse)(const char *value);
 } words[] = {
     {"console=", parse_console},
+    {"console_to_ring", parse_console_to_ring},
     {"com1=", parse_com1},
     {"loglvl=", parse_loglvl},
     {"guest_loglvl=", parse_guest_loglvl},

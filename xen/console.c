@@ -2,12 +2,17 @@
 /*
  * console.c: one console for the hypervisor and the initial domain.
  *
- * Output goes to the devices `console=` names and into a ring in memory, which sysctl readconsole
- * and the first moments of boot use: what is said before the devices are known is shown when they
- * are. The hypervisor's own lines carry the prefix "(XEN) ", which is what Xen's users and their
- * scripts look for; the initial domain's output goes out as it is. Devices are polled (serial.c),
- * so a message is out when printk returns, whatever happens next: what Xen calls sync_console is
- * the only way here.
+ * The hypervisor's own lines go to the devices `console=` names and into a ring in memory, which
+ * sysctl readconsole reads (`xl dmesg`). The first moments of boot use the ring too: what is said
+ * before the devices are known is shown when they are. These lines carry the prefix "(XEN) ", which
+ * is what Xen's users and their scripts look for.
+ *
+ * The initial domain's output goes to the devices as it is, and not into the ring: a tool in that
+ * domain that prints what it reads from the ring would otherwise find its own output there, and
+ * never come to an end. `console_to_ring` on the command line puts it there all the same, as in Xen.
+ *
+ * Devices are polled (serial.c), so a message is out when printk returns, whatever happens next: what
+ * Xen calls sync_console is the only way here.
  *
  * Input comes from the serial line. It belongs to the initial domain once that exists, and to the
  * hypervisor's keys (keys.c) before, or after Ctrl-A was typed three times.
@@ -80,22 +85,18 @@ static void device_putc(char c)
     }
 }
 
-static void output_putc(char c)
+static void ring_putc(char c)
 {
     output[output_end++ % OUTPUT_RING] = c;
     if (output_end - output_start > OUTPUT_RING)
         output_start++;
-    if (devices_ready)
-        device_putc(c);
 }
 
-/* Write n characters as they are. */
-void console_write(const char *s, size_t n)
+static void output_putc(char c)
 {
-    lock_console();
-    while (n--)
-        output_putc(*s++);
-    unlock_console();
+    ring_putc(c);
+    if (devices_ready)
+        device_putc(c);
 }
 
 static uint32_t nmis; /* not yet told of; atomic */
@@ -107,8 +108,33 @@ void console_note_nmi(void)
     raise_softirq(SOFTIRQ_CONSOLE);
 }
 
-/* Messages came that the initial domain has not been told of, by VIRQ_CON_RING; atomic. */
+/* The ring holds output that the initial domain has not been told of, by VIRQ_CON_RING; atomic. */
 static bool news;
+
+static void announce_output(void)
+{
+    if (!initial_domain || locks_ignored)
+        return;
+    __atomic_store_n(&news, true, __ATOMIC_SEQ_CST);
+    raise_softirq(SOFTIRQ_CONSOLE);
+}
+
+/*
+ * Write n characters of the initial domain's, as they are: to the devices, and into the ring only
+ * when `console_to_ring` asks for it.
+ */
+void console_write(const char *s, size_t n)
+{
+    lock_console();
+    for (size_t i = 0; i < n; i++) {
+        device_putc(s[i]);
+        if (options.console_to_ring)
+            ring_putc(s[i]);
+    }
+    unlock_console();
+    if (options.console_to_ring)
+        announce_output();
+}
 
 /* Write n characters of the hypervisor's own; each line gets the prefix. */
 void console_message(const char *s, size_t n)
@@ -122,10 +148,7 @@ void console_message(const char *s, size_t n)
         at_line_start = *s == '\n';
     }
     unlock_console();
-    if (initial_domain && !locks_ignored) {
-        __atomic_store_n(&news, true, __ATOMIC_SEQ_CST);
-        raise_softirq(SOFTIRQ_CONSOLE);
-    }
+    announce_output();
 }
 
 /*
@@ -270,12 +293,11 @@ size_t console_input_read(char *buf, size_t n)
     return got;
 }
 
-/* Boot: read the command line, start the devices it names, and show what was said so far. */
-void __init console_init_early(const char *cmdline)
+/* Boot, after cmdline_parse(): start the devices it names, and show what was said so far. */
+void __init console_init_early(void)
 {
     const struct console_device *screen;
 
-    cmdline_parse(cmdline);
     if (options.console_serial)
         serial_init(options.com1_port, options.com1_baud);
     for_each_record(console_device, screen)

@@ -40,9 +40,10 @@ asmlinkage noreturn void start_hypervisor(uint32_t magic, const struct multiboot
     domains_init();                                    /* the idle and I/O domains */
     hypercalls_init();                                 /* each hypercall finds its function */
     extable_sort();                                    /* expected faults find their fixups */
-    multiboot_read(magic, mbi);                        /* command line, memory map, modules */
-    console_init_early(options.cmdline); /* printk works: polled serial port, VGA text */
+    /* shown once there are devices, as is what the command line's reader has to say */
     printk("Ringlet " RINGLET_VERSION ", a Xen-compatible hypervisor for IA-32\n");
+    multiboot_read(magic, mbi); /* command line, memory map, modules */
+    console_init_early();       /* printk works: polled serial port, VGA text */
     printk("command line: %s\n", options.cmdline);
     cpu_detect();                 /* CPUID */
     cpu_init();                   /* control registers of this CPU */

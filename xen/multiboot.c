@@ -95,7 +95,7 @@ void multiboot_read(uint32_t magic, const struct multiboot_info *mbi)
 
     if (magic != MULTIBOOT_LOADER_MAGIC) {
         cmdline_parse("");
-        console_init_early("");
+        console_init_early();
         panic("not started by a Multiboot loader (magic %08x)", magic);
     }
     if (mbi->flags & MULTIBOOT_LOADER_NAME)

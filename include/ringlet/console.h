@@ -32,9 +32,9 @@ MODULE_RECORDS(struct console_device, console_device);
                   .init = init_fn, .putc = putc_fn)
 
 /* xen/console.c: output to whatever `console=` names; input to keys or to the initial domain */
-void console_init_early(const char *cmdline);
+void console_init_early(void);
 void console_init(void);
-void console_write(const char *s, size_t n); /* as it is: the initial domain's output */
+void console_write(const char *s, size_t n); /* the initial domain's output, as it is */
 /* each line prefixed: the hypervisor's output */
 void console_message(const char *s, size_t n);
 size_t console_output_read(uint32_t *index, char *buf, size_t n);
@@ -56,6 +56,7 @@ struct boot_options {
     bool noreboot;
     bool sync_console;
     bool console_serial, console_vga;
+    bool console_to_ring; /* the initial domain's output, too */
     enum log_level loglvl, guest_loglvl;
     /* messages guests cause are rationed above this level */
     enum log_level guest_loglvl_unrationed;

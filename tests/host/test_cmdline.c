@@ -11,6 +11,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,8 +87,32 @@ static void consoles(void **state)
     parse("console=none");
     assert_true(!options.console_serial && !options.console_vga);
     assert_string_equal(said, "");
-    parse("console=com12");
-    assert_non_null(strstr(said, "bad value"));
+    parse("console=com1,com2");
+    assert_true(options.console_serial && !options.console_vga);
+    parse("console_to_ring");
+    assert_string_equal(said, "");
+    assert_true(options.console_to_ring);
+}
+
+/* A value of which any part makes no sense is reported, once, and changes nothing. */
+static void bad_values_change_nothing(void **state)
+{
+    static const char *const bad[] = {
+        "console=com12",    "console=",           "console=com3,com2",
+        "com1=fast",        "com1=9600,8n1,0",    "com1=9600,8n1,0x10000",
+        "loglvl=none/loud", "loglvl=none/error/", "guest_loglvl=error/",
+        "dom0_mem=1G,2Q",   "dom0_mem=min:1G,",   "dom0_mem=1G,max:-",
+        "maxcpus=1x",       "dom0_max_vcpus=2x",  "tbuf_size=8x",
+        "tevt_mask=0x1g",   "console_to_ring=1",  "noreboot=1",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        parse(bad[i]);
+        assert_non_null(strstr(said, bad[i]));
+        assert_string_equal(strchr(said, '\n'), "\n");
+        assert_memory_equal(&options, &defaults, offsetof(struct boot_options, cmdline));
+    }
 }
 
 static void com1(void **state)
@@ -193,9 +218,15 @@ static void too_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(empty),         cmocka_unit_test(usual),    cmocka_unit_test(consoles),
-        cmocka_unit_test(com1),          cmocka_unit_test(levels),   cmocka_unit_test(dom0_mem),
-        cmocka_unit_test(unknown_words), cmocka_unit_test(too_long),
+        cmocka_unit_test(empty),
+        cmocka_unit_test(usual),
+        cmocka_unit_test(consoles),
+        cmocka_unit_test(com1),
+        cmocka_unit_test(levels),
+        cmocka_unit_test(dom0_mem),
+        cmocka_unit_test(unknown_words),
+        cmocka_unit_test(too_long),
+        cmocka_unit_test(bad_values_change_nothing),
     };
 
     defaults = options;

@@ -14,7 +14,7 @@ import re
 
 import pytest
 
-from machine import EMULATORS, TOP, guest
+from machine import CMDLINE, EMULATORS, TOP, guest
 
 
 def story(name):
@@ -52,6 +52,11 @@ def test_guest(boot, tap_run, name, emulator):
 def test_few_features(boot, tap_run, name):
     """A processor without SYSENTER, machine checks, global pages and SSE."""
     tap_run(boot([guest(name)], cpu="qemu32,-sep,-mce,-pge,-sse,-sse2"))
+
+
+def test_console_to_ring(boot, tap_run):
+    """The word that has the initial domain's output kept: sysctl readconsole then has it."""
+    tap_run(boot([guest("control")], mem=256, cmdline=CMDLINE + " console_to_ring"))
 
 
 def test_nx_is_not_told(boot, tap_run):

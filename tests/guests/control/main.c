@@ -190,6 +190,31 @@ static uint64_t free_pages(void)
     return sysctl(XEN_SYSCTL_physinfo) ? 0 : sys.u.physinfo.free_pages;
 }
 
+/*
+ * What this domain prints goes to the devices alone: a tool that prints what it reads from the ring
+ * of past output would otherwise read its own output, and more of it each time. Asked for on the
+ * command line, it goes into the ring too.
+ */
+static void own_output(void)
+{
+    static const char line[] = "# a line that the initial domain prints\n";
+    static xen_commandline_t words;
+    static char text[16384 + 1]; /* as large as the ring, and the string's end */
+    bool wanted;
+
+    hv_xen_version(XENVER_commandline, words);
+    wanted = strstr(words, "console_to_ring");
+    tap_is(hv_console_io(CONSOLEIO_write, strlen(line), line), 0, "a line to the console");
+    memset(&sys.u, 0, sizeof(sys.u));
+    set_xen_guest_handle(sys.u.readconsole.buffer, text);
+    sys.u.readconsole.count = sizeof(text) - 1;
+    tap_is(sysctl(XEN_SYSCTL_readconsole), 0, "readconsole of all there is");
+    tap_ok(strstr(text, "(XEN)"), "it has the hypervisor's messages");
+    tap_is(strstr(text, line) != NULL, wanted,
+           "and this domain's line if the command line says console_to_ring, as it does%s",
+           wanted ? "" : " not");
+}
+
 static void machine(void)
 {
     static char text[256];
@@ -794,6 +819,7 @@ int main(void)
     ports();
     platform();
     machine();
+    own_output();
     console_news();
     mistakes();
     bad_domains();
