@@ -262,6 +262,14 @@ static bool parse_guest_nx(const char *value)
     return true;
 }
 
+/* Tests alone: any domain may have the frame table audited, while all others stand still. */
+static bool parse_guest_audit(const char *value)
+{
+    (void)value;
+    options.guest_audit = true;
+    return true;
+}
+
 static const struct word {
     const char *name; /* with '=' when a value follows */
     bool (*parse)(const char *value);
@@ -278,6 +286,7 @@ static const struct word {
     {"maxcpus=", parse_maxcpus},
     {"nosmp", parse_nosmp},
     {"guest_nx", parse_guest_nx},
+    {"guest_audit", parse_guest_audit},
     {"tbuf_size=", parse_tbuf_size},
     {"tevt_mask=", parse_tevt_mask},
 };

@@ -51,6 +51,7 @@ struct boot_options {
     /* Bytes; negative: so much less than there is; 0: not given. */
     int64_t dom0_mem, dom0_mem_min, dom0_mem_max;
     bool guest_nx;
+    bool guest_audit; /* any domain may ask for the audit: xen/debug/audit.c */
     unsigned dom0_max_vcpus;
     unsigned max_cpus;
     bool noreboot;

@@ -62,7 +62,7 @@ static void usual(void **state)
 {
     (void)state;
     parse("console=com1 com1=38400 loglvl=all guest_loglvl=all noreboot sync_console dom0_mem=128M "
-          "dom0_max_vcpus=2 tbuf_size=256 tevt_mask=0xffff000");
+          "dom0_max_vcpus=2 guest_audit tbuf_size=256 tevt_mask=0xffff000");
     assert_string_equal(said, "");
     assert_true(options.console_serial && !options.console_vga);
     assert_int_equal(options.com1_baud, 38400);
@@ -70,7 +70,7 @@ static void usual(void **state)
     assert_int_equal(options.loglvl, LOG_DEBUG);
     assert_int_equal(options.guest_loglvl, LOG_DEBUG);
     assert_int_equal(options.guest_loglvl_unrationed, LOG_DEBUG);
-    assert_true(options.noreboot && options.sync_console);
+    assert_true(options.noreboot && options.sync_console && options.guest_audit);
     assert_true(options.dom0_mem == 128 << 20);
     assert_int_equal(options.dom0_max_vcpus, 2);
     assert_int_equal(options.tbuf_size, 256);

@@ -33,9 +33,9 @@ LIMIT = {"qemu": 240, "qemu-iso": 240, "bochs": 600}
 SCALE = float(os.environ.get("TEST_TIMEOUT_SCALE", "1"))
 
 # TEST_KERNEL puts another hypervisor under the same tests, TEST_CMDLINE adds words for it: what a
-# real Xen answers is the standard. TEST_QEMU adds options for QEMU: "-smp 4" has all tests but those
+# real Xen answers is the standard. guest_audit lets domains ask for the audit. TEST_QEMU adds options for QEMU: "-smp 4" has all tests but those
 # that count instructions run on a machine with four processors. See docs/testing.md.
-CMDLINE = "console=com1 dom0_mem=64M" + os.environ.get("TEST_CMDLINE", "")
+CMDLINE = "console=com1 dom0_mem=64M guest_audit" + os.environ.get("TEST_CMDLINE", "")
 
 # A panic ends a test early; the lines behind it go into the report.
 PANIC = rb"\n(?:\(XEN\) )?Panic: "
