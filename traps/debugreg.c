@@ -14,6 +14,9 @@
  *       exist only with the guest's CR4.DE.
  *   B4  of a vcpu that enabled none, nothing is loaded: DR7 stays 0, and a switch costs a
  *       comparison.
+ *   B5  the processor's DR6 is as a reset leaves it except while a #DB is taken: take_dr6() adds
+ *       what it tells to the guest's and clears it. No guest's DR6 is ever loaded, or the next
+ *       vcpu on this CPU would find in its own what another has written there.
  *
  * A data breakpoint on the guest's own memory may still fire in ring 0, when the hypervisor copies
  * there: the trap handler ignores a #DB from ring 0 with no breakpoint in it of ours.
@@ -30,6 +33,7 @@
 
 #define DR6_FIXED_ONE 0xffff0ff0u
 #define DR6_FIXED_ZERO 0x00001000u
+#define DR6_REASONS 0x0000e00fu /* B0 to B3, BD, BS, BT */
 #define DR7_FIXED_ONE 0x00000400u
 #define DR7_FIXED_ZERO 0x0000d800u
 #define DR7_GENERAL_DETECT 0x00002000u
@@ -52,14 +56,25 @@ static inline void write_dr0_3(const uint32_t dr[4])
                      : "r"(dr[0]), "r"(dr[1]), "r"(dr[2]), "r"(dr[3]));
 }
 
-static inline void write_dr6(uint32_t value)
-{
-    __asm__ volatile("movl %0, %%db6" : : "r"(value));
-}
-
 static inline void write_dr7(uint32_t value)
 {
     __asm__ volatile("movl %0, %%db7" : : "r"(value));
+}
+
+/* A #DB was taken: its reasons, as bits of DR6, which is cleared for the next (B5). */
+uint32_t take_dr6(void)
+{
+    uint32_t value;
+
+    __asm__ volatile("movl %%db6, %0\n\tmovl %1, %%db6" : "=&r"(value) : "r"(DR6_FIXED_ONE));
+    return value & DR6_REASONS;
+}
+
+/* This CPU's, at its start: whatever the firmware or the loader left. */
+void debug_registers_init(void)
+{
+    write_dr7(0);
+    take_dr6();
 }
 
 /* DR7 without its port breakpoints (B3). 0: nothing is enabled. */
@@ -88,7 +103,6 @@ void load_debug_registers(const struct vcpu *v)
     if (!dr7)
         return;
     write_dr0_3(v->debugreg);
-    write_dr6(v->debugreg[6]);
     write_dr7(dr7);
 }
 
@@ -168,8 +182,8 @@ long set_debugreg(struct vcpu *v, unsigned reg, uint32_t value)
 }
 
 /*
- * Read one. -ENODEV: no such register. DR6 is what the last #DB left, see the handler in
- * traps/traps.c.
+ * Read one. -ENODEV: no such register. DR6 has the reasons of every #DB since the guest cleared it
+ * (SDM vol. 3, 17.2.3).
  */
 long get_debugreg(const struct vcpu *v, unsigned reg, uint32_t *value)
 {

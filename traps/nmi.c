@@ -5,6 +5,9 @@
  *
  * Like a processor's, a guest's NMI ignores the event mask and does not nest: it is masked until
  * the next iret hypercall.
+ *
+ * An NMI for a vcpu that has registered no callback is lost when the vcpu runs next, as in Xen. Left
+ * pending it would never be taken, and keep the vcpu from blocking for good.
  */
 #include <ringlet/domain.h>
 #include <ringlet/module.h>
@@ -16,9 +19,11 @@ static void nmi_softirq(void)
 {
     struct vcpu *v = current;
 
-    if (!v->nmi_pending || v->nmi_masked || !v->nmi_eip)
+    if (!v->nmi_pending || v->nmi_masked)
         return;
     v->nmi_pending = false;
+    if (!v->nmi_eip)
+        return;
     v->nmi_masked = true;
     bounce_nmi();
 }

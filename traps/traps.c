@@ -88,13 +88,10 @@ static bool stepped_into_sysenter(struct cpu_user_regs *regs)
  */
 static void debug_in_ring0(struct cpu_user_regs *regs)
 {
-    uint32_t dr6;
+    uint32_t dr6 = take_dr6();
 
-    __asm__ volatile("movl %%dr6, %0" : "=r"(dr6));
     if (!stepped_into_sysenter(regs) && !(dr6 & 0xf))
         fatal_trap(regs, "debug exception in the hypervisor");
-    /* The processor sets bits in DR6 and never clears one: the next #DB must not show these. */
-    __asm__ volatile("movl %0, %%dr6" : : "r"(0xffff0ff0));
     current->debugreg[6] |= dr6 & 0xf;
     regs->eflags |= EFLAGS_RF;
 }
@@ -229,15 +226,9 @@ static void guest_no_device(void)
     }
 }
 
-static void guest_debug(struct cpu_user_regs *regs)
+static void guest_debug(void)
 {
-    struct vcpu *v = current;
-    uint32_t dr6;
-
-    (void)regs;
-    __asm__ volatile("movl %%dr6, %0" : "=r"(dr6));
-    __asm__ volatile("movl %0, %%dr6" : : "r"(0xffff0ff0));
-    v->debugreg[6] = dr6;
+    current->debugreg[6] |= take_dr6();
     inject_exception(TRAP_debug, NO_ERROR_CODE);
 }
 
@@ -255,7 +246,7 @@ static noinline void guest_trap(struct cpu_user_regs *regs)
             inject_exception(TRAP_invalid_op, NO_ERROR_CODE);
         break;
     case TRAP_debug:
-        guest_debug(regs);
+        guest_debug();
         break;
     case TRAP_nmi:
         nmi();

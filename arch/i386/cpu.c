@@ -5,6 +5,7 @@
 #include <ringlet/arch.h>
 #include <ringlet/desc.h>
 #include <ringlet/lib.h>
+#include <ringlet/traps.h>
 
 struct cpu_features cpu_features;
 
@@ -68,6 +69,7 @@ void cpu_init(void)
     if (cpu_features.sse)
         cr4 |= CR4_OSXMMEXCPT;
     write_cr4(cr4);
+    debug_registers_init();
     if (cpu_features.nx)
         wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
     write_cr0((read_cr0() | CR0_NE | CR0_MP | CR0_WP | CR0_AM | CR0_TS) & ~CR0_EM);

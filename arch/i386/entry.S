@@ -159,9 +159,13 @@ run_softirqs:
         CALL_C do_softirq
         jmp return_to_guest
 
+        /*
+         * The frame may find no room on the guest's stack, which crashes the domain, and its vcpu must
+         * not go on: so softirqs are looked at again. Events are masked now, so this comes here once.
+         */
 upcall:
         CALL_C deliver_pending_events
-        jmp restore_guest
+        jmp return_to_guest
 
         /*
          * The fault came in ring 0 on this same stack, below eip; all general registers are the

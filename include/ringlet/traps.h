@@ -69,6 +69,8 @@ bool debugreg_values_ok(const unsigned long dr[8]);
 void load_debug_registers(const struct vcpu *v); /* only if v uses them */
 void unload_debug_registers(const struct vcpu *v);
 bool has_breakpoints(const struct vcpu *v);
+uint32_t take_dr6(void);
+void debug_registers_init(void);
 
 /*
  * mm/ptwr.c: a write to a page table mapped read-only, on behalf of a guest with

@@ -48,3 +48,18 @@ def test_int80_direction_flag(boot, emulator, cpus):
         m.sendline()
         m.expect(DOM0)
     end(m, before)
+
+
+@pytest.mark.parametrize("emulator,cpus", MACHINES)
+def test_crash_in_the_upcall(boot, emulator, cpus):
+    """A domain whose upcall finds no stack is ended before its next instruction."""
+    m = start(boot, emulator, cpus, ["crash-upcall"],
+              ["cu.cfg:kernel=crash-upcall.elf;memory=8"])
+    before = ticks(m)
+    for _ in range(3):
+        m.sendline("create cu")
+        m.expect(r"cu: domain \d+ crashed")
+        m.sendline()
+        m.expect(DOM0)
+    end(m, before)
+    assert "runs on after its crash" not in m.transcript
