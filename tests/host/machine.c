@@ -12,6 +12,7 @@
 
 #include "machine.h"
 #include <ringlet/arch.h>
+#include <ringlet/console.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
 #include <ringlet/ports.h>
@@ -21,6 +22,7 @@ uint32_t *m2p;
 struct domain *domain_list;
 struct domain *domain_slots[NR_DOMAIN_SLOTS];
 struct domain *initial_domain;
+struct boot_options options;
 struct cpu cpus[MAX_CPUS];
 unsigned nr_cpus = 1;
 _Thread_local struct cpu *host_cpu = &cpus[0];
