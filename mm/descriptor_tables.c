@@ -32,47 +32,64 @@ int validate_descriptor_page(struct frame *f)
     return rc;
 }
 
+/* Give up the references to these frames, which no processor's window may show any more. */
 static void put_gdt_frames(const mfn_t *frames, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
         put_frame_and_type(mfn_frame(frames[i]));
 }
 
-/*
- * Make `entries` descriptors in these frames v's GDT. -EINVAL: too many entries, a frame that is
- * not the domain's, or one in use as something else, or with a descriptor that is not allowed;
- * nothing has changed then.
- */
-int set_gdt(struct vcpu *v, const mfn_t *frames, unsigned entries)
+/* Take references to n frames as descriptor pages of d's: all of them, or none and -EINVAL. */
+static int get_gdt_frames(struct domain *d, const mfn_t *frames, unsigned n)
 {
-    unsigned n = DIV_ROUND_UP(entries, 512);
-    int rc = 0;
-
-    if (entries > FIRST_RESERVED_GDT_ENTRY)
-        return -EINVAL;
     for (unsigned i = 0; i < n; i++) {
-        if (frames[i] < max_frame)
-            rc = get_frame_and_type(mfn_frame(frames[i]), v->domain, FT_SEG);
-        if (rc || frames[i] >= max_frame) {
+        if (frames[i] >= max_frame || get_frame_and_type(mfn_frame(frames[i]), d, FT_SEG)) {
             put_gdt_frames(frames, i);
             return -EINVAL;
         }
     }
-    put_gdt_frames(v->gdt_frames, DIV_ROUND_UP(v->gdt_entries, 512));
-    memcpy(v->gdt_frames, frames, n * sizeof(*frames));
+    return 0;
+}
+
+/*
+ * Make n frames v's GDT, the references to them with them, and give up those it had. In this order:
+ * references to the new frames, window, old references. The processor may load a descriptor from
+ * what the window shows at any moment, so a frame must not be retyped, and written by the guest,
+ * while it is shown.
+ */
+static void replace_gdt(struct vcpu *v, const mfn_t *frames, unsigned n, unsigned entries)
+{
+    unsigned nr_old = DIV_ROUND_UP(v->gdt_entries, 512);
+    mfn_t old[GUEST_GDT_PAGES];
+
+    memcpy(old, v->gdt_frames, nr_old * sizeof(*old));
+    for (unsigned i = 0; i < n; i++)
+        v->gdt_frames[i] = frames[i];
     v->gdt_entries = entries;
     if (v == current)
         map_gdt_window(v->gdt_frames, n);
+    put_gdt_frames(old, nr_old);
+}
+
+/*
+ * Make `entries` descriptors in these frames v's GDT. v is current or not running, its domain's
+ * mm_lock held. -EINVAL: too many entries, a frame that is not the domain's, or one in use as
+ * something else, or with a descriptor that is not allowed; nothing has changed then.
+ */
+int set_gdt(struct vcpu *v, const mfn_t *frames, unsigned entries)
+{
+    unsigned n = DIV_ROUND_UP(entries, 512);
+
+    if (entries > FIRST_RESERVED_GDT_ENTRY || get_gdt_frames(v->domain, frames, n))
+        return -EINVAL;
+    replace_gdt(v, frames, n, entries);
     return 0;
 }
 
 /* v is not running, or ends: give its GDT frames up. */
 void destroy_gdt(struct vcpu *v)
 {
-    if (v == current)
-        map_gdt_window(NULL, 0);
-    put_gdt_frames(v->gdt_frames, DIV_ROUND_UP(v->gdt_entries, 512));
-    v->gdt_entries = 0;
+    replace_gdt(v, NULL, 0, 0);
 }
 
 /* HYPERVISOR_set_gdt: a list of frames, and how many descriptors they hold in all. */

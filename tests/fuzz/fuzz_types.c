@@ -199,7 +199,8 @@ static void update_entry(unsigned how)
     uint8_t b = byte();
     uint32_t pt = how == 2 ? a_foreign_domain(byte()) : DOMID_SELF;
     uint32_t own = how == 2 ? a_foreign_domain(b) : DOMID_SELF;
-    const struct domain *pt_owner = foreign(pt), *owner = foreign(own);
+    /* the caller's own number does for the tables, not for the frames (mmu_update.c, rule 4) */
+    const struct domain *pt_owner = pt == me()->id ? me() : foreign(pt), *owner = foreign(own);
     uint32_t *done = (uint32_t *)&a->updates[139];
     enum verdict v = NO;
     long rc;

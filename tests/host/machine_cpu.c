@@ -13,8 +13,34 @@ struct domain io_domain = {.id = DOMID_IO, .slot = OWNER_IO, .refs = 1};
 
 static struct desc reserved_gdt[512];
 
+static bool holds_descriptors(mfn_t mfn)
+{
+    const struct frame *f = mfn_frame(mfn);
+
+    return frame_type(f) == FT_SEG && (f->type_info & FT_COUNT);
+}
+
+/* What this CPU's window shows of the GDT. */
+static mfn_t shown[GUEST_GDT_PAGES];
+static unsigned nr_shown;
+
+/*
+ * What the window shows must be descriptor pages when it is shown, and until it is not any
+ * more: the processor may load a descriptor at any moment.
+ */
+void map_gdt_window(const mfn_t *frames, unsigned n)
+{
+    for (unsigned i = 0; i < nr_shown; i++)
+        BUG_ON(!holds_descriptors(shown[i]));
+    for (nr_shown = 0; nr_shown < n; nr_shown++) {
+        BUG_ON(!holds_descriptors(frames[nr_shown]));
+        shown[nr_shown] = frames[nr_shown];
+    }
+}
+
 void machine_cpu_init(void)
 {
+    nr_shown = 0;
     spin_lock_init(&io_domain.mm_lock, RANK_MM);
     this_cpu->gdt = reserved_gdt;
     memset(this_cpu->l3, 0, sizeof(this_cpu->l3));
@@ -23,6 +49,7 @@ void machine_cpu_init(void)
 void machine_switch(struct domain *d)
 {
     machine_run(d);
+    map_gdt_window(current->gdt_frames, DIV_ROUND_UP(current->gdt_entries, 512));
     memset(this_cpu->l3, 0, sizeof(this_cpu->l3));
     if (current->l3_frame != INVALID_MFN)
         reload_l3(current);
@@ -46,12 +73,6 @@ void install_guest_l3(const pte_t *l3, uint32_t flush)
 {
     (void)flush;
     memcpy(this_cpu->l3, l3, sizeof(this_cpu->l3));
-}
-
-void map_gdt_window(const mfn_t *frames, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        BUG_ON(frame_type(mfn_frame(frames[i])) != FT_SEG);
 }
 
 void map_ldt_page(unsigned page, mfn_t mfn)
