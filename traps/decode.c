@@ -180,7 +180,7 @@ static uint16_t refine_group_0f(const struct insn *in, uint16_t attr)
     case 0x00:
         return attr | group6[in->reg];
     case 0x01:
-        return attr | group7[in->reg];
+        return attr | (in->reg == 5 && in->rep == 0xf3 ? U | Q : group7[in->reg]); /* RSTORSSP */
     case 0x7e:
         return attr | (in->rep == 0xf3 ? R : W);
     case 0xae:
