@@ -29,6 +29,8 @@ struct packed_kernel {
  */
 #define UNPACK_WORK (256u << 10)
 
+#define UNPACK_STEP (64u << 10)
+
 /* xen/unpack/unpack.c */
 
 /*
@@ -39,9 +41,11 @@ const char *packed_kernel_find(const void *image, size_t size, struct packed_ker
 
 /*
  * Unpack what packed_kernel_find() found to out[0..p->unpacked), with work[0..work_size) for the
- * decoder; the three areas do not overlap. NULL: done, all of `out` is written; else the reason.
+ * decoder; the three areas do not overlap. between() is called after every UNPACK_STEP bytes, so
+ * that the caller can serve others meanwhile; it may be NULL. Returns NULL when all of `out` is
+ * written, else the reason in words.
  */
 const char *packed_kernel_unpack(const struct packed_kernel *p, void *out, void *work,
-                                 size_t work_size);
+                                 size_t work_size, void (*between)(void));
 
 #endif

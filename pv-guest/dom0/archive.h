@@ -56,10 +56,11 @@ bool cpio_find(const void *archive, size_t size, const char *name, struct file *
 /* config.c */
 
 /*
- * Read text[0..size), which came from the file `file`, into *c. NULL, or what is wrong in it, with
- * *line set. A guest without a name= is called after its file, without ".cfg".
+ * Read text[0..size), which came from the file `file`, into *c. mistake() is called for each
+ * mistake, with the number of its line, or 0 where something is missing. Returns whether there was
+ * none. A guest without a name= is called after its file, without ".cfg".
  */
-const char *config_parse(const char *file, const char *text, size_t size, struct config *c,
-                         unsigned int *line);
+bool config_parse(const char *file, const char *text, size_t size, struct config *c,
+                  void (*mistake)(const char *file, unsigned int line, const char *why));
 
 #endif

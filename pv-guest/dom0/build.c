@@ -10,6 +10,9 @@
  *
  * Whatever fails, the domain is destroyed; with no map left, nothing of it stays.
  *
+ * A guest decides when it is built, by rebooting, and others must not stand still meanwhile. So
+ * the long steps (unpacking, populating, filling) call between() after each batch.
+ *
  * Read layout.c before, domains.c next.
  */
 #include "build.h"
@@ -37,7 +40,8 @@ enum {
 struct build {
     const struct config *config;
     const struct file *ramdisk; /* or NULL */
-    void *unpacked;             /* the kernel's ELF file, where it was packed; else NULL */
+    void (*between)(void);
+    void *unpacked; /* the kernel's ELF file, where it was packed; else NULL */
     struct elf_kernel kernel;
     struct layout l;
     uint16_t domid;
@@ -98,6 +102,7 @@ static const char *fill(struct build *b, uint32_t va, const void *data, uint32_t
         else
             memset(map + offset, 0, piece);
         unmap_frames(map, count);
+        b->between();
         from = from ? from + piece : NULL;
         va += piece;
         size -= piece;
@@ -175,6 +180,7 @@ static const char *populate_range(struct build *b, uint32_t first, uint32_t end,
             return because("not enough memory: %u MiB asked, %u MiB short", b->config->memory,
                            (b->pages - first - done) / PAGES_PER_MIB + 1);
         first += n;
+        b->between();
     }
     return NULL;
 }
@@ -407,7 +413,7 @@ static const char *unpack(struct build *b, const struct packed_kernel *packed)
     b->unpacked = malloc(packed->unpacked);
     work = decoder_memory(&size);
     if (b->unpacked && work)
-        why = packed_kernel_unpack(packed, b->unpacked, work, size);
+        why = packed_kernel_unpack(packed, b->unpacked, work, size, b->between);
     free(work);
     return why;
 }
@@ -438,7 +444,7 @@ static const char *plan(struct build *b, const struct file *kernel)
 }
 
 const char *build_domain(const struct config *config, const struct file *kernel,
-                         const struct file *ramdisk, struct built *out)
+                         const struct file *ramdisk, void (*between)(void), struct built *out)
 {
     static struct build b; /* the parsed kernel is large; only the main loop builds */
     const char *why;
@@ -446,6 +452,7 @@ const char *build_domain(const struct config *config, const struct file *kernel,
     memset(&b, 0, sizeof b);
     b.config = config;
     b.ramdisk = ramdisk;
+    b.between = between;
     why = plan(&b, kernel);
     if (!why)
         why = create(&b);

@@ -63,9 +63,10 @@ void layout_table(const struct layout *l, uint32_t index, const uint32_t *p2m, u
 
 /*
  * Build a domain. NULL, and *out describes it; or why it cannot be built, and no trace is left.
- * ramdisk may be NULL. The words stay until the next call.
+ * ramdisk may be NULL. The words stay until the next call. This takes up to seconds: between() is
+ * called every 64 KiB to 4 MiB of the work, to serve others. It must not build.
  */
 const char *build_domain(const struct config *config, const struct file *kernel,
-                         const struct file *ramdisk, struct built *out);
+                         const struct file *ramdisk, void (*between)(void), struct built *out);
 
 #endif

@@ -202,25 +202,28 @@ static const char *name_from_file(const char *file, struct config *c)
     return take_name(name, c->name, sizeof c->name);
 }
 
-const char *config_parse(const char *file, const char *text, size_t size, struct config *c,
-                         unsigned int *line)
+bool config_parse(const char *file, const char *text, size_t size, struct config *c,
+                  void (*mistake)(const char *file, unsigned int line, const char *why))
 {
+    unsigned int line = 0, mistakes = 0;
     size_t end;
 
     memset(c, 0, sizeof *c);
     c->memory = DEFAULT_MEMORY;
     c->vcpus = 1;
-    *line = 0;
     for (size_t at = 0; at < size; at = end + 1) {
         const char *newline = memchr(text + at, '\n', size - at);
 
         end = newline ? (size_t)(newline - text) : size;
-        ++*line;
+        line++;
         const char *why = take_line((struct span){text + at, end - at}, c);
         if (why)
-            return why;
+            mistake(file, line, why), mistakes++;
     }
+    const char *why = c->name[0] ? NULL : name_from_file(file, c);
+    if (why)
+        mistake(file, 0, why), mistakes++;
     if (!c->kernel[0])
-        return "no kernel given";
-    return c->name[0] ? NULL : name_from_file(file, c);
+        mistake(file, 0, "no kernel given"), mistakes++;
+    return mistakes == 0;
 }

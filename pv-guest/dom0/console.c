@@ -66,6 +66,11 @@ size_t console_take(struct console *c, char *to, size_t room)
     return n;
 }
 
+void console_again(struct console *c)
+{
+    c->shown = c->written > CONSOLE_LOG ? c->written - CONSOLE_LOG : 0;
+}
+
 bool console_type(struct console *c, char byte)
 {
     if (!c->ring || c->broken)

@@ -41,6 +41,9 @@ void console_carry(struct console *c);
  */
 size_t console_take(struct console *c, char *to, size_t room);
 
+/* All that is in the log counts as not shown. */
+void console_again(struct console *c);
+
 /* A character typed for the guest; false when it has no room for it. */
 bool console_type(struct console *c, char byte);
 

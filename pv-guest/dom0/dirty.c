@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <pv/number.h>
 #include <pv/page.h>
 #include <pv/time.h>
 #include <xen/domctl.h>
@@ -58,11 +59,27 @@ static int tell(const struct guest *g, enum log_op op, bool quiet)
     return 0;
 }
 
-static int turn(const struct guest *g, bool on)
+/* Whether its writes are logged. The hypervisor tells nobody: a look at no log finds nothing dirty. */
+static bool is_logged(const struct guest *g)
+{
+    return g->domid && g->logged == g->domid;
+}
+
+/* Log its writes, or no more. */
+static int set_log(struct guest *g, bool on)
 {
     uint32_t pages = 0;
     struct log_counts counts;
     int error = domctl_log(g->domid, on ? LOG_ON : LOG_OFF, NULL, &pages, &counts);
+
+    if (!error)
+        g->logged = on ? g->domid : 0;
+    return error;
+}
+
+static int turn(struct guest *g, bool on)
+{
+    int error = set_log(g, on);
 
     if (!error)
         printf("%s: its writes are %slogged\n", g->config.name, on ? "" : "not ");
@@ -70,14 +87,13 @@ static int turn(const struct guest *g, bool on)
 }
 
 /* On, two looks, off, over and over, while the guest runs in between. */
-static int turns(const struct guest *g, uint32_t rounds)
+static int turns(struct guest *g, uint32_t rounds)
 {
-    uint32_t pages = 0, done;
-    struct log_counts counts;
+    uint32_t done;
     int error = 0;
 
-    for (done = 0; done < rounds && !error && g->domid; done++) {
-        error = domctl_log(g->domid, LOG_ON, NULL, &pages, &counts);
+    for (done = 0; done < rounds && !error && g->domid; done += !error) {
+        error = set_log(g, true);
         for (unsigned int i = 0; i < 2 && !error; i++) {
             domains_serve_until(time_now() + 3 * NS_PER_MS);
             if (g->domid)
@@ -87,7 +103,7 @@ static int turns(const struct guest *g, uint32_t rounds)
                 error = 0;
         }
         if (!error && g->domid)
-            error = domctl_log(g->domid, LOG_OFF, NULL, &pages, &counts);
+            error = set_log(g, false);
         domains_serve_until(time_now() + 2 * NS_PER_MS);
     }
     printf("%s: logged %" PRIu32 " times\n", g->config.name, done);
@@ -158,7 +174,7 @@ static uint32_t compare_all(const struct guest *g, bool first)
  * Let the guest run again and again, and look at all of its memory: what the log does not name is as
  * it was. A log that has lost a page is begun anew.
  */
-static int verify(const struct guest *g, uint32_t rounds)
+static int verify(struct guest *g, uint32_t rounds)
 {
     uint32_t pages, done, wrong = 0, told = 0, lost = 0;
     struct log_counts counts;
@@ -169,12 +185,14 @@ static int verify(const struct guest *g, uint32_t rounds)
         domctl_pause(g->domid);
         pages = MOST_PAGES;
         error = domctl_log(g->domid, on ? LOG_CLEAN : LOG_ON, bitmap, &pages, &counts);
-        if (!error)
+        if (!error) {
+            g->logged = g->domid;
             wrong += compare_all(g, !on);
+        }
         told += on ? counts.dirty : 0;
         on = true;
         if (error == -XEN_ENOMEM) {
-            error = domctl_log(g->domid, LOG_OFF, NULL, &pages, &counts);
+            error = set_log(g, false);
             on = false;
             lost++;
         }
@@ -184,26 +202,74 @@ static int verify(const struct guest *g, uint32_t rounds)
     printf("%s: %" PRIu32 " rounds, %" PRIu32 " pages told, %" PRIu32 " not told, %" PRIu32
            " logs lost\n",
            g->config.name, done, told, wrong, lost);
-    return error || !on || !g->domid ? error : domctl_log(g->domid, LOG_OFF, NULL, &pages, &counts);
+    return error || !on || !g->domid ? error : set_log(g, false);
 }
 
-void dirty_command(const struct guest *g, const char *word)
+static int peek(struct guest *g, uint32_t unused)
 {
-    uint32_t rounds = strtoul(word, NULL, 10);
-    int error = 0;
+    (void)unused;
+    return tell(g, LOG_PEEK, false);
+}
 
-    if (rounds)
-        error = turns(g, rounds);
-    else if (strncmp(word, "verify=", 7) == 0)
-        error = verify(g, strtoul(word + 7, NULL, 10));
-    else if (strcmp(word, "peek") == 0)
-        error = tell(g, LOG_PEEK, false);
-    else if (strcmp(word, "clean") == 0)
-        error = tell(g, LOG_CLEAN, false);
-    else if (strcmp(word, "on") == 0 || strcmp(word, "off") == 0)
-        error = turn(g, strcmp(word, "on") == 0);
-    else
-        printf("on, off, peek, clean, a number or verify=N\n");
-    if (error)
-        printf("%s: the hypervisor refuses: %d\n", g->config.name, error);
+static int clean(struct guest *g, uint32_t unused)
+{
+    (void)unused;
+    return tell(g, LOG_CLEAN, false);
+}
+
+static int turn_on(struct guest *g, uint32_t unused)
+{
+    (void)unused;
+    return turn(g, true);
+}
+
+static int turn_off(struct guest *g, uint32_t unused)
+{
+    (void)unused;
+    return turn(g, false);
+}
+
+/* The words, and whether the log must be on when they are given. A number follows the last two. */
+static const struct dirty_word {
+    const char *word;
+    int (*run)(struct guest *g, uint32_t rounds);
+    bool logged;
+} words[] = {
+    {"on", turn_on, false}, {"off", turn_off, true},    {"peek", peek, true},
+    {"clean", clean, true}, {"verify=", verify, false}, {"", turns, false},
+};
+
+/* The entry of what was typed, and its number; NULL: there is none. */
+static const struct dirty_word *find_word(const char *typed, uint32_t *rounds)
+{
+    for (const struct dirty_word *w = words; w < words + sizeof words / sizeof words[0]; w++) {
+        size_t n = strlen(w->word);
+        bool number = n == 0 || w->word[n - 1] == '=';
+
+        if (number ? strncmp(typed, w->word, n) == 0 && number_parse(typed + n, 1, 1000000, rounds)
+                   : strcmp(typed, w->word) == 0)
+            return w;
+    }
+    return NULL;
+}
+
+void dirty_command(struct guest *g, const char *word)
+{
+    uint32_t rounds = 0;
+    const struct dirty_word *w = find_word(word, &rounds);
+    bool logged = is_logged(g);
+
+    if (!w) {
+        printf("logdirty takes on, off, peek, clean, N or verify=N, with N from 1 to 1000000\n");
+    } else if (w->logged && !logged) {
+        printf("%s: its writes are not logged; \"logdirty %s on\" has them logged\n",
+               g->config.name, g->config.name);
+    } else if (!w->logged && logged) {
+        printf("%s: its writes are logged already; \"logdirty %s off\" ends that\n", g->config.name,
+               g->config.name);
+    } else {
+        int error = w->run(g, rounds);
+        if (error)
+            printf("%s: the hypervisor refuses: error %d\n", g->config.name, error);
+    }
 }

@@ -14,6 +14,7 @@
  */
 #include "domains.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,10 @@
 
 #include "build.h"
 
-enum { MAX_GUESTS = 64, RUN_MS = 5 };
+enum { MAX_GUESTS = 64, RUN_MS = 5, FIRST_DELAY_MS = 1000, LONGEST_DELAY_MS = 64000 };
+
+/* A guest that reboots after this long is built again without delay. */
+#define SETTLED (60 * NS_PER_SEC)
 
 static const void *archive;
 static size_t archive_size;
@@ -58,19 +62,26 @@ static bool is_config(const char *name)
     return n > 4 && strcmp(name + n - 4, ".cfg") == 0;
 }
 
+static void tell_mistake(const char *file, unsigned int line, const char *why)
+{
+    if (line)
+        notice("%s, line %u: %s", file, line, why);
+    else
+        notice("%s: %s", file, why);
+}
+
 static void add_config(const struct file *f)
 {
     struct guest *g = &guests[guest_count];
-    unsigned int line;
 
     if (guest_count == MAX_GUESTS) {
         notice("%s: passed over, there are %d guests already", f->name, MAX_GUESTS);
         return;
     }
-    const char *why = config_parse(f->name, (const char *)f->data, f->size, &g->config, &line);
-    if (why)
-        notice("%s, line %u: %s", f->name, line, why);
-    else if (guest_find(g->config.name))
+    g->mistaken = !config_parse(f->name, (const char *)f->data, f->size, &g->config, tell_mistake);
+    if (!g->config.name[0])
+        return;
+    if (guest_find(g->config.name))
         notice("%s: there is a guest %s already", f->name, g->config.name);
     else
         guest_count++;
@@ -139,34 +150,80 @@ static bool bind(uint16_t domid, uint32_t remote, uint32_t *local)
     return port > 0;
 }
 
-/* The nodes a guest finds in its home, as libxl writes them for one without devices. */
-static const char *fill_home(struct guest *g, const struct built *b)
+/* The empty nodes that libxl makes for a guest to write, and which belong to it. */
+static const char *make_guest_nodes(struct guest *g, uint16_t domid)
 {
-    char text[5][16];
-    snprintf(text[0], sizeof text[0], "%u", b->domid);
-    snprintf(text[1], sizeof text[1], "%u", b->pages * 4);
-    snprintf(text[2], sizeof text[2], "%u", b->console_mfn);
-    snprintf(text[3], sizeof text[3], "%u", b->console_port);
-    snprintf(text[4], sizeof text[4], "%u", b->store_port);
-    const struct {
-        const char *path, *value;
-        uint16_t owner;
-    } nodes[] = {
-        {"name", g->config.name, CONTROL_DOMAIN},
-        {"domid", text[0], CONTROL_DOMAIN},
-        {"memory/static-max", text[1], CONTROL_DOMAIN},
-        {"memory/target", text[1], CONTROL_DOMAIN},
-        {"console/type", "xenconsoled", CONTROL_DOMAIN},
-        {"console/ring-ref", text[2], CONTROL_DOMAIN},
-        {"console/port", text[3], CONTROL_DOMAIN},
-        {"store/port", text[4], CONTROL_DOMAIN},
-        {"control/shutdown", "", b->domid}, /* guests answer by emptying it */
+    static const char *const paths[] = {
+        "control/shutdown", /* guests answer by emptying it */
+        "control/feature-poweroff",
+        "control/feature-reboot",
+        "control/feature-suspend",
+        "control/sysrq",
+        "device/suspend/event-channel",
+        "data",
+        "drivers",
+        "feature",
+        "attr",
+        "error",
     };
     const char *error = NULL;
-    char path[24];
+
+    for (unsigned int i = 0; i < sizeof paths / sizeof paths[0] && !error; i++)
+        error = xs_set(g->store, paths[i], "", domid);
+    return error;
+}
+
+static const char *set_number(struct guest *g, const char *path, uint32_t value)
+{
+    char text[16];
+
+    snprintf(text, sizeof text, "%" PRIu32, value);
+    return xs_set(g->store, path, text, CONTROL_DOMAIN);
+}
+
+static const char *set_numbers(struct guest *g, const struct built *b)
+{
+    const struct {
+        const char *path;
+        uint32_t value;
+    } nodes[] = {
+        {"domid", b->domid},
+        {"memory/static-max", b->pages * 4},
+        {"memory/target", b->pages * 4},
+        {"console/ring-ref", b->console_mfn},
+        {"console/port", b->console_port},
+        {"console/limit", 1048576}, /* libxl's; bytes of log that xenconsoled keeps */
+        {"store/ring-ref", b->store_mfn},
+        {"store/port", b->store_port},
+        {"control/platform-feature-multiprocessor-suspend", 1},
+        {"control/platform-feature-xs_reset_watches", 1},
+    };
+    const char *error = NULL;
 
     for (unsigned int i = 0; i < sizeof nodes / sizeof nodes[0] && !error; i++)
-        error = xs_set(g->store, nodes[i].path, nodes[i].value, nodes[i].owner);
+        error = set_number(g, nodes[i].path, nodes[i].value);
+    return error;
+}
+
+/*
+ * The nodes a guest finds in its home, as libxl writes them for a PV guest without devices. "vm"
+ * names a directory elsewhere, by a UUID that we make of the domain's number; guests read the name
+ * but not what is there.
+ */
+static const char *fill_home(struct guest *g, const struct built *b)
+{
+    char path[48];
+    const char *error = xs_set(g->store, "name", g->config.name, CONTROL_DOMAIN);
+
+    snprintf(path, sizeof path, "/vm/00000000-0000-0000-0000-%012x", b->domid);
+    if (!error)
+        error = xs_set(g->store, "vm", path, CONTROL_DOMAIN);
+    if (!error)
+        error = xs_set(g->store, "console/type", "xenconsoled", CONTROL_DOMAIN);
+    if (!error)
+        error = set_numbers(g, b);
+    if (!error)
+        error = make_guest_nodes(g, b->domid);
     for (unsigned int i = 0; i < g->config.vcpus && !error; i++) {
         snprintf(path, sizeof path, "cpu/%u/availability", i);
         error = xs_set(g->store, path, "online", CONTROL_DOMAIN);
@@ -191,6 +248,46 @@ static const char *connect(struct guest *g, const struct built *b)
         return "the control domain is out of memory";
     g->told_of_console = g->told_of_store = false;
     return NULL;
+}
+
+/* ---- Service ---------------------------------------------------------------------------------- */
+
+/* Say once what a guest did to its rings. */
+static void complain(const struct guest *g, const char *what, bool *told)
+{
+    if (what && !*told)
+        notice("%s: %s; no longer served", g->config.name, what);
+    *told = what != NULL;
+}
+
+/* Carry every console and connection a bounded way. True: some guest has more. */
+static bool serve_rings(void)
+{
+    bool more = false;
+
+    work = false; /* before looking: what comes meanwhile sets it again */
+    for (unsigned int i = 0; i < guest_count; i++) {
+        struct guest *g = &guests[i];
+
+        if (!g->domid)
+            continue;
+        console_carry(&g->console);
+        more |= xs_serve(g->store);
+        complain(g, g->console.broken, &g->told_of_console);
+        complain(g, xs_broken(g->store), &g->told_of_store);
+    }
+    return more;
+}
+
+/*
+ * Between two steps of building a domain: serve the others, but neither bury nor build, which
+ * waits for the main loop. So does whatever is left undone here.
+ */
+static void serve_between(void)
+{
+    if (serve_rings())
+        work = true;
+    prompt_between();
 }
 
 /* ---- Life and death -------------------------------------------------------------------------- */
@@ -227,9 +324,13 @@ const char *guest_create(struct guest *g)
 
     if (g->domid)
         return "it runs already";
+    if (g->mistaken)
+        return "its configuration has mistakes, reported when the control domain started";
+    g->rebuild_at = 0;
     why = find_files(g, &kernel, &ramdisk);
     if (!why)
-        why = build_domain(&g->config, &kernel, g->config.ramdisk[0] ? &ramdisk : NULL, &b);
+        why = build_domain(&g->config, &kernel, g->config.ramdisk[0] ? &ramdisk : NULL,
+                           serve_between, &b);
     if (why)
         return why;
     why = connect(g, &b);
@@ -261,8 +362,11 @@ static int bury(struct guest *g)
 
 const char *guest_destroy(struct guest *g)
 {
+    bool waits = g->rebuild_at != 0;
+
+    g->rebuild_at = 0;
     if (!g->domid)
-        return "it does not run";
+        return waits ? "it is not built again" : "it does not run";
     return bury(g) ? "the hypervisor does not destroy it" : NULL;
 }
 
@@ -279,7 +383,7 @@ static void start(struct guest *g)
 void domains_autostart(void)
 {
     for (unsigned int i = 0; i < guest_count; i++)
-        if (guests[i].config.autostart)
+        if (guests[i].config.autostart && !guests[i].mistaken)
             start(&guests[i]);
 }
 
@@ -294,17 +398,54 @@ const char *shutdown_word(unsigned int reason)
     return reason < sizeof words / sizeof words[0] ? words[reason] : "ended";
 }
 
-/* A guest that asks for a reboot at once would be rebuilt without end. */
+/*
+ * Have a guest that asked for a reboot built again: at once if it ran for a while, otherwise after
+ * a delay that doubles from time to time. Without it a guest that reboots as soon as it runs would
+ * have us build all the time.
+ */
+static void schedule_rebuild(struct guest *g)
+{
+    uint64_t now = time_now();
+
+    if (now - g->started >= SETTLED)
+        g->delay_ms = 0;
+    else
+        g->delay_ms = g->delay_ms ? 2 * g->delay_ms : FIRST_DELAY_MS;
+    if (g->delay_ms > LONGEST_DELAY_MS)
+        g->delay_ms = LONGEST_DELAY_MS;
+    g->rebuild_at = now + g->delay_ms * NS_PER_MS;
+    if (g->delay_ms)
+        notice("%s: built again in %" PRIu32 " s", g->config.name, g->delay_ms / 1000);
+}
+
 static void tell_and_bury(struct guest *g, const char *how, bool reboot)
 {
-    bool too_fast = time_now() - g->started < NS_PER_SEC;
-
     notice("%s: domain %u %s", g->config.name, g->domid, how);
     bury(g);
-    if (reboot && too_fast)
-        notice("%s: reboots too fast, not built again", g->config.name);
-    else if (reboot)
-        start(g);
+    if (reboot)
+        schedule_rebuild(g);
+}
+
+/* Build one guest that is due. Not while a test decides what lives (domains_watcher). */
+static void rebuild_due(void)
+{
+    uint64_t now = time_now();
+
+    for (unsigned int i = 0; i < guest_count && !domains_watcher; i++)
+        if (guests[i].rebuild_at && guests[i].rebuild_at <= now) {
+            start(&guests[i]);
+            return;
+        }
+}
+
+uint64_t domains_due(void)
+{
+    uint64_t due = UINT64_MAX;
+
+    for (unsigned int i = 0; i < guest_count && !domains_watcher; i++)
+        if (guests[i].rebuild_at && guests[i].rebuild_at < due)
+            due = guests[i].rebuild_at;
+    return due;
 }
 
 static void reap(struct guest *g)
@@ -344,37 +485,19 @@ static void reap_dead(void)
             reap(&guests[i]);
 }
 
-/* Say once what a guest did to its rings. */
-static void complain(const struct guest *g, const char *what, bool *told)
-{
-    if (what && !*told)
-        notice("%s: %s; no longer served", g->config.name, what);
-    *told = what != NULL;
-}
-
 bool domains_serve(void)
 {
-    bool more = false;
+    bool more = serve_rings();
 
-    work = false;
-    for (unsigned int i = 0; i < guest_count; i++) {
-        struct guest *g = &guests[i];
-
-        if (!g->domid)
-            continue;
-        console_carry(&g->console);
-        more |= xs_serve(g->store);
-        complain(g, g->console.broken, &g->told_of_console);
-        complain(g, xs_broken(g->store), &g->told_of_store);
-    }
     if (domain_ended)
         reap_dead();
+    rebuild_due();
     return more;
 }
 
 bool domains_pending(void)
 {
-    return work;
+    return work || domain_ended;
 }
 
 void domains_serve_until(uint64_t end)
@@ -383,10 +506,10 @@ void domains_serve_until(uint64_t end)
         bool more = domains_serve();
 
         events_off();
-        if (more || work)
+        if (more || domains_pending())
             events_on();
         else
-            wait_until(end);
+            wait_until(end < domains_due() ? end : domains_due());
     }
 }
 
@@ -397,6 +520,8 @@ const char *guest_churn(struct guest *g)
     if (why)
         return why;
     domains_serve_until(time_now() + RUN_MS * NS_PER_MS);
-    /* It may have ended by itself. */
-    return g->domid ? guest_destroy(g) : NULL;
+    if (g->domid)
+        return guest_destroy(g);
+    g->rebuild_at = 0; /* it has ended by itself */
+    return NULL;
 }

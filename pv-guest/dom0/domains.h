@@ -20,13 +20,17 @@
  */
 struct guest {
     struct config config;
+    bool mistaken; /* its configuration has mistakes, and it is never built */
     uint16_t domid;
     uint32_t console_port, store_port; /* numbers in this domain */
     void *console_page, *store_page;   /* the guest's ring pages, mapped here */
     struct xs_client *store;
     struct console console;
     bool told_of_console, told_of_store; /* that the guest broke their rules */
-    uint64_t started;                    /* ns, to stop one that reboots without end */
+    uint64_t started;                    /* ns, when its domain was built */
+    uint64_t rebuild_at;                 /* ns, when it is built again after a reboot; 0: never */
+    uint32_t delay_ms;                   /* before that, the last time */
+    uint16_t logged;                     /* the domain whose writes are logged; 0: none (dirty.c) */
     bool suspended;                      /* told so; it waits to be resumed or destroyed */
 };
 
@@ -60,8 +64,11 @@ extern void (*domains_watcher)(struct guest *g, unsigned int reason);
 /* Build every guest that starts by itself. */
 void domains_autostart(void);
 
-/* Carry consoles and xenstore, bury the dead. True: call again soon. */
+/* Carry consoles and xenstore, bury the dead, build what is due. True: call again soon. */
 bool domains_serve(void);
+
+/* When domains_serve() must be called although no event comes: ns, or UINT64_MAX. */
+uint64_t domains_due(void);
 
 /* Whether an event came since domains_serve began; to be asked with events off. */
 bool domains_pending(void);
@@ -72,7 +79,7 @@ const char *shutdown_word(unsigned int reason);
 /* dirty.c */
 
 /* What the log of its writes is told to do, by the word typed. */
-void dirty_command(const struct guest *g, const char *word);
+void dirty_command(struct guest *g, const char *word);
 
 /* soak.c */
 
@@ -87,8 +94,10 @@ void soak(uint32_t seed, uint32_t lives);
 void prompt_start(void);
 /* A byte from the keyboard. */
 void prompt_key(char byte);
-/* Show what an attached guest printed. */
-void prompt_show(void);
+/* Show a piece of what an attached guest printed. True: there is more. */
+bool prompt_show(void);
+/* While a domain is built: show, and take a key if it is typed to a guest. */
+void prompt_between(void);
 /* A line of news, above what is being typed. */
 void notice(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -365,6 +365,14 @@ void debug_key(char key)
     sysctl(&op, XEN_SYSCTL_debug_keys);
 }
 
+uint32_t host_processors(void)
+{
+    struct xen_sysctl op;
+
+    memset(&op, 0, sizeof op);
+    return sysctl(&op, XEN_SYSCTL_physinfo) ? 0 : op.u.physinfo.nr_cpus;
+}
+
 uint32_t host_free_pages(void)
 {
     struct xen_sysctl op;

@@ -90,6 +90,9 @@ int domctl_info(uint16_t domid, struct domain_info *info);
 /* As if the key were typed at the hypervisor's own console. */
 void debug_key(char key);
 
+/* How many processors the machine has, by sysctl; 0 when it does not say. */
+uint32_t host_processors(void);
+
 /* Frames of the machine that are nobody's, by sysctl; 0 when it does not say. */
 uint32_t host_free_pages(void);
 

@@ -20,6 +20,7 @@
 #include <pv/console.h>
 #include <pv/event.h>
 #include <pv/start.h>
+#include <pv/time.h>
 
 #include "domains.h"
 
@@ -32,7 +33,7 @@ static int key_or_sleep(bool more)
     events_off();
     int byte = console_poll();
     if (byte < 0 && !more && !domains_pending())
-        events_wait();
+        wait_until(domains_due());
     else
         events_on();
     return byte;
@@ -51,7 +52,7 @@ int main(int argc, char **argv)
     prompt_start();
     for (;;) {
         bool more = domains_serve();
-        prompt_show();
+        more |= prompt_show();
         int byte = key_or_sleep(more);
         if (byte >= 0)
             prompt_key(byte);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include <pv/console.h>
+#include <pv/number.h>
 #include <pv/start.h>
 #include <pv/time.h>
 #include <xen/sched.h>
@@ -63,17 +64,82 @@ static void detach(const char *why)
     draw_prompt();
 }
 
-void prompt_show(void)
+/*
+ * A guest chooses how much it prints, and this machine's console may be a slow serial line: so a
+ * piece at a time, and other guests are served in between.
+ */
+bool prompt_show(void)
 {
     char piece[512];
-    size_t n;
 
     if (!attached)
-        return;
-    while ((n = console_take(&attached->console, piece, sizeof piece)) != 0)
+        return false;
+    size_t n = console_take(&attached->console, piece, sizeof piece);
+    if (n)
         console_write(piece, n);
-    if (!attached->domid)
+    else if (!attached->domid)
         detach("no longer runs");
+    return n != 0;
+}
+
+/* A command would be carried out in the middle of another: keys for the prompt wait. */
+void prompt_between(void)
+{
+    prompt_show();
+    int byte = attached ? console_poll() : -1;
+    if (byte >= 0)
+        prompt_key(byte);
+}
+
+/* ---- Numbers in commands --------------------------------------------------------------------- */
+
+enum { MOST_ROUNDS = 1000000, MOST_WEIGHT = UINT16_MAX, MOST_CAP = 3200 };
+
+/* Read a word of the command as a number; or say what is accepted and return false. */
+static bool take_number(const char *word, const char *what, uint32_t least, uint32_t most,
+                        uint32_t *value)
+{
+    if (number_parse(word, least, most, value))
+        return true;
+    printf("%s: %s is a number from %" PRIu32 " to %" PRIu32 "\n", word, what, least, most);
+    return false;
+}
+
+/* "0,2-3" as a set of bits, each below `processors`. The text is cut to pieces. */
+static bool parse_cpus(char *text, uint32_t processors, uint32_t *set)
+{
+    char *rest;
+
+    *set = 0;
+    for (char *p = strtok_r(text, ",", &rest); p; p = strtok_r(NULL, ",", &rest)) {
+        char *dash = strchr(p, '-');
+        uint32_t first, last;
+
+        if (dash)
+            *dash = 0;
+        if (!number_parse(p, 0, processors - 1, &first) ||
+            !number_parse(dash ? dash + 1 : p, first, processors - 1, &last))
+            return false;
+        for (; first <= last; first++)
+            *set |= 1u << first;
+    }
+    return *set != 0;
+}
+
+static bool take_cpus(char *word, uint32_t *set)
+{
+    uint32_t processors = host_processors();
+
+    if (processors > 32)
+        processors = 32;
+    if (strcmp(word, "all") == 0)
+        *set = UINT32_MAX;
+    else if (!parse_cpus(word, processors, set)) {
+        printf("processors are given as 0,2-3 or all; this machine's are 0 to %" PRIu32 "\n",
+               processors - 1);
+        return false;
+    }
+    return true;
 }
 
 /* ---- Commands: argv[1] is their guest -------------------------------------------------------- */
@@ -104,9 +170,12 @@ static void cmd_destroy(struct guest *g)
  */
 static void cmd_churn(struct guest *g)
 {
-    const char *why = guest_churn(g);
-    uint32_t before = host_free_pages(), rounds = strtoul(given[2], NULL, 10), done;
+    uint32_t rounds, before, done;
 
+    if (!take_number(given[2], "N", 1, MOST_ROUNDS, &rounds))
+        return;
+    const char *why = guest_churn(g);
+    before = host_free_pages();
     for (done = 0; done < rounds && !why; done++)
         why = guest_churn(g);
     printf("%s: %" PRIu32 " rounds%s%s; free before: %" PRIu32 ", after: %" PRIu32 " pages\n",
@@ -115,23 +184,44 @@ static void cmd_churn(struct guest *g)
 
 static void cmd_soak(struct guest *unused)
 {
+    uint32_t seed, lives;
+
     (void)unused;
-    soak(strtoul(given[1], NULL, 10), strtoul(given[2], NULL, 10));
+    if (take_number(given[1], "SEED", 0, UINT32_MAX, &seed) &&
+        take_number(given[2], "N", 1, MOST_ROUNDS, &lives))
+        soak(seed, lives);
+}
+
+static void attach(struct guest *g, const char *more)
+{
+    printf("[%s: Ctrl-] leaves%s]\n", g->config.name, more);
+    fflush(stdout);
+    attached = g;
 }
 
 /* A guest that has ended still has its last words to show. */
 static void cmd_console(struct guest *g)
 {
-    printf("[%s: Ctrl-] leaves]\n", g->config.name);
-    fflush(stdout);
-    attached = g;
-    prompt_show();
+    bool before = g->console.shown && g->console.shown == g->console.written;
+
+    attach(g, before ? "; nothing new, the command log shows what was printed before" : "");
 }
 
+static void cmd_log(struct guest *g)
+{
+    console_again(&g->console);
+    attach(g, "");
+}
+
+/* The hypervisor counts pauses; here it takes one `unpause` to go on, whatever was typed before. */
 static void cmd_pause(struct guest *g)
 {
+    struct domain_info info;
+
     if (!g->domid)
         say(g, "it does not run", NULL);
+    else if (domctl_info(g->domid, &info) == 0 && info.paused)
+        say(g, "it is paused already", NULL);
     else
         say(g, domctl_pause(g->domid) ? "the hypervisor refuses" : NULL, "paused");
 }
@@ -170,42 +260,34 @@ static void set_share(struct guest *g, unsigned int weight, unsigned int cap)
 
 static void cmd_weight(struct guest *g)
 {
-    set_share(g, strtoul(given[2], NULL, 10), SHARE_AS_IT_IS);
+    uint32_t weight;
+
+    if (take_number(given[2], "a weight", 1, MOST_WEIGHT, &weight))
+        set_share(g, weight, SHARE_AS_IT_IS);
 }
 
 static void cmd_cap(struct guest *g)
 {
-    set_share(g, 0, strtoul(given[2], NULL, 10));
-}
+    uint32_t cap;
 
-/* "0,2-3" as a set of bits. */
-static uint32_t parse_cpus(const char *text)
-{
-    uint32_t set = 0;
-    char *end;
-
-    for (;; text = end + 1) {
-        unsigned long first = strtoul(text, &end, 10), last = first;
-
-        if (*end == '-')
-            last = strtoul(end + 1, &end, 10);
-        for (; first <= last && first < 32; first++)
-            set |= 1u << first;
-        if (*end != ',')
-            return set;
-    }
+    if (take_number(given[2], "a cap", 0, MOST_CAP, &cap))
+        set_share(g, 0, cap);
 }
 
 static void cmd_pin(struct guest *g)
 {
-    uint32_t cpus = strcmp(given[3], "all") ? parse_cpus(given[3]) : UINT32_MAX;
+    uint32_t vcpu, cpus;
 
+    if (!take_number(given[2], "a vcpu of this guest", 0, g->config.vcpus - 1, &vcpu) ||
+        !take_cpus(given[3], &cpus))
+        return;
     if (!g->domid)
         say(g, "it does not run", NULL);
-    else if (domctl_pin(g->domid, strtoul(given[2], NULL, 10), &cpus))
+    else if (domctl_pin(g->domid, vcpu, &cpus))
         say(g, "the hypervisor refuses", NULL);
     else
-        printf("%s: vcpu %s runs on processors %#" PRIx32 "\n", g->config.name, given[2], cpus);
+        printf("%s: vcpu %" PRIu32 " runs on processors %#" PRIx32 "\n", g->config.name, vcpu,
+               cpus);
 }
 
 static void cmd_vcpus(struct guest *g)
@@ -313,7 +395,10 @@ static void cmd_list(struct guest *unused)
                (unsigned int)(info.cpu_ns / (NS_PER_SEC / 10) % 10));
     for (unsigned int i = 0; (g = guest_at(i)); i++)
         if (!g->domid)
-            printf("   -  %-14s %6" PRIu32 "  not running\n", g->config.name, g->config.memory);
+            printf("   -  %-14s %6" PRIu32 "  %s\n", g->config.name, g->config.memory,
+                   g->mistaken     ? "mistakes in its configuration"
+                   : g->rebuild_at ? "reboots soon"
+                                   : "not running");
 }
 
 static void cmd_free(struct guest *unused)
@@ -338,8 +423,9 @@ static const struct command {
 } commands[] = {
     {"list", "", "the domains there are, and the guests that could run", cmd_list, NO_GUEST},
     {"create", "NAME", "build a guest's domain and run it", cmd_create, NEEDS_GUEST},
-    {"console", "NAME", "see what it prints and type to it; Ctrl-] leaves", cmd_console,
-     NEEDS_GUEST},
+    {"console", "NAME", "see what it prints, from what was not shown yet on, and type to it",
+     cmd_console, NEEDS_GUEST},
+    {"log", "NAME", "the same from the last 16 KiB on that it has printed", cmd_log, NEEDS_GUEST},
     {"pause", "NAME", "stop running it", cmd_pause, NEEDS_GUEST},
     {"unpause", "NAME", "go on running it", cmd_unpause, NEEDS_GUEST},
     {"suspend", "NAME", "ask it to suspend itself", cmd_suspend, NEEDS_GUEST},
@@ -404,7 +490,7 @@ static void run(const struct command *c, int argc, char **argv)
     if (argc > words[c->wants].most || argc < words[c->wants].least)
         printf("usage: %s %s\n", c->name, c->argument);
     else if (argc > 1 && !g && c->wants != NEEDS_NUMBERS)
-        printf("no guest %s; list names them\n", argv[1]);
+        printf("no guest named %s (list shows them)\n", argv[1]);
     else
         c->run(g);
 }

@@ -173,7 +173,7 @@ static void collect(void)
 
     n = 0;
     for (unsigned int i = 0; (g = guest_at(i)) && n < MAX_SOAKED; i++) {
-        if (g->domid || g->config.autostart)
+        if (g->domid || g->config.autostart || g->mistaken || g->rebuild_at)
             continue;
         memset(&all[n], 0, sizeof all[n]);
         all[n].g = g;
@@ -221,7 +221,8 @@ void soak(uint32_t seed, uint32_t lives)
     last_id = FIRST_ID;
     collect();
     if (!n) {
-        printf("no two guests that do not run\n");
+        printf("soak needs two guests that do not run and whose configurations do not say "
+               "autostart=yes\n");
         return;
     }
     domains_watcher = ended;

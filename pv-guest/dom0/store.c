@@ -13,7 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_NODES = 256, MAX_BYTES = 16384, MAX_VALUE = 2048, MAX_NAME = 255, MAX_DEPTH = 32 };
+enum {
+    MAX_NODES = 256,
+    MAX_BYTES = 16384, /* of names and values */
+    MAX_VALUE = 2048,
+    MAX_DEPTH = 32,
+    ALLOCATION = 16 /* what malloc adds to an allocation, at most */
+};
 
 struct usage {
     unsigned int nodes, bytes;
@@ -72,20 +78,27 @@ void store_free(struct node *n)
     }
 }
 
-static bool set_value(struct node *n, const void *value, size_t size)
+size_t store_memory(const struct node *n)
 {
-    char *copy = NULL;
+    size_t bytes = 0;
 
-    if (size) {
-        copy = malloc(size + 1);
-        if (!copy)
-            return false;
-        memcpy(copy, value, size);
-        copy[size] = 0;
-    }
-    free(n->value);
-    n->value = copy;
-    n->size = size;
+    for (; n; n = n->next)
+        bytes += sizeof *n + strlen(n->name) + 1 + ALLOCATION +
+                 (n->size ? n->size + 1 + ALLOCATION : 0) + store_memory(n->children);
+    return bytes;
+}
+
+/* A copy of a value for a node; NULL for an empty one. False: memory is out. */
+static bool copy_value(const void *value, size_t size, char **copy)
+{
+    *copy = NULL;
+    if (!size)
+        return true;
+    *copy = malloc(size + 1);
+    if (!*copy)
+        return false;
+    memcpy(*copy, value, size);
+    (*copy)[size] = 0;
     return true;
 }
 
@@ -102,10 +115,12 @@ struct node *store_copy(const struct node *from)
             if (from->children)
                 n->children = store_copy(from->children);
         }
-        if (!n || !set_value(n, from->value, from->size) || (from->children && !n->children)) {
+        if (!n || !copy_value(from->value, from->size, &n->value) ||
+            (from->children && !n->children)) {
             store_free(first);
             return NULL;
         }
+        n->size = from->size;
     }
     return first;
 }
@@ -157,14 +172,6 @@ static unsigned int missing(struct node *n, const char *path, size_t *bytes, uns
     return count;
 }
 
-static bool names_fit(const char *path)
-{
-    for (; *path; path = rest(path))
-        if (first_length(path) > MAX_NAME)
-            return false;
-    return true;
-}
-
 /*
  * Make the missing nodes of path, all or none: the chain is built apart and hung in when it is
  * whole. *last is the node at path.
@@ -208,24 +215,34 @@ static const char *may_write(struct node *home, const char *path, size_t size, u
 
     if (old && who != CONTROL_DOMAIN && old->owner != who)
         return "EACCES";
-    if (depth > MAX_DEPTH || !names_fit(path))
+    if (depth > MAX_DEPTH)
         return "EINVAL";
     if (size > MAX_VALUE)
         return "ENOSPC";
     return within_quota(home, who, nodes, bytes + size - (old ? old->size : 0)) ? NULL : "ENOSPC";
 }
 
+/* The value is copied first: when memory ends, no node has been made without it. */
 const char *store_write(struct node *home, const char *path, const void *value, size_t size,
                         uint16_t who)
 {
     const char *error = may_write(home, path, size, who);
     struct node *n;
+    char *copy;
 
-    if (!error)
-        error = make_path(home, path, who, &n);
-    if (!error && !set_value(n, value, size))
-        error = "ENOMEM";
-    return error;
+    if (error)
+        return error;
+    if (!copy_value(value, size, &copy))
+        return "ENOMEM";
+    error = make_path(home, path, who, &n);
+    if (error) {
+        free(copy);
+        return error;
+    }
+    free(n->value);
+    n->value = copy;
+    n->size = size;
+    return NULL;
 }
 
 const char *store_mkdir(struct node *home, const char *path, uint16_t who)
@@ -256,8 +273,8 @@ const char *store_remove(struct node *home, const char *path, uint16_t who)
     const char *name = slash ? slash + 1 : path;
     struct node *n = home;
 
-    if (!*path)
-        return "EINVAL";
+    if (!*path) /* the home itself, which is the control domain's */
+        return who == CONTROL_DOMAIN ? "EINVAL" : "EACCES";
     for (; path < name && n; path = rest(path))
         n = *child_link(n, path, first_length(path));
     if (!n)

@@ -32,6 +32,8 @@ struct node *store_new(void);
 /* The same nodes once more; NULL when memory is out. */
 struct node *store_copy(const struct node *home);
 void store_free(struct node *home);
+/* Bytes that the nodes take, the allocator's own included. */
+size_t store_memory(const struct node *home);
 
 /* The node at path, or NULL. */
 struct node *store_find(struct node *home, const char *path);

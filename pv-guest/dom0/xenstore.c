@@ -14,12 +14,20 @@
  * A transaction works on a copy of the home, which becomes the home when it ends, unless the home
  * changed meanwhile: then EAGAIN, and the guest tries again.
  *
+ * A guest chooses how much it asks for, so everything that grows with its requests has a limit:
+ * the memory held for it (MAX_MEMORY, counted over its home, its transactions' copies and its
+ * watches), the bytes that wait for it to be read (OUT_ROOM), the paths that one transaction may
+ * change (MAX_CHANGES), and the requests carried out before other domains get their turn
+ * (REQUESTS_PER_TURN). Together the control domain gives a guest less than 256 KiB, which
+ * tests/host/test_xenstore_xsa.c measures (XSA-326).
+ *
  * The page belongs to the guest: it may write any index at any time. Our own two indices are kept
  * here and only written to the page, the guest's are read once and checked before use, a message
  * is copied whole before it is looked at. A guest that breaks the rules is no longer served.
  *
  * Next: domains.c, which opens a connection for each domain.
  */
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,15 +41,17 @@
 enum {
     MAX_REPLY = sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX,
     OUT_ROOM = 8 * MAX_REPLY,
-    MAX_WATCHES = 128,
+    MAX_WATCHES = 128,     /* as many as xenstored allows */
     MAX_TRANSACTIONS = 10, /* as many as xenstored allows */
-    MAX_CHANGES = 2048,    /* bytes of paths a transaction may change */
-    REQUESTS_PER_TURN = 32 /* then other domains get theirs */
+    MAX_MEMORY = 128 << 10,
+    MAX_CHANGES = 2048, /* bytes of paths a transaction may change, each counted once */
+    REQUESTS_PER_TURN = 8
 };
 
 struct watch {
     struct watch *next;
     const char *rel; /* path in the home, inside given; NULL: elsewhere, it never fires again */
+    bool above;      /* it is on a directory that holds the home, such as "/"; rel is "" */
     char *token;     /* both inside given's block */
     char given[];    /* the path as the guest wrote it, which is how it wants to read it */
 };
@@ -50,6 +60,7 @@ struct transaction {
     uint32_t id; /* 0: unused */
     struct node *home;
     uint32_t generation; /* of the client, when it began */
+    uint32_t changes;    /* since then, in the copy */
     size_t changed_bytes;
     char changed[MAX_CHANGES]; /* paths, each with its NUL */
 };
@@ -66,7 +77,9 @@ struct xs_client {
     struct transaction transactions[MAX_TRANSACTIONS];
     struct watch *watches;
     unsigned int watch_count;
-    size_t in_bytes; /* of the message being received */
+    size_t watch_memory;
+    char home_name[32]; /* "/local/domain/N" */
+    size_t in_bytes;    /* of the message being received */
     union {
         struct xsd_sockmsg header;
         char bytes[MAX_REPLY + 1]; /* and a NUL of ours */
@@ -99,41 +112,64 @@ static void give_up(struct xs_client *c, uint32_t code, const char *why)
     }
 }
 
-static void queue_bytes(struct xs_client *c, const void *data, size_t size)
-{
-    const char *from = data;
-
-    for (size_t i = 0; i < size; i++)
-        c->out[(c->out_start + c->out_bytes++) % OUT_ROOM] = from[i];
-}
-
 static size_t out_room(const struct xs_client *c)
 {
     return OUT_ROOM - c->out_bytes;
 }
 
-static void queue_message(struct xs_client *c, const struct xsd_sockmsg *header, const char *body)
+/* The caller has made sure of the room. */
+static void queue_bytes(struct xs_client *c, const void *data, size_t size)
 {
-    if (sizeof *header + header->len > out_room(c)) {
-        give_up(c, XENSTORE_ERROR_COMM, "does not read its replies and events");
-        return;
+    const char *from = data;
+
+    while (size) {
+        size_t at = (c->out_start + c->out_bytes) % OUT_ROOM;
+        size_t piece = OUT_ROOM - at < size ? OUT_ROOM - at : size;
+
+        memcpy(c->out + at, from, piece);
+        c->out_bytes += piece;
+        from += piece;
+        size -= piece;
     }
-    queue_bytes(c, header, sizeof *header);
-    queue_bytes(c, body, header->len);
 }
 
-/* WATCH_EVENT carries two strings, the path and the watch's token. */
+/* Queue the header of a message, if there is room for all of it; otherwise give the guest up. */
+static bool queue_header(struct xs_client *c, const struct xsd_sockmsg *header)
+{
+    if (c->broken)
+        return false;
+    if (sizeof *header + header->len > out_room(c)) {
+        give_up(c, XENSTORE_ERROR_COMM, "does not read its replies and events");
+        return false;
+    }
+    queue_bytes(c, header, sizeof *header);
+    return true;
+}
+
+static void queue_message(struct xs_client *c, const struct xsd_sockmsg *header, const char *body)
+{
+    if (queue_header(c, header))
+        queue_bytes(c, body, header->len);
+}
+
+/*
+ * WATCH_EVENT carries two strings: the path that changed, which is `suffix` below the path that
+ * was watched, and the watch's token. A message that would be too long is left out, as xenstored
+ * does (XSA-324): the guest chose a path and a token that do not fit.
+ */
 static void queue_event(struct xs_client *c, const struct watch *w, const char *suffix)
 {
-    char body[XENSTORE_PAYLOAD_MAX];
-    struct xsd_sockmsg header = {.type = XS_WATCH_EVENT};
-    int n = snprintf(body, sizeof body, "%s%s%s%c%s", w->given, *suffix ? "/" : "", suffix, 0,
-                     w->token);
+    const char *path = w->above && *suffix ? c->home_name : w->given;
+    size_t path_size = strlen(path), suffix_size = strlen(suffix), token_size = strlen(w->token);
+    size_t size = path_size + (suffix_size != 0) + suffix_size + 1 + token_size + 1;
+    struct xsd_sockmsg header = {.type = XS_WATCH_EVENT, .len = size};
 
-    if (n < 0 || (size_t)n >= sizeof body)
-        return; /* a path and a token too long for one message: nobody could send it */
-    header.len = n + 1;
-    queue_message(c, &header, body);
+    if (size > XENSTORE_PAYLOAD_MAX || !queue_header(c, &header))
+        return;
+    queue_bytes(c, path, path_size);
+    queue_bytes(c, "/", suffix_size != 0);
+    queue_bytes(c, suffix, suffix_size + 1);
+    queue_bytes(c, w->token, token_size + 1);
 }
 
 /* What follows `above` in `path` when path is at or below it, else NULL. */
@@ -148,10 +184,13 @@ static const char *below(const char *path, const char *above)
     return path[n] ? path + n + 1 : path + n;
 }
 
-/* Something changed at `path`: tell watches above it and, since it may be gone, below it. */
+/*
+ * Something changed at `path`: tell watches above it and, since it may be gone, below it. A guest
+ * that has been given up hears nothing more, and no work is done for it.
+ */
 static void fire(struct xs_client *c, const char *path)
 {
-    for (struct watch *w = c->watches; w; w = w->next) {
+    for (struct watch *w = c->watches; w && !c->broken; w = w->next) {
         const char *suffix = w->rel ? below(path, w->rel) : NULL;
 
         if (!suffix && w->rel && below(w->rel, path))
@@ -169,12 +208,18 @@ static void changed(struct xs_client *c, const char *path)
 
 /* ---- Paths ----------------------------------------------------------------------------------- */
 
-static bool valid_path(const char *path)
+/*
+ * Whether a path follows xenstore's grammar (docs/misc/xenstore.txt). Relative paths have up to
+ * XENSTORE_REL_PATH_MAX characters, and absolute ones as many below "/local/domain/N/".
+ */
+static bool valid_path(const struct xs_client *c, const char *path)
 {
-    size_t n = strlen(path);
+    size_t n = strlen(path), most = XENSTORE_REL_PATH_MAX;
     static const char also[] = "-/_@";
 
-    if (n == 0 || n >= (path[0] == '/' ? XENSTORE_ABS_PATH_MAX : XENSTORE_REL_PATH_MAX))
+    if (path[0] == '/' && below(path, c->home_name))
+        most += strlen(c->home_name) + 1;
+    if (n == 0 || n > most || path[0] == '@')
         return false;
     for (size_t i = 0; i < n; i++) {
         char lower = path[i] | 0x20;
@@ -191,29 +236,62 @@ static bool valid_path(const char *path)
 /* Where in its home a guest's path points; NULL: it points elsewhere. */
 static const char *home_path(const struct xs_client *c, const char *path)
 {
-    char home[32];
-
     if (path[0] != '/')
         return path[0] == '@' ? NULL : path;
-    snprintf(home, sizeof home, "/local/domain/%u", c->domid);
-    return below(path, home);
+    return below(path, c->home_name);
 }
 
-/* The request's first string as a path in the home. */
-static const char *take_path(const struct request *r, const char **rel)
+/* How many strings, each with its NUL, the request's body holds; bytes after the last do not count. */
+static unsigned int count_strings(const struct request *r)
 {
-    if (memchr(r->body, 0, r->len) == NULL || !valid_path(r->body))
+    unsigned int n = 0;
+
+    for (size_t i = 0; i < r->len; i++)
+        n += r->body[i] == 0;
+    return n;
+}
+
+/* Whether the body is one string and nothing else. */
+static bool one_string(const struct request *r)
+{
+    return r->len && memchr(r->body, 0, r->len) == r->body + r->len - 1;
+}
+
+/* The body's first string as a path in the home. */
+static const char *first_path(const struct request *r, const char **rel)
+{
+    if (!count_strings(r) || !valid_path(r->client, r->body))
         return "EINVAL";
     *rel = home_path(r->client, r->body);
     return *rel ? NULL : "EACCES";
 }
 
-/* The string behind the first, or NULL. */
-static char *second_string(const struct request *r)
+/* The path of a request that consists of a path. */
+static const char *only_path(const struct request *r, const char **rel)
 {
-    size_t n = strlen(r->body) + 1;
+    return one_string(r) ? first_path(r, rel) : "EINVAL";
+}
 
-    return n < r->len && memchr(r->body + n, 0, r->len - n) ? r->body + n : NULL;
+/* The string after the first; there must be one. */
+static const char *second_string(const struct request *r)
+{
+    return r->body + strlen(r->body) + 1;
+}
+
+/* ---- The guest's share of our memory --------------------------------------------------------- */
+
+/*
+ * Whether so many bytes more may be held for the guest. What one request adds otherwise, the nodes
+ * of one path and a value, is smaller than a message and may go beyond the limit once.
+ */
+static bool may_hold(const struct xs_client *c, size_t more)
+{
+    size_t held = store_memory(c->home) + c->watch_memory + more;
+
+    for (int i = 0; i < MAX_TRANSACTIONS; i++)
+        if (c->transactions[i].id)
+            held += store_memory(c->transactions[i].home);
+    return held <= MAX_MEMORY;
 }
 
 /* ---- The operations: NULL, or the error's name ----------------------------------------------- */
@@ -233,15 +311,18 @@ static const char *reply_ok(struct request *r)
     return reply_with(r, "OK", 3);
 }
 
+static const char *find_node(struct request *r, const char *rel, struct node **n)
+{
+    *n = store_find(r->home, rel);
+    return *n ? NULL : "ENOENT";
+}
+
 static const char *find(struct request *r, struct node **n)
 {
     const char *rel;
-    const char *error = take_path(r, &rel);
+    const char *error = only_path(r, &rel);
 
-    if (error)
-        return error;
-    *n = store_find(r->home, rel);
-    return *n ? NULL : "ENOENT";
+    return error ? error : find_node(r, rel, n);
 }
 
 static const char *op_read(struct request *r)
@@ -262,6 +343,35 @@ static const char *op_directory(struct request *r)
     return error;
 }
 
+/*
+ * A piece of a directory that is too long for one reply: the number of the home's version, so that
+ * the guest notices a change between two pieces, then the names from byte `offset` of the whole
+ * list on, and an empty name after the last.
+ */
+static const char *op_directory_part(struct request *r)
+{
+    struct node *n;
+    const char *rel;
+    char text[16];
+    const char *error = count_strings(r) == 2 ? first_path(r, &rel) : "EINVAL";
+
+    if (!error)
+        error = find_node(r, rel, &n);
+    if (error)
+        return error;
+    uint32_t version = r->tx ? r->tx->generation + r->tx->changes : r->client->generation;
+    error = reply_with(r, text, snprintf(text, sizeof text, "%" PRIu32, version) + 1);
+    size_t offset = strtoul(second_string(r), NULL, 10), at = 0;
+    for (n = n->children; n && !error; at += strlen(n->name) + 1, n = n->next) {
+        if (at < offset)
+            continue;
+        if (strlen(n->name) + 2 > sizeof r->reply - r->reply_bytes)
+            return NULL;
+        error = reply_with(r, n->name, strlen(n->name) + 1);
+    }
+    return error ? error : reply_with(r, "", 1);
+}
+
 /* "n5": domain 5 owns it and may all; "n0" "r5": domain 0 owns it, others nothing, 5 reads. */
 static const char *op_get_perms(struct request *r)
 {
@@ -280,19 +390,35 @@ static const char *op_get_perms(struct request *r)
     return error;
 }
 
-/* A change made in a transaction is heard of when that ends well. */
+/* Whether a transaction's list of changed paths has this one. */
+static bool is_noted(const struct transaction *tx, const char *rel)
+{
+    for (size_t i = 0; i < tx->changed_bytes; i += strlen(tx->changed + i) + 1)
+        if (strcmp(tx->changed + i, rel) == 0)
+            return true;
+    return false;
+}
+
+/* Whether a transaction's list has room for a path; outside of one nothing is listed. */
+static bool may_change(const struct request *r, const char *rel)
+{
+    return !r->tx || is_noted(r->tx, rel) || strlen(rel) + 1 <= MAX_CHANGES - r->tx->changed_bytes;
+}
+
+/* A change made in a transaction is heard of when that ends well, once a path. */
 static const char *note_change(struct request *r, const char *rel)
 {
-    size_t n = strlen(rel) + 1;
+    struct transaction *tx = r->tx;
 
-    if (!r->tx) {
+    if (!tx) {
         r->changed = rel;
         return reply_ok(r);
     }
-    if (n > MAX_CHANGES - r->tx->changed_bytes)
-        return "ENOSPC";
-    memcpy(r->tx->changed + r->tx->changed_bytes, rel, n);
-    r->tx->changed_bytes += n;
+    tx->changes++;
+    if (!is_noted(tx, rel)) {
+        strcpy(tx->changed + tx->changed_bytes, rel); /* may_change() found the room */
+        tx->changed_bytes += strlen(rel) + 1;
+    }
     return reply_ok(r);
 }
 
@@ -300,8 +426,10 @@ static const char *note_change(struct request *r, const char *rel)
 static const char *op_write(struct request *r)
 {
     const char *rel;
-    const char *error = take_path(r, &rel);
+    const char *error = first_path(r, &rel);
 
+    if (!error && (!may_change(r, rel) || !may_hold(r->client, 0)))
+        error = "ENOSPC";
     if (!error) {
         size_t at = strlen(r->body) + 1;
         error = store_write(r->home, rel, r->body + at, r->len - at, r->client->domid);
@@ -312,8 +440,13 @@ static const char *op_write(struct request *r)
 static const char *op_mkdir(struct request *r)
 {
     const char *rel;
-    const char *error = take_path(r, &rel);
+    const char *error = only_path(r, &rel);
+    const struct node *old = error ? NULL : store_find(r->home, rel);
 
+    if (old) /* it stays as it is, and nothing changes */
+        return old->owner == r->client->domid ? reply_ok(r) : "EACCES";
+    if (!error && (!may_change(r, rel) || !may_hold(r->client, 0)))
+        error = "ENOSPC";
     if (!error)
         error = store_mkdir(r->home, rel, r->client->domid);
     return error ? error : note_change(r, rel);
@@ -322,46 +455,82 @@ static const char *op_mkdir(struct request *r)
 static const char *op_rm(struct request *r)
 {
     const char *rel;
-    const char *error = take_path(r, &rel);
+    const char *error = only_path(r, &rel);
 
+    if (!error && !may_change(r, rel))
+        error = "ENOSPC";
+    bool there = !error && store_find(r->home, rel);
     if (!error)
         error = store_remove(r->home, rel, r->client->domid);
-    return error ? error : note_change(r, rel);
+    if (error)
+        return error;
+    return there ? note_change(r, rel) : reply_ok(r);
 }
 
-static struct watch **watch_link(struct xs_client *c, const char *given, const char *token)
+/* Whether two paths name the same: one may be relative and the other absolute. */
+static bool same_path(const struct xs_client *c, const struct watch *w, const char *path)
+{
+    const char *rel = home_path(c, path);
+
+    return w->rel && !w->above && rel ? strcmp(w->rel, rel) == 0 : strcmp(w->given, path) == 0;
+}
+
+static struct watch **watch_link(struct xs_client *c, const char *path, const char *token)
 {
     struct watch **link = &c->watches;
 
-    while (*link && (strcmp((*link)->given, given) != 0 || strcmp((*link)->token, token) != 0))
+    while (*link && (!same_path(c, *link, path) || strcmp((*link)->token, token) != 0))
         link = &(*link)->next;
     return link;
 }
 
-/* Any path may be watched; outside the home there is nothing a guest could hear of. */
+/* "@releaseDomain" and its like are watched as well as paths. */
+static bool may_be_watched(const struct xs_client *c, const char *path)
+{
+    return path[0] == '@' ? strlen(path) <= XENSTORE_REL_PATH_MAX : valid_path(c, path);
+}
+
+/* What a watch costs, besides the allocator's own few bytes. */
+static size_t watch_size(const char *path, const char *token)
+{
+    return sizeof(struct watch) + strlen(path) + 1 + strlen(token) + 1;
+}
+
+static struct watch *new_watch(const struct xs_client *c, const char *path, const char *token)
+{
+    struct watch *w = malloc(watch_size(path, token));
+
+    if (!w)
+        return NULL;
+    strcpy(w->given, path);
+    w->token = strcpy(w->given + strlen(path) + 1, token);
+    w->rel = home_path(c, w->given);
+    w->above = !w->rel && path[0] == '/' && (!path[1] || below(c->home_name, path));
+    if (w->above)
+        w->rel = "";
+    w->next = NULL;
+    return w;
+}
+
+/* Any path may be watched; outside the home there is nothing that a guest may hear of (XSA-115). */
 static const char *op_watch(struct request *r)
 {
     struct xs_client *c = r->client;
-    char *token = second_string(r);
 
-    if (!token || !valid_path(r->body))
+    if (count_strings(r) != 2 || !may_be_watched(c, r->body))
         return "EINVAL";
+    const char *token = second_string(r);
     struct watch **link = watch_link(c, r->body, token);
     if (*link)
         return "EEXIST";
-    if (c->watch_count == MAX_WATCHES)
+    if (c->watch_count == MAX_WATCHES || !may_hold(c, watch_size(r->body, token)))
         return "E2BIG";
-    size_t path_size = strlen(r->body) + 1, token_size = strlen(token) + 1;
-    struct watch *w = malloc(sizeof *w + path_size + token_size);
-    if (!w)
+    *link = new_watch(c, r->body, token);
+    if (!*link)
         return "ENOMEM";
-    memcpy(w->given, r->body, path_size);
-    w->token = memcpy(w->given + path_size, token, token_size);
-    w->rel = home_path(c, w->given);
-    w->next = NULL;
-    *link = w;
     c->watch_count++;
-    r->new_watch = w;
+    c->watch_memory += watch_size(r->body, token);
+    r->new_watch = *link;
     return reply_ok(r);
 }
 
@@ -371,26 +540,18 @@ static void drop_watch(struct xs_client *c, struct watch **link)
 
     *link = w->next;
     c->watch_count--;
+    c->watch_memory -= watch_size(w->given, w->token);
     free(w);
 }
 
 static const char *op_unwatch(struct request *r)
 {
-    char *token = second_string(r);
-
-    if (!token)
+    if (count_strings(r) != 2)
         return "EINVAL";
-    struct watch **link = watch_link(r->client, r->body, token);
+    struct watch **link = watch_link(r->client, r->body, second_string(r));
     if (!*link)
         return "ENOENT";
     drop_watch(r->client, link);
-    return reply_ok(r);
-}
-
-static const char *op_reset_watches(struct request *r)
-{
-    while (r->client->watches)
-        drop_watch(r->client, &r->client->watches);
     return reply_ok(r);
 }
 
@@ -407,7 +568,19 @@ static void end_transaction(struct transaction *tx)
     store_free(tx->home);
     tx->home = NULL;
     tx->id = 0;
-    tx->changed_bytes = 0;
+    tx->changes = tx->changed_bytes = 0;
+}
+
+/* A guest that starts anew has neither watches nor transactions, as xenstored has it. */
+static const char *op_reset_watches(struct request *r)
+{
+    struct xs_client *c = r->client;
+
+    while (c->watches)
+        drop_watch(c, &c->watches);
+    for (int i = 0; i < MAX_TRANSACTIONS; i++)
+        end_transaction(&c->transactions[i]);
+    return reply_ok(r);
 }
 
 static const char *op_transaction_start(struct request *r)
@@ -418,7 +591,7 @@ static const char *op_transaction_start(struct request *r)
 
     if (r->tx)
         return "EBUSY";
-    if (!tx)
+    if (!tx || !may_hold(c, store_memory(c->home)))
         return "ENOSPC";
     tx->home = store_copy(c->home);
     if (!tx->home)
@@ -437,10 +610,10 @@ static const char *op_transaction_end(struct request *r)
     struct xs_client *c = r->client;
     bool keep = strcmp(r->body, "T") == 0;
 
+    if (!one_string(r) || (!keep && strcmp(r->body, "F") != 0))
+        return "EINVAL";
     if (!r->tx)
         return "ENOENT";
-    if (r->len != 2 || (!keep && strcmp(r->body, "F") != 0))
-        return "EINVAL";
     if (keep && r->tx->changed_bytes && r->tx->generation != c->generation) {
         end_transaction(r->tx);
         return "EAGAIN";
@@ -461,7 +634,7 @@ static const char *own_number(struct request *r, unsigned long *domid)
 {
     char *end;
 
-    if (memchr(r->body, 0, r->len) == NULL)
+    if (!one_string(r))
         return "EINVAL";
     *domid = strtoul(r->body, &end, 10);
     return end == r->body || *end || *domid > UINT16_MAX ? "EINVAL" : NULL;
@@ -477,47 +650,55 @@ static const char *op_get_domain_path(struct request *r)
                  : reply_with(r, text, snprintf(text, sizeof text, "/local/domain/%lu", domid) + 1);
 }
 
-/* INTRODUCE, RELEASE and their like belong to the control domain, which calls functions instead. */
+/* These belong to the control domain, which calls functions instead. */
 static const char *op_not_yours(struct request *r)
 {
     (void)r;
     return "EACCES";
 }
 
-static const char *(*const operations[])(struct request *) = {
-    [XS_DIRECTORY] = op_directory,
-    [XS_READ] = op_read,
-    [XS_GET_PERMS] = op_get_perms,
-    [XS_WATCH] = op_watch,
-    [XS_UNWATCH] = op_unwatch,
-    [XS_TRANSACTION_START] = op_transaction_start,
-    [XS_TRANSACTION_END] = op_transaction_end,
-    [XS_INTRODUCE] = op_not_yours,
-    [XS_RELEASE] = op_not_yours,
-    [XS_GET_DOMAIN_PATH] = op_get_domain_path,
-    [XS_WRITE] = op_write,
-    [XS_MKDIR] = op_mkdir,
-    [XS_RM] = op_rm,
-    [XS_IS_DOMAIN_INTRODUCED] = op_not_yours,
-    [XS_RESUME] = op_not_yours,
-    [XS_SET_TARGET] = op_not_yours,
-    [XS_RESET_WATCHES] = op_reset_watches,
+/* What an operation does with the header's transaction number; WATCH and UNWATCH ignore it. */
+enum tx_use { IN_TX, NO_TX };
+
+static const struct {
+    const char *(*run)(struct request *);
+    enum tx_use tx;
+} operations[] = {
+    [XS_CONTROL] = {op_not_yours, NO_TX},
+    [XS_DIRECTORY] = {op_directory, IN_TX},
+    [XS_DIRECTORY_PART] = {op_directory_part, IN_TX},
+    [XS_READ] = {op_read, IN_TX},
+    [XS_GET_PERMS] = {op_get_perms, IN_TX},
+    [XS_WATCH] = {op_watch, NO_TX},
+    [XS_UNWATCH] = {op_unwatch, NO_TX},
+    [XS_TRANSACTION_START] = {op_transaction_start, IN_TX},
+    [XS_TRANSACTION_END] = {op_transaction_end, IN_TX},
+    [XS_INTRODUCE] = {op_not_yours, NO_TX},
+    [XS_RELEASE] = {op_not_yours, NO_TX},
+    [XS_GET_DOMAIN_PATH] = {op_get_domain_path, IN_TX},
+    [XS_WRITE] = {op_write, IN_TX},
+    [XS_MKDIR] = {op_mkdir, IN_TX},
+    [XS_RM] = {op_rm, IN_TX},
+    [XS_IS_DOMAIN_INTRODUCED] = {op_not_yours, NO_TX},
+    [XS_RESUME] = {op_not_yours, NO_TX},
+    [XS_SET_TARGET] = {op_not_yours, NO_TX},
+    [XS_RESET_WATCHES] = {op_reset_watches, IN_TX},
 };
 
 /* ---- One request ----------------------------------------------------------------------------- */
 
 static const char *perform(struct request *r, uint32_t type, uint32_t tx_id)
 {
-    if (type >= sizeof operations / sizeof operations[0] || !operations[type])
+    if (type >= sizeof operations / sizeof operations[0] || !operations[type].run)
         return "ENOSYS";
     r->home = r->client->home;
-    if (tx_id) {
+    if (tx_id && operations[type].tx == IN_TX) {
         r->tx = find_transaction(r->client, tx_id);
         if (!r->tx)
             return "ENOENT";
         r->home = r->tx->home;
     }
-    return operations[type](r);
+    return operations[type].run(r);
 }
 
 /* The events that follow the reply. */
@@ -530,8 +711,10 @@ static void tell_watches(struct request *r)
     if (r->changed)
         changed(c, r->changed);
     if (r->ended) {
-        for (size_t i = 0; i < r->ended->changed_bytes; i += strlen(r->ended->changed + i) + 1)
-            changed(c, r->ended->changed + i);
+        const char *path = r->ended->changed, *end = path + r->ended->changed_bytes;
+
+        for (; path < end && !c->broken; path += strlen(path) + 1)
+            changed(c, path);
         end_transaction(r->ended);
     }
 }
@@ -655,6 +838,7 @@ struct xs_client *xs_open(uint16_t domid, struct xenstore_domain_interface *ring
         return NULL;
     }
     c->domid = domid;
+    snprintf(c->home_name, sizeof c->home_name, "/local/domain/%u", domid);
     c->port = port;
     c->ring = ring;
     return c;

@@ -12,10 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <pv/event.h>
 #include <pv/layout.h>
+#include <pv/number.h>
 #include <pv/page.h>
 #include <pv/trap.h>
 
@@ -162,12 +162,11 @@ static void attempt(const char *verb, void (*access)(void *), uint32_t address)
 
 void command_poke(const char *argument)
 {
-    char *end;
-    uint32_t address = strtoul(argument, &end, 0);
-    uint32_t limit = 0;
+    uint32_t address, limit = 0;
 
-    if (end == argument) {
-        printf("usage: poke ADDR   (the hypervisor begins at 0x%08x)\n", LIMIT_END);
+    if (!number_parse(argument, 0, UINT32_MAX, &address)) {
+        printf("usage: poke ADDR, from 0 to 0xffffffff   (the hypervisor begins at 0x%08x)\n",
+               LIMIT_END);
         return;
     }
     if (load_limit(read_ds(), &limit) && address > limit)

@@ -17,11 +17,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <xen/sched.h>
 #include <xen/vcpu.h>
 
+#include <pv/number.h>
 #include <pv/start.h>
 #include <pv/time.h>
 #include <pv/vcpu.h>
@@ -139,11 +139,13 @@ static void work_together(unsigned int count)
 
 void command_primes(const char *argument)
 {
-    unsigned int count = strtoul(argument, NULL, 0);
+    uint32_t count = vcpu_count;
     uint64_t start = time_now();
 
-    if (count < 1 || count > vcpu_count)
-        count = vcpu_count;
+    if (*argument && !number_parse(argument, 1, vcpu_count, &count)) {
+        printf("usage: primes [N], from 1 to %u vcpus\n", vcpu_count);
+        return;
+    }
     work_together(count);
     for (unsigned int i = 0; i < count; i++)
         printf("  vcpu %u counted %u primes in %u pieces\n", i, vcpus[i].primes, vcpus[i].pieces);

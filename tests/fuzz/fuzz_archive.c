@@ -16,12 +16,18 @@
 
 #define CHECK(x) ((x) ? (void)0 : abort())
 
+static void on_mistake(const char *file, unsigned int line, const char *why)
+{
+    (void)file;
+    (void)line;
+    CHECK(why);
+}
+
 static void check_config(const char *name, const void *text, size_t size)
 {
     struct config c;
-    unsigned int line;
 
-    if (config_parse(name, text, size, &c, &line))
+    if (!config_parse(name, text, size, &c, on_mistake))
         return;
     CHECK(c.kernel[0] && memchr(c.kernel, 0, sizeof c.kernel));
     CHECK(memchr(c.ramdisk, 0, sizeof c.ramdisk));

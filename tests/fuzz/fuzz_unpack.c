@@ -28,7 +28,7 @@ static void unpack(const uint8_t *file, size_t size)
         abort();
     out = malloc(p.unpacked);
     work = malloc(WORK);
-    packed_kernel_unpack(&p, out, work, WORK);
+    packed_kernel_unpack(&p, out, work, WORK, NULL);
     free(work);
     free(out);
 }

@@ -104,17 +104,37 @@ static void damaged_archives(void **state)
 /* ---- Configurations -------------------------------------------------------------------------- */
 
 static struct config c;
-static unsigned int line;
+static unsigned int line; /* of the first mistake */
+static unsigned int mistake_count;
+static const char *first_mistake;
 
-static const char *parse(const char *text)
+static void on_mistake(const char *file, unsigned int at, const char *why)
+{
+    assert_non_null(file);
+    if (mistake_count++)
+        return;
+    first_mistake = why;
+    line = at;
+}
+
+/* NULL, or the first mistake. */
+static const char *parse_file(const char *file, const char *text)
 {
     char *copy = malloc(strlen(text) + 1);
     size_t n = strlen(text);
 
     memcpy(copy, text, n);
-    const char *why = config_parse("guests/toy.cfg", copy, n, &c, &line);
+    first_mistake = NULL;
+    mistake_count = 0;
+    bool good = config_parse(file, copy, n, &c, on_mistake);
+    assert_int_equal(good, mistake_count == 0);
     free(copy);
-    return why;
+    return first_mistake;
+}
+
+static const char *parse(const char *text)
+{
+    return parse_file("guests/toy.cfg", text);
 }
 
 static void whole_config(void **state)
@@ -186,8 +206,13 @@ static void mistakes(void **state)
         assert_string_equal(parse(bad[i].text), bad[i].why);
         assert_int_equal(line, bad[i].line);
     }
-    assert_string_equal(config_parse("9.cfg", "kernel=k", 8, &c, &line),
+    assert_string_equal(parse_file("9.cfg", "kernel=k"),
                         "a name begins with a letter (numbers are domains)");
+    /* Each mistake of a file is reported, not the first alone. */
+    assert_string_equal(parse("memory=x\nvcpus=0\nkernel=k\nkernal=k\nname=9"),
+                        "memory is 1 to 4096 MiB");
+    assert_int_equal(mistake_count, 4);
+    assert_string_equal(c.name, "toy");
 }
 
 int main(void)

@@ -78,6 +78,13 @@ static void make_image(unsigned packer)
     free(packed);
 }
 
+static unsigned int steps;
+
+static void count_step(void)
+{
+    steps++;
+}
+
 /* Find and unpack, in areas of exactly the right size: ASan sees a step outside. */
 static const char *unpack(size_t work_size)
 {
@@ -90,8 +97,10 @@ static const char *unpack(size_t work_size)
     assert_non_null(p.data);
     out = malloc(p.unpacked);
     work = malloc(work_size);
-    why = packed_kernel_unpack(&p, out, work, work_size);
+    steps = 0;
+    why = packed_kernel_unpack(&p, out, work, work_size, count_step);
     if (!why) {
+        assert_in_range(steps, elf_size / UNPACK_STEP, elf_size / UNPACK_STEP + 2);
         assert_int_equal(p.unpacked, elf_size);
         assert_memory_equal(out, elf, elf_size);
     }

@@ -5,7 +5,7 @@
  * The test plays the guest: it writes requests into the ring, lets the server run, and reads what
  * comes back. A guest that breaks the rules must lose its connection and nothing else.
  *
- * units: pv-guest/dom0/store.c pv-guest/dom0/xenstore.c
+ * units: tests/host/xenstore_guest.c pv-guest/dom0/store.c pv-guest/dom0/xenstore.c
  * flags: -Ipv-guest/lib/include -D__XEN_INTERFACE_VERSION__=__XEN_LATEST_INTERFACE_VERSION__
  */
 #include <setjmp.h>
@@ -16,31 +16,12 @@
 
 #include <cmocka.h>
 
-#include <pv/event.h>
-#include <xen/io/xs_wire.h>
-
-#include "../../pv-guest/dom0/store.h"
-
-enum { DOMID = 5, PORT = 7 };
-
-static struct xenstore_domain_interface *ring;
-static struct xs_client *client;
-static unsigned int events_sent;
-
-/* The only thing the server asks of the runtime. */
-int event_send(evtchn_t port)
-{
-    assert_int_equal(port, PORT);
-    events_sent++;
-    return 0;
-}
+#include "xenstore_guest.h"
 
 static int setup(void **state)
 {
     (void)state;
-    ring = calloc(1, sizeof *ring);
-    client = xs_open(DOMID, ring, PORT);
-    assert_non_null(client);
+    guest_open(DOMID);
     assert_null(xs_set(client, "name", "toy", CONTROL_DOMAIN));
     assert_null(xs_set(client, "control/shutdown", "", DOMID));
     return 0;
@@ -49,99 +30,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    xs_close(client);
-    free(ring);
+    guest_close(DOMID);
     return 0;
-}
-
-/* ---- The guest's side ------------------------------------------------------------------------ */
-
-static void put(const void *data, size_t size)
-{
-    const char *from = data;
-
-    for (size_t i = 0; i < size; i++) {
-        while (ring->req_prod - ring->req_cons == XENSTORE_RING_SIZE)
-            xs_serve(client);
-        ring->req[MASK_XENSTORE_IDX(ring->req_prod)] = from[i];
-        ring->req_prod++;
-    }
-}
-
-static void get(void *data, size_t size)
-{
-    char *to = data;
-
-    for (size_t i = 0; i < size; i++) {
-        if (ring->rsp_cons == ring->rsp_prod)
-            xs_serve(client);
-        assert_int_not_equal(ring->rsp_cons, ring->rsp_prod);
-        to[i] = ring->rsp[MASK_XENSTORE_IDX(ring->rsp_cons)];
-        ring->rsp_cons++;
-    }
-}
-
-static struct xsd_sockmsg header;
-static char body[XENSTORE_PAYLOAD_MAX + 1];
-
-static void receive(void)
-{
-    get(&header, sizeof header);
-    assert_in_range(header.len, 0, XENSTORE_PAYLOAD_MAX);
-    get(body, header.len);
-    body[header.len] = 0;
-}
-
-/* Nothing waits to be read. */
-static void silence(void)
-{
-    xs_serve(client);
-    assert_int_equal(ring->rsp_cons, ring->rsp_prod);
-}
-
-static void send(uint32_t type, uint32_t tx, const void *data, size_t size)
-{
-    static uint32_t serial;
-    struct xsd_sockmsg h = {.type = type, .req_id = ++serial, .tx_id = tx, .len = size};
-
-    put(&h, sizeof h);
-    put(data, size);
-    xs_serve(client);
-    receive();
-    assert_int_equal(header.req_id, serial);
-    assert_int_equal(header.tx_id, tx);
-    assert_true(header.type == type || header.type == XS_ERROR);
-}
-
-/* A request whose answer is `answer`, `size` bytes. */
-static void expect(uint32_t type, uint32_t tx, const char *data, size_t size, const char *answer,
-                   size_t answer_size)
-{
-    send(type, tx, data, size);
-    assert_int_equal(header.type, type);
-    assert_int_equal(header.len, answer_size);
-    assert_memory_equal(body, answer, answer_size);
-}
-
-static void expect_error(uint32_t type, uint32_t tx, const char *data, size_t size,
-                         const char *error)
-{
-    send(type, tx, data, size);
-    assert_int_equal(header.type, XS_ERROR);
-    assert_string_equal(body, error);
-}
-
-/* String literals with the NULs in them: S("a\0b") is "a", NUL, "b", and Z adds the last NUL. */
-#define S(s) s, sizeof(s) - 1
-#define Z(s) s, sizeof(s)
-
-static void expect_event(const char *both, size_t size)
-{
-    receive();
-    assert_int_equal(header.type, XS_WATCH_EVENT);
-    assert_int_equal(header.req_id, 0);
-    assert_int_equal(header.len, size);
-    assert_memory_equal(body, both, size);
 }
 
 /* ---- Tests ----------------------------------------------------------------------------------- */
@@ -171,7 +61,7 @@ static void reading(void **state)
                    "1\0"
                    "1"),
                  "EACCES");
-    expect_error(XS_DEBUG, 0, S(""), "ENOSYS");
+    expect_error(XS_CONTROL, 0, S(""), "EACCES");
     expect_error(9999, 0, S(""), "ENOSYS");
     silence();
 }
@@ -188,7 +78,8 @@ static void writing(void **state)
     expect_error(XS_READ, 0, Z("data/a/b"), "ENOENT");
     expect(XS_RM, 0, Z("data/a"), Z("OK"));
     expect_error(XS_RM, 0, Z("no/such"), "ENOENT");
-    expect_error(XS_RM, 0, Z("/local/domain/5"), "EINVAL");
+    expect_error(XS_RM, 0, Z("/local/domain/5"), "EACCES"); /* the control domain's */
+    expect_error(XS_MKDIR, 0, Z("name"), "EACCES");
     expect_error(XS_WRITE, 0, S("name\0grub"), "EACCES");
     expect_error(XS_RM, 0, Z("control"), "EACCES"); /* the control domain made it */
     expect(XS_WRITE, 0, S("control/feature-poweroff\0001"), Z("OK"));
@@ -251,6 +142,16 @@ static void watching(void **state)
     expect(XS_WATCH, 0, Z("/local/domain/6\0t"), Z("OK"));
     expect_event(Z("/local/domain/6\0t"));
     expect_error(XS_WATCH, 0, Z("path"), "EINVAL");
+    /* One path by two names: one watch. */
+    expect(XS_WATCH, 0, Z("data\0t3"), Z("OK"));
+    expect_event(Z("data\0t3"));
+    expect_error(XS_WATCH, 0, Z("/local/domain/5/data\0t3"), "EEXIST");
+    expect(XS_UNWATCH, 0, Z("/local/domain/5/data\0t3"), Z("OK"));
+    /* From above: events name the whole path. */
+    expect(XS_WATCH, 0, Z("/local\0t"), Z("OK"));
+    expect_event(Z("/local\0t"));
+    expect(XS_WRITE, 0, S("data/b\0x"), Z("OK"));
+    expect_event(Z("/local/domain/5/data/b\0t"));
     expect(XS_RESET_WATCHES, 0, S(""), Z("OK"));
     assert_null(xs_set(client, "control/shutdown", "", DOMID));
     silence();
@@ -266,13 +167,6 @@ static void watching_what_goes_with_its_parent(void **state)
     expect(XS_RM, 0, Z("data"), Z("OK"));
     expect_event(Z("data/a/b\0t"));
     silence();
-}
-
-static uint32_t start_transaction(void)
-{
-    send(XS_TRANSACTION_START, 0, Z(""));
-    assert_int_equal(header.type, XS_TRANSACTION_START);
-    return atoi(body);
 }
 
 static void transactions(void **state)
@@ -316,6 +210,11 @@ static void transactions(void **state)
     expect_error(XS_TRANSACTION_START, tx, Z(""), "EBUSY");
     expect_error(XS_TRANSACTION_END, tx, Z("X"), "EINVAL");
     expect_error(XS_TRANSACTION_END, 0, Z("T"), "ENOENT");
+    expect_error(XS_READ, tx + 1, Z("name"), "ENOENT");
+    expect(XS_WATCH, tx + 1, Z("data\0w"), Z("OK")); /* no part of any transaction */
+    expect_event(Z("data\0w"));
+    expect(XS_RESET_WATCHES, 0, S(""), Z("OK"));
+    expect_error(XS_READ, tx, Z("name"), "ENOENT"); /* it ends transactions too */
     silence();
 }
 
@@ -338,7 +237,68 @@ static void long_messages(void **state)
         int n = snprintf(request, sizeof request, "data/%060d%d", 0, i);
         expect(XS_WRITE, 0, request, n + 1, Z("OK"));
     }
-    expect_error(XS_DIRECTORY, 0, Z("data"), "E2BIG");
+    expect_error(XS_DIRECTORY, 0, Z("data"), "E2BIG"); /* XSA-72: not an answer of any length */
+}
+
+/* A directory too long for one message, in pieces; a change in between is noticed. */
+static void directory_in_pieces(void **state)
+{
+    char request[128], version[16];
+    unsigned int names = 0, pieces = 0, offset = 0;
+
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        int n = snprintf(request, sizeof request, "data/%060d%d", 0, i);
+        expect(XS_WRITE, 0, request, n + 1, Z("OK"));
+    }
+    for (bool end = false; !end; pieces++) {
+        int n = snprintf(request, sizeof request, "data%c%u", 0, offset);
+        send(XS_DIRECTORY_PART, 0, request, n + 1);
+        assert_int_equal(header.type, XS_DIRECTORY_PART);
+        if (pieces)
+            assert_string_equal(body, version);
+        snprintf(version, sizeof version, "%.15s", body);
+        for (unsigned int at = strlen(body) + 1; at < header.len; at += strlen(body + at) + 1) {
+            end = !body[at];
+            names += !end;
+            offset += end ? 0 : strlen(body + at) + 1;
+        }
+    }
+    assert_int_equal(names, 100);
+    assert_int_equal(pieces, 2);
+    expect(XS_RM, 0, Z("data/x"), Z("OK")); /* it is not there: no change */
+    send(XS_DIRECTORY_PART, 0, Z("data\0000"));
+    assert_string_equal(body, version);
+    expect(XS_WRITE, 0, S("data/x\0"), Z("OK"));
+    send(XS_DIRECTORY_PART, 0, Z("data\0000"));
+    assert_string_not_equal(body, version);
+    expect(XS_DIRECTORY_PART, 0, Z("control/shutdown\0001000000"), body, strlen(body) + 2);
+    expect_error(XS_DIRECTORY_PART, 0, Z("data"), "EINVAL");
+    expect_error(XS_DIRECTORY_PART, 0, Z("nothing\0000"), "ENOENT");
+}
+
+/* As many strings as the request has, no more and no fewer. */
+static void strings_in_requests(void **state)
+{
+    static const uint32_t one[] = {XS_READ, XS_DIRECTORY, XS_GET_PERMS, XS_MKDIR, XS_RM};
+
+    (void)state;
+    for (unsigned int i = 0; i < sizeof one / sizeof one[0]; i++) {
+        expect_error(one[i], 0, Z("name\0more"), "EINVAL");
+        expect_error(one[i], 0, S("name\0more"), "EINVAL");
+        expect_error(one[i], 0, S("name"), "EINVAL");
+        expect_error(one[i], 0, S(""), "EINVAL");
+        expect_error(one[i], 0, Z("@name"), "EINVAL");
+    }
+    expect_error(XS_GET_DOMAIN_PATH, 0, Z("5\0"), "EINVAL");
+    expect_error(XS_TRANSACTION_END, 0, Z("T\0"), "EINVAL");
+    expect_error(XS_WATCH, 0, Z("data\0a\0b"), "EINVAL");
+    expect_error(XS_WATCH, 0, S("data\0a"), "EINVAL");
+    expect_error(XS_UNWATCH, 0, Z("data\0a\0b"), "EINVAL");
+    expect_error(XS_WRITE, 0, S("data/a"), "EINVAL");
+    expect(XS_WRITE, 0, Z("data/a\0b\0c"), Z("OK")); /* a value may hold anything */
+    expect(XS_READ, 0, Z("data/a"), Z("b\0c"));
+    silence();
 }
 
 static void no_event_without_news(void **state)
@@ -426,6 +386,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(watching_what_goes_with_its_parent, setup, teardown),
         cmocka_unit_test_setup_teardown(transactions, setup, teardown),
         cmocka_unit_test_setup_teardown(long_messages, setup, teardown),
+        cmocka_unit_test_setup_teardown(directory_in_pieces, setup, teardown),
+        cmocka_unit_test_setup_teardown(strings_in_requests, setup, teardown),
         cmocka_unit_test_setup_teardown(no_event_without_news, setup, teardown),
         cmocka_unit_test_setup_teardown(impossible_request_index, setup, teardown),
         cmocka_unit_test_setup_teardown(impossible_response_index, setup, teardown),

@@ -81,7 +81,7 @@ def test_commands(boot):
         assert "destroyed" in m.command("destroy toy", DOM0)
 
     m.command("create nobody", DOM0)
-    assert "no guest nobody" in m.before
+    assert "no guest named nobody" in m.before
     assert "no command frobnicate" in m.command("frobnicate", DOM0)
     m.sendline("shutdown")
     m.wait_end()
@@ -113,7 +113,7 @@ def test_pasted_text(boot, processors):
     m.expect(DOM0)
     m.send("".join(f"pause guest{i:03}\r" for i in range(150)))
     for i in range(150):
-        m.expect(rf"no guest guest{i:03};")
+        m.expect(rf"no guest named guest{i:03} ")
     m.expect(DOM0)
     m.sendline("shutdown")
     m.wait_end()

@@ -46,7 +46,7 @@ static void __init unpack_initial_kernel(void)
         uint64_t room = ROUND_UP((uint64_t)packed.unpacked, PAGE_SIZE);
         uint8_t *out = find_unpack_memory(room, &work);
 
-        reason = out ? packed_kernel_unpack(&packed, out, out + room, work)
+        reason = out ? packed_kernel_unpack(&packed, out, out + room, work, NULL)
                      : "too little memory to unpack it";
         kernel->start = out;
         kernel->size = packed.unpacked;

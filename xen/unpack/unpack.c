@@ -78,15 +78,36 @@ static void arena_free(void *opaque, void *p)
     (void)p;
 }
 
-/* ---- Decoders: p to out[0..p->unpacked); NULL or the reason --------------------------------- */
+/* ---- Decoders: p to the output; NULL or the reason ------------------------------------------ */
 
-static const char *unpack_gzip(const struct packed_kernel *p, uint8_t *out, struct arena *work)
+/* Where a decoder writes. It is given UNPACK_STEP bytes of room at a time. */
+struct output {
+    uint8_t *start, *end;
+    void (*between)(void); /* or NULL */
+};
+
+/* The room for the next step, which begins at `next`. */
+static size_t step_room(const struct output *out, const uint8_t *next)
 {
+    size_t left = out->end - next;
+
+    return left < UNPACK_STEP ? left : UNPACK_STEP;
+}
+
+static void after_step(const struct output *out)
+{
+    if (out->between)
+        out->between();
+}
+
+static const char *unpack_gzip(const struct packed_kernel *p, const struct output *out,
+                               struct arena *work)
+{
+    int ret;
     z_stream z = {
         .next_in = (uint8_t *)p->data,
         .avail_in = p->size,
-        .next_out = out,
-        .avail_out = p->unpacked,
+        .next_out = out->start,
         .zalloc = zlib_alloc,
         .zfree = arena_free,
         .opaque = work,
@@ -95,32 +116,42 @@ static const char *unpack_gzip(const struct packed_kernel *p, uint8_t *out, stru
     /* 16: with gzip's header and check sum, not zlib's. */
     if (inflateInit2(&z, MAX_WBITS + 16) != Z_OK)
         return too_little_memory;
-    switch (inflate(&z, Z_FINISH)) {
+    for (;;) {
+        z.avail_out = step_room(out, z.next_out);
+        ret = inflate(&z, Z_NO_FLUSH);
+        if (ret != Z_OK)
+            break;
+        after_step(out);
+    }
+    switch (ret) {
     case Z_STREAM_END:
-        return z.avail_out ? wrong_length : NULL;
+        return z.next_out < out->end ? wrong_length : NULL;
     case Z_MEM_ERROR:
         return too_little_memory;
     case Z_BUF_ERROR: /* the input or the output has ended first */
-        return z.avail_out ? damaged : wrong_length;
+        return z.next_out < out->end ? damaged : wrong_length;
     default:
         return damaged;
     }
 }
 
 /* ret: what starting the decoder has returned. */
-static const char *lzma_run(lzma_stream *s, lzma_ret ret)
+static const char *lzma_run(lzma_stream *s, lzma_ret ret, const struct output *out)
 {
-    while (ret == LZMA_OK)
+    while (ret == LZMA_OK) {
+        s->avail_out = step_room(out, s->next_out);
         ret = lzma_code(s, LZMA_FINISH);
+        after_step(out);
+    }
     switch (ret) {
     case LZMA_STREAM_END:
-        return s->avail_out ? wrong_length : NULL;
+        return s->next_out < out->end ? wrong_length : NULL;
     case LZMA_MEM_ERROR:
         return too_little_memory;
     case LZMA_OPTIONS_ERROR:
         return "packed with a filter other than LZMA and x86";
     case LZMA_BUF_ERROR:
-        return s->avail_out ? damaged : wrong_length;
+        return s->next_out < out->end ? damaged : wrong_length;
     default:
         return damaged;
     }
@@ -128,35 +159,36 @@ static const char *lzma_run(lzma_stream *s, lzma_ret ret)
 
 /* The allocator and the ends of input and output; the limits on memory are those of the work area. */
 static void lzma_begin(lzma_stream *s, lzma_allocator *allocator, const struct packed_kernel *p,
-                       uint8_t *out, struct arena *work)
+                       const struct output *out, struct arena *work)
 {
     *allocator = (lzma_allocator){arena_alloc, arena_free, work};
     *s = (lzma_stream){
         .next_in = p->data,
         .avail_in = p->size,
-        .next_out = out,
-        .avail_out = p->unpacked,
+        .next_out = out->start,
         .allocator = allocator,
     };
 }
 
-static const char *unpack_xz(const struct packed_kernel *p, uint8_t *out, struct arena *work)
+static const char *unpack_xz(const struct packed_kernel *p, const struct output *out,
+                             struct arena *work)
 {
     lzma_allocator allocator;
     lzma_stream s;
 
     lzma_begin(&s, &allocator, p, out, work);
-    return lzma_run(&s, lzma_stream_decoder(&s, UINT64_MAX, 0));
+    return lzma_run(&s, lzma_stream_decoder(&s, UINT64_MAX, 0), out);
 }
 
 /* The format before xz, which old kernels use: without a check sum. */
-static const char *unpack_lzma(const struct packed_kernel *p, uint8_t *out, struct arena *work)
+static const char *unpack_lzma(const struct packed_kernel *p, const struct output *out,
+                               struct arena *work)
 {
     lzma_allocator allocator;
     lzma_stream s;
 
     lzma_begin(&s, &allocator, p, out, work);
-    return lzma_run(&s, lzma_alone_decoder(&s, UINT64_MAX));
+    return lzma_run(&s, lzma_alone_decoder(&s, UINT64_MAX), out);
 }
 
 #define PACKED_BY(name) "bzImage packed by " name ": only gzip, xz and lzma are unpacked here"
@@ -165,7 +197,7 @@ static const char *unpack_lzma(const struct packed_kernel *p, uint8_t *out, stru
 static const struct packing {
     char magic[6];
     uint8_t length;
-    const char *(*unpack)(const struct packed_kernel *, uint8_t *, struct arena *);
+    const char *(*unpack)(const struct packed_kernel *, const struct output *, struct arena *);
     const char *refused;
 } packings[] = {
     {{0x1f, (char)0x8b, 8}, 3, unpack_gzip, NULL},
@@ -240,10 +272,11 @@ const char *packed_kernel_find(const void *file, size_t size, struct packed_kern
 }
 
 const char *packed_kernel_unpack(const struct packed_kernel *p, void *out, void *work,
-                                 size_t work_size)
+                                 size_t work_size, void (*between)(void))
 {
+    struct output output = {out, (uint8_t *)out + p->unpacked, between};
     size_t skip = -(uintptr_t)work % 16;
     struct arena arena = {(uint8_t *)work + skip, work_size > skip ? work_size - skip : 0};
 
-    return packing_of(p->data, p->size)->unpack(p, out, &arena);
+    return packing_of(p->data, p->size)->unpack(p, &output, &arena);
 }
