@@ -308,6 +308,22 @@ int fifo_init_control(struct domain *d, struct vcpu *v, uint64_t mfn, uint32_t o
 }
 
 /*
+ * Forget that an event came while the guest had no word for the port. Was there one? fifo_lock: the
+ * flag shares its byte with last_vcpu, which senders in other domains write with this lock alone.
+ */
+static bool take_early_event(struct domain *d, evtchn_port_t port)
+{
+    struct evtchn *e = evtchn_at(d, port);
+    bool came;
+
+    spin_lock(&d->fifo_lock);
+    came = e->pending;
+    e->pending = false;
+    spin_unlock(&d->fifo_lock);
+    return came;
+}
+
+/*
  * EVTCHNOP_expand_array: the next page of event words. What came for its ports before is pending
  * now.
  */
@@ -324,10 +340,8 @@ int fifo_expand_array(struct domain *d, uint64_t mfn)
     f->pages[f->nr_pages++] = mfn;
     spin_unlock(&d->fifo_lock);
     for (; port < end && port < d->evtchn.valid_ports; port++) {
-        if (evtchn_at(d, port)->pending) {
-            evtchn_at(d, port)->pending = false;
+        if (take_early_event(d, port))
             fifo_set_pending(d, port);
-        }
     }
     return 0;
 }

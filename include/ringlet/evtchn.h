@@ -30,7 +30,7 @@ struct evtchn {
     uint8_t state : 4;    /* enum evtchn_state */
     uint8_t priority : 4; /* FIFO ABI: 0, highest, to 15 */
     uint8_t vcpu;         /* vcpu that is notified */
-    /* FIFO ABI only; fifo_lock. See evtchn/fifo/fifo.c */
+    /* FIFO ABI only; all three under fifo_lock, which senders take without evtchn_lock */
     uint8_t last_priority; /* the queue it was last put on: of this priority ... */
     uint8_t last_vcpu : 7; /* ... and this vcpu */
     uint8_t pending : 1;   /* came while the guest had no event word for it */

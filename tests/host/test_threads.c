@@ -611,9 +611,77 @@ static void no_event_is_lost(void **state)
             assert_int_equal(guests[to].seen[from], sent[to][from]);
 }
 
+/* ---- the event array grows while others send ------------------------------------------------- */
+
+enum { GROWTHS = 5000, EARLY_PORT = 5 };
+static struct domain growing;
+static struct vcpu grower;
+static bool has_grown; /* atomic */
+static pthread_barrier_t round_begins, round_ends;
+
+/* Another domain, whose sends write to the port's state at any time with fifo_lock alone. */
+static void *sender_thread(void *c)
+{
+    host_cpu = c;
+    host_vcpu = host_cpu->idle;
+    for (unsigned round = 0; round < GROWTHS; round++) {
+        pthread_barrier_wait(&round_begins);
+        while (!__atomic_load_n(&has_grown, __ATOMIC_RELAXED)) {
+            growing.evtchn.abi->set_pending(&growing, EARLY_PORT);
+            growing.evtchn.abi->clear_pending(&growing, EARLY_PORT);
+        }
+        pthread_barrier_wait(&round_ends);
+    }
+    return NULL;
+}
+
+static void make_growing_domain(void)
+{
+    static struct evtchn *bucket;
+
+    bucket = calloc(EVTCHN_BUCKET, sizeof(*bucket));
+    growing.max_vcpus = 1;
+    growing.vcpus[0] = &grower;
+    growing.shared_info = &shared[0];
+    growing.evtchn.abi = &two_level_abi;
+    growing.evtchn.buckets = &bucket;
+    growing.evtchn.valid_ports = EVTCHN_BUCKET;
+    spin_lock_init(&growing.fifo_lock, RANK_FIFO);
+    grower.domain = &growing;
+    grower.info = &idle_info;
+    idle_info.evtchn_upcall_pending = 1; /* nobody is to be woken */
+}
+
+/* Growing the array and sending write the same byte of struct evtchn at the same time. */
+static void an_array_grows_while_others_send(void **state)
+{
+    pthread_t sender;
+
+    (void)state;
+    make_growing_domain();
+    pthread_barrier_init(&round_begins, NULL, 2);
+    pthread_barrier_init(&round_ends, NULL, 2);
+    host_cpu = &cpus[0];
+    host_vcpu = &idles[0];
+    assert_int_equal(pthread_create(&sender, NULL, sender_thread, &cpus[1]), 0);
+    for (unsigned round = 0; round < GROWTHS; round++) {
+        memset(pages[6], 0, PAGE_SIZE);
+        assert_int_equal(fifo_init_control(&growing, &grower, 7, 0), 0);
+        __atomic_store_n(&has_grown, false, __ATOMIC_SEQ_CST);
+        pthread_barrier_wait(&round_begins);
+        assert_int_equal(fifo_expand_array(&growing, 6), 0);
+        __atomic_store_n(&has_grown, true, __ATOMIC_RELAXED);
+        pthread_barrier_wait(&round_ends);
+        growing.evtchn.abi->leave(&growing);
+    }
+    assert_int_equal(pthread_join(sender, NULL), 0);
+    free(growing.evtchn.buckets[0]);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(no_event_is_lost)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(no_event_is_lost),
+                                       cmocka_unit_test(an_array_grows_while_others_send)};
 
     return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 }
