@@ -99,7 +99,7 @@ void put_l1_entry(pte_t e, struct domain *pt_owner)
     if (likely(f->owner == pt_owner->slot)) {
         tlb_stamp(pt_owner);
     } else {
-        tlb_stamp(frame_owner(f));
+        tlb_stamp_foreign(frame_owner(f), pt_owner);
         if (e & PTE_RW)
             mark_frame_dirty(f);
     }

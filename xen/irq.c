@@ -400,9 +400,15 @@ long irq_set_mode(unsigned line, bool level, bool active_low)
  */
 long pirq_set_eoi_map(struct domain *d, mfn_t mfn, bool unmask)
 {
-    uint32_t *map = map_global(mfn);
+    uint32_t *map;
     bool taken;
 
+    /*
+     * The map and its undoing make all CPUs flush: a domain that has its page gets its answer without.
+     */
+    if (__atomic_load_n(&d->evtchn.pirq_eoi_map, __ATOMIC_ACQUIRE))
+        return -EBUSY;
+    map = map_global(mfn);
     if (!map)
         return -ENOMEM;
     spin_lock(&irq_lock);

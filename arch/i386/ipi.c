@@ -54,13 +54,18 @@ static unsigned stopped; /* how many have; atomic */
  * Stop the other CPUs where they are: the machine is about to end, or the hypervisor has lost its
  * way. An NMI reaches them also where interrupts are off. On return they stand still, but for one
  * whose NMI handler was where it lost its way.
+ *
+ * It is sent to the CPUs that were started, one by one. The others still wait in the firmware without
+ * an IDT, where an NMI is a triple fault, which resets the machine.
  */
 void stop_other_cpus(void)
 {
     __atomic_store_n(&stopping, true, __ATOMIC_SEQ_CST);
     if (nr_cpus == 1)
         return;
-    send(this_cpu, APIC_ICR_NMI | APIC_ICR_ALL_BUT_SELF);
+    for (struct cpu *c = cpus; c < cpus + nr_cpus; c++)
+        if (c != this_cpu)
+            send(c, APIC_ICR_NMI);
     for (unsigned i = 0; i < STOP_LOOKS; i++) {
         if (__atomic_load_n(&stopped, __ATOMIC_SEQ_CST) >= nr_cpus - 1)
             return;

@@ -28,6 +28,13 @@
  *      A CPU may run one guest, or sleep, for longer than that. So whoever moves the clock past a
  *      multiple of FLUSH_ALL_EVERY has all CPUs flush and copy: no tlb_flushed or l3_copied is ever
  *      2^31 behind the clock, and a stamp that is has been followed by a flush everywhere.
+ *  T6  Only CPUs that may hold a translation are made to flush for it: a domain must not cost others
+ *      time. A's mapping stood in a table of domain M, so they run M's vcpus: M's dirty_cpus, read
+ *      after the entry was removed. A CPU that left M before has flushed, and one that comes to M
+ *      sets its bit by a locked instruction before it walks M's tables. Where M maps its own frames
+ *      those are the dirty_cpus of the time of the flush, too. Where M maps another domain's (foreign
+ *      and grant maps), M's dirty_cpus of that moment are added to the owner's foreign_cpus, behind
+ *      the stamp; whoever has flushed them takes them out, unless more was added meanwhile.
  *
  * Hypervisor code runs with interrupts off, so a CPU that waits for a lock cannot be interrupted to
  * flush, and the lock's holder may be the one that waits for the flush. So every loop that waits for
@@ -60,6 +67,22 @@ void tlb_stamp_anew(struct domain *d)
         now = read_clock();
     while (now != seen && !__atomic_compare_exchange_n(&d->tlb_stale, &seen, now, false,
                                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+}
+
+/* foreign_cpus: a CPU mask, and above it how often it was added to. */
+#define FOREIGN_MASK ((1u << MAX_CPUS) - 1)
+#define FOREIGN_ADDED (1u << MAX_CPUS)
+
+/* A mapping of owner's memory is gone from a table of mapper's, by a locked instruction. T6 */
+void tlb_stamp_foreign(struct domain *owner, const struct domain *mapper)
+{
+    uint32_t seen, cpus = __atomic_load_n(&mapper->dirty_cpus, __ATOMIC_SEQ_CST);
+
+    tlb_stamp(owner);
+    seen = __atomic_load_n(&owner->foreign_cpus, __ATOMIC_SEQ_CST);
+    while (!__atomic_compare_exchange_n(&owner->foreign_cpus, &seen, (seen | cpus) + FOREIGN_ADDED,
+                                        false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        ;
 }
 
 static void request_flush(struct cpu *c)
@@ -218,13 +241,13 @@ void tlb_flush_domain(struct domain *d)
 }
 
 /*
- * Flush those CPUs that may still hold a translation which was removed from the domain's memory.
- * Needed before a frame of the domain changes type or owner. The mapping may have been another
- * domain's (foreign and grant maps), so all CPUs count. The caller has just taken the frame's last
- * reference, or its first, by a locked instruction: the stamp read here is not older.
+ * Flush those CPUs that may still hold a translation which was removed from the domain's memory (T6).
+ * Needed before a frame of the domain changes type or owner. The caller has just taken the frame's
+ * last reference, or its first, by a locked instruction: what is read here is not older.
  */
 void tlb_flush_if_stale(struct domain *d)
 {
+    uint32_t foreign = __atomic_load_n(&d->foreign_cpus, __ATOMIC_SEQ_CST);
     uint32_t since = __atomic_load_n(&d->tlb_stale, __ATOMIC_ACQUIRE);
 
     /* Too old to be compared; T5. Without this look, who waits for a younger number waits for ever. */
@@ -232,6 +255,11 @@ void tlb_flush_if_stale(struct domain *d)
         return;
     if (is_older(&this_cpu->tlb_flushed, since))
         tlb_flush_local();
-    if (nr_cpus > 1)
-        flush_others(~0u, since, GUESTS);
+    if (nr_cpus == 1)
+        return;
+    flush_others(__atomic_load_n(&d->dirty_cpus, __ATOMIC_SEQ_CST) | (foreign & FOREIGN_MASK),
+                 since, GUESTS);
+    if (foreign & FOREIGN_MASK)
+        __atomic_compare_exchange_n(&d->foreign_cpus, &foreign, foreign & ~FOREIGN_MASK, false,
+                                    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }

@@ -38,7 +38,6 @@
 #define APIC_ICR_NMI 0x04400u
 #define APIC_ICR_INIT 0x04500u
 #define APIC_ICR_STARTUP 0x04600u
-#define APIC_ICR_ALL_BUT_SELF 0xc0000u
 
 /* The page stands at FIXMAP_START, uncached; apic_init() puts it there. */
 static inline uint32_t apic_read(unsigned reg)

@@ -154,9 +154,11 @@ struct domain {
      * them.
      */
     spinlock_t mm_lock;
-    bool l3_above_4g;        /* the kernel said extended-cr3 or bimodal, or asked by vm_assist */
-    uint32_t tlb_stale;      /* TLB clock when this domain's memory last lost a mapping; atomic */
-    uint32_t dirty_cpus;     /* CPUs that run, or switch to, its vcpus; atomic */
+    bool l3_above_4g;    /* the kernel said extended-cr3 or bimodal, or asked by vm_assist */
+    uint32_t tlb_stale;  /* TLB clock when this domain's memory last lost a mapping; atomic */
+    uint32_t dirty_cpus; /* CPUs that run, or switch to, its vcpus; atomic */
+    /* CPUs that may have translations from mappings that other domains had of its memory; tlb.c, T6 */
+    uint32_t foreign_cpus;
     uint32_t vm_assist;      /* VMASST_TYPE_* bits */
     unsigned teardown_phase; /* mm/teardown.c */
     mfn_t teardown_cursor;
@@ -250,6 +252,9 @@ static inline void tlb_stamp(struct domain *d)
     if (unlikely(d->tlb_stale != *(volatile uint32_t *)&tlb_clock))
         tlb_stamp_anew(d);
 }
+
+/* The same where the mapping stood in a table of another domain's. */
+void tlb_stamp_foreign(struct domain *owner, const struct domain *mapper);
 
 /* xen/context.c: the public vcpu_guest_context */
 int set_vcpu_context(struct vcpu *v, const struct vcpu_guest_context *c);

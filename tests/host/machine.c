@@ -242,6 +242,12 @@ void tlb_stamp_anew(struct domain *d)
     d->tlb_stale = tlb_clock;
 }
 
+void tlb_stamp_foreign(struct domain *owner, const struct domain *mapper)
+{
+    (void)mapper;
+    owner->tlb_stale = tlb_clock;
+}
+
 void tlb_flush_if_stale(struct domain *d)
 {
     (void)d;

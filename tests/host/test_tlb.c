@@ -81,6 +81,8 @@ static int begin(uint32_t start)
 {
     tlb_clock = start - 2;
     domain.tlb_stale = start - 2;
+    domain.foreign_cpus = 0;
+    domain.dirty_cpus = 3;
     for (unsigned i = 0; i < nr_cpus; i++) {
         cpus[i] = (struct cpu){.id = i, .guest_tables = true};
         play(i);
@@ -118,6 +120,41 @@ static void test_a_removed_mapping(void **state)
     tlb_stamp(&domain);
     tlb_flush_if_stale(&domain);
     assert_int_equal(flushes[1], 1);
+    tlb_flush_if_stale(&domain);
+    assert_int_equal(flushes[1], 1);
+}
+
+/* Nobody but the domain's own CPUs pays for what it removed and freed. */
+static void test_only_its_own_cpus(void **state)
+{
+    (void)state;
+    flush_often(10);
+    domain.dirty_cpus = 5;
+    tlb_stamp(&domain);
+    tlb_flush_if_stale(&domain);
+    assert_int_equal(flushes[1], 0);
+    assert_int_equal(flushes[2], 1);
+}
+
+/* Another domain, on CPU 2, has removed its mapping of the domain's memory, and runs elsewhere now. */
+static void test_a_foreign_mapping(void **state)
+{
+    struct domain mapper = {.dirty_cpus = 4};
+
+    (void)state;
+    flush_often(10);
+    domain.dirty_cpus = 1;
+    tlb_stamp_foreign(&domain, &mapper);
+    mapper.dirty_cpus = 2;
+    tlb_flush_if_stale(&domain);
+    assert_int_equal(flushes[1], 0);
+    assert_int_equal(flushes[2], 1);
+    /* Told once: what is removed later concerns CPU 2 no more. */
+    flush_often(10);
+    tlb_stamp(&domain);
+    tlb_flush_if_stale(&domain);
+    assert_int_equal(flushes[2], 1);
+    tlb_stamp_foreign(&domain, &mapper);
     tlb_flush_if_stale(&domain);
     assert_int_equal(flushes[1], 1);
 }
@@ -247,6 +284,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_a_removed_mapping, setup),
+        cmocka_unit_test_setup(test_only_its_own_cpus, setup),
+        cmocka_unit_test_setup(test_a_foreign_mapping, setup),
         cmocka_unit_test_setup(test_a_cpu_that_never_flushes, setup),
         cmocka_unit_test_setup(test_an_idle_cpu, setup),
         cmocka_unit_test_setup(test_an_old_stamp, setup),

@@ -44,6 +44,11 @@ PANIC = rb"\n(?:\(XEN\) )?Panic: "
 NOISE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\0")
 
 
+# What the hypervisor says last before it ends the machine. A real Xen has its own words.
+LAST_LINE = None if "TEST_KERNEL" in os.environ else \
+    r"initial domain .*: (powering off|rebooting) the machine"
+
+
 def guest(name, words=""):
     """The module string of a guest that the Makefile built."""
     return f"{BUILD}/guests/{name}.elf {words}".strip()
@@ -207,10 +212,18 @@ class Machine:
         self.expect(re.escape(prompt), timeout)
         return self.before
 
-    def wait_end(self, timeout=None):
-        """Waits until the machine switches itself off or resets; the emulator's exit status."""
+    def wait_end(self, timeout=None, last=LAST_LINE):
+        """Waits until the machine switches itself off or resets; the emulator's exit status.
+
+        The emulator ends with 0 as well where a triple fault reset the machine: so the last line
+        printed must be `last`, what the hypervisor says before it ends the machine.
+        """
         self._await([pexpect.EOF], timeout * SCALE if timeout else self.wait)
         self.process.close()
+        lines = [line for line in self.transcript.splitlines() if line.strip()]
+        if last and not (lines and re.search(last, lines[-1])):
+            raise AssertionError(f"{self.name}: the machine ended without a word, behind\n" +
+                                 "\n".join(lines[-10:]))
         return self.process.exitstatus
 
 

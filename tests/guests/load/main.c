@@ -17,6 +17,8 @@
  *   faults      runs into an undefined instruction
  *   yields      gives the processor away
  *   memory      takes all the memory it may, then goes on asking
+ *   flips       lets a page become a page table and ordinary memory again
+ *   eoimap      names its page for PIRQs (PHYSDEVOP_pirq_eoi_gmfn) again, which is refused
  *
  * The unit of work is a loop of a fixed number of instructions. Under -icount, time is instructions
  * too: what the loop took most of the first times is what it costs, and what it cost altogether, of
@@ -31,6 +33,7 @@
 #include <string.h>
 
 #include <xen/memory.h>
+#include <xen/physdev.h>
 #include <xen/sched.h>
 #include <xen/vcpu.h>
 
@@ -207,13 +210,40 @@ static void storm_memory(void)
     }
 }
 
+/* Each turn changes the type of a frame twice: before that, stale translations of it must go. */
+static void storm_flips(void)
+{
+    void *page = page_alloc();
+    uint32_t mfn = linear_to_mfn(page);
+
+    for (;;) {
+        if (map_page(page, pte_make(mfn, PAGE_KERNEL_RO)) ||
+            mmuext_frame(MMUEXT_PIN_L1_TABLE, mfn, DOMID_SELF) ||
+            mmuext_frame(MMUEXT_UNPIN_TABLE, mfn, DOMID_SELF) ||
+            map_page(page, pte_make(mfn, PAGE_KERNEL)))
+            panic("a page does not become a table, or not memory again");
+    }
+}
+
+/* The page is taken once; a map and an unmap of it each time would flush every processor. */
+static void storm_eoimap(void)
+{
+    struct physdev_pirq_eoi_gmfn op = {.gmfn = linear_to_mfn(page_alloc())};
+
+    if (hv_physdev_op(PHYSDEVOP_pirq_eoi_gmfn_v2, &op))
+        panic("the page for PIRQs is refused");
+    while (hv_physdev_op(PHYSDEVOP_pirq_eoi_gmfn_v2, &op) == -XEN_EBUSY)
+        ;
+    panic("the page for PIRQs is taken twice");
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
 } nuisances[] = {
     {"timers", storm_timers}, {"events", storm_events},         {"doorbell", storm_doorbell},
     {"faults", storm_faults}, {"hypercalls", storm_hypercalls}, {"yields", storm_yields},
-    {"memory", storm_memory},
+    {"memory", storm_memory}, {"flips", storm_flips},           {"eoimap", storm_eoimap},
 };
 
 int main(int argc, char **argv)
