@@ -89,6 +89,14 @@ void dirty_command(struct guest *g, const char *word);
  */
 void soak(uint32_t seed, uint32_t lives);
 
+/* lives.c */
+
+/*
+ * Build `most` domains of the same guests, with the words seed=SEED, seed=SEED+1 ... behind their
+ * own; end each after a second at the latest, and report.
+ */
+void lives(uint32_t seed, uint32_t most);
+
 /* prompt.c */
 
 void prompt_start(void);

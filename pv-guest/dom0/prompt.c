@@ -192,6 +192,16 @@ static void cmd_soak(struct guest *unused)
         soak(seed, lives);
 }
 
+static void cmd_lives(struct guest *unused)
+{
+    uint32_t seed, most;
+
+    (void)unused;
+    if (take_number(given[1], "SEED", 0, UINT32_MAX, &seed) &&
+        take_number(given[2], "N", 1, MOST_ROUNDS, &most))
+        lives(seed, most);
+}
+
 static void attach(struct guest *g, const char *more)
 {
     printf("[%s: Ctrl-] leaves%s]\n", g->config.name, more);
@@ -435,6 +445,9 @@ static const struct command {
     {"churn", "NAME N", "build and destroy it N times, and see that its memory comes back",
      cmd_churn, NEEDS_GUEST_AND_1},
     {"soak", "SEED N", "N random lives of the guests that do not start by themselves", cmd_soak,
+     NEEDS_NUMBERS},
+    {"lives", "SEED N",
+     "N lives of the same guests, at most a second each, with seeds from SEED on", cmd_lives,
      NEEDS_NUMBERS},
     {"weight", "NAME N", "its vcpus' share of the processors, beside others' 256", cmd_weight,
      NEEDS_GUEST_AND_1},

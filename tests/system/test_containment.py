@@ -31,11 +31,11 @@ CRASHES = [
 EPITAPH = [r"(?i)domain \d+ (?:\(vcpu#\d+\) )?crashed", r"(?i)[er]ip:? +(?:e0|0019)", r"(?i)guest stack"]
 
 
-def start(boot, name, emulator, kernels, configs):
+def start(boot, name, emulator, kernels, configs, **options):
     """A control domain with the ticker running and guests to create."""
     disk = ramdisk(f"{name}-{emulator}", *(guest(kernel) for kernel in {"ticker", *kernels}),
                    "ticker.cfg:kernel=ticker.elf;memory=8;autostart=yes", *configs)
-    m = boot([guest("dom0"), disk], emulator=emulator)
+    m = boot([guest("dom0"), disk], emulator=emulator, **options)
     m.expect(r"ticker: domain \d+")
     m.expect(DOM0)
     return m
