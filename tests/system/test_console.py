@@ -49,7 +49,7 @@ def test_reboot_key(boot):
     m = boot([guest("toy")])
     m.expect("toy> ")
     m.send(SWITCH + "R")
-    m.wait_end()
+    m.wait_end(last=r"\(XEN\) Key R: rebooting the machine")
 
 
 def test_words_nobody_knows(boot):
@@ -213,5 +213,4 @@ def test_machine_check(boot, tmp_path):
 def test_panic_reboots(boot):
     m = boot([], panics=True)
     m.expect(r"Panic: ")
-    m.expect(r"Rebooting")
-    m.wait_end()
+    m.wait_end(last=r"\(XEN\) Rebooting")

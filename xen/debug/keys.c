@@ -129,7 +129,13 @@ static int sysctl_debug_keys(struct xen_sysctl *op)
 }
 SYSCTL(debug_keys);
 KEY('r', sched_dump, "run queues");
-KEY('R', machine_reboot, "reboot the machine");
+
+static void reboot(void)
+{
+    printk("Key R: rebooting the machine\n");
+    machine_reboot();
+}
+KEY('R', reboot, "reboot the machine");
 
 static void __init keys_init(void)
 {
