@@ -27,7 +27,7 @@ static unsigned port_limit(const struct domain *d)
 static int add_bucket(struct domain *d)
 {
     struct evtchn_table *t = &d->evtchn;
-    struct evtchn *bucket = xzalloc_array(struct evtchn, EVTCHN_BUCKET);
+    struct evtchn *bucket = xzalloc_for_domain(d, EVTCHN_BUCKET * sizeof(*bucket));
 
     if (!bucket)
         return -ENOMEM;
@@ -160,7 +160,7 @@ void evtchn_destroy(struct domain *d)
     spin_lock(&d->evtchn_lock); /* evtchn_dump() */
     t->abi->leave(d);
     for (unsigned i = 0; i < t->valid_ports / EVTCHN_BUCKET; i++)
-        xfree(t->buckets[i]);
+        xfree_for_domain(d, t->buckets[i]);
     xfree(t->buckets);
     *t = (struct evtchn_table){.abi = &two_level_abi};
     spin_unlock(&d->evtchn_lock);

@@ -243,6 +243,12 @@ uint32_t free_frame_count_for_guests(void)
     return n;
 }
 
+/* Free frames of the low memory, from which the hypervisor's heap takes its pages. */
+uint32_t free_heap_frame_count(void)
+{
+    return *(const volatile uint32_t *)&low_free;
+}
+
 uint32_t free_frame_count_below_4g(void)
 {
     return nr_free_below_4g;

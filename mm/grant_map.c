@@ -50,14 +50,15 @@ static void free_handle(struct grant_table *gt, uint32_t handle)
     spin_unlock(&gt->lock);
 }
 
-static bool grow_maptrack(struct grant_table *gt)
+static bool grow_maptrack(struct domain *d)
 {
+    struct grant_table *gt = &d->grant;
     uint32_t first = gt->nr_maptrack_frames * GRANT_MAPTRACK_PER_FRAME;
     struct grant_maptrack *page;
 
     if (gt->nr_maptrack_frames == gt->max_maptrack_frames)
         return false;
-    page = xzalloc_bytes(PAGE_SIZE);
+    page = xzalloc_for_domain(d, PAGE_SIZE);
     if (!page)
         return false;
     gt->maptrack[gt->nr_maptrack_frames++] = page;
@@ -66,13 +67,14 @@ static bool grow_maptrack(struct grant_table *gt)
     return true;
 }
 
-/* A handle of the domain's own that is in nobody's hands. GRANT_NO_HANDLE: all in use. */
-static uint32_t alloc_handle(struct grant_table *gt)
+/* A handle of d's own that is not in use. GRANT_NO_HANDLE: all are, or there is no memory for d. */
+static uint32_t alloc_handle(struct domain *d)
 {
+    struct grant_table *gt = &d->grant;
     uint32_t handle = GRANT_NO_HANDLE;
 
     spin_lock(&gt->lock);
-    if (gt->maptrack_free != GRANT_NO_HANDLE || grow_maptrack(gt)) {
+    if (gt->maptrack_free != GRANT_NO_HANDLE || grow_maptrack(d)) {
         handle = gt->maptrack_free;
         gt->maptrack_free = maptrack_entry(gt, handle)->ref;
     }
@@ -290,7 +292,7 @@ static int16_t map_one(struct gnttab_map_grant_ref *op)
     granter = find_domain(op->dom);
     if (!granter)
         return GNTST_bad_domain;
-    handle = alloc_handle(gt);
+    handle = alloc_handle(current->domain);
     rc = handle == GRANT_NO_HANDLE ? GNTST_no_space : pin_and_map(op, granter, &mfn);
     if (rc) {
         if (handle != GRANT_NO_HANDLE)

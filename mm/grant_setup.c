@@ -25,6 +25,16 @@ unsigned grant_entries_in(unsigned frames, unsigned version)
     return frames * (version == 1 ? GRANT_V1_PER_FRAME : GRANT_V2_PER_FRAME);
 }
 
+/* A page of the heap for d, shared with it. NULL: no memory, or none for d (H1, mm/xzalloc.c). */
+static void *new_shared_page(struct domain *d)
+{
+    void *page = heap_allows(d, PAGE_SIZE) ? heap_alloc_pages(0) : NULL;
+
+    if (page)
+        share_heap_page(d, page, true);
+    return page;
+}
+
 /*
  * Active entries and, in version 2, status words for this many frames of the table. gt->lock held.
  */
@@ -35,17 +45,16 @@ bool grant_provide(struct domain *d, unsigned version, unsigned frames)
 
     for (unsigned i = 0; i < DIV_ROUND_UP(entries, GRANT_V1_PER_FRAME); i++) {
         if (!gt->active[i])
-            gt->active[i] = xzalloc_array(struct grant_active, GRANT_V1_PER_FRAME);
+            gt->active[i] = xzalloc_for_domain(d, GRANT_V1_PER_FRAME * sizeof(struct grant_active));
         if (!gt->active[i])
             return false;
     }
     for (unsigned i = 0; version == 2 && i < DIV_ROUND_UP(entries, GRANT_STATUS_PER_FRAME); i++) {
         if (gt->status[i])
             continue;
-        gt->status[i] = heap_alloc_pages(0);
+        gt->status[i] = new_shared_page(d);
         if (!gt->status[i])
             return false;
-        share_heap_page(d, gt->status[i], true);
     }
     return true;
 }
@@ -63,9 +72,8 @@ static bool grow(struct domain *d, unsigned frames)
     while (gt->nr_frames < frames) {
         void *page;
 
-        if (!grant_provide(d, gt->version, gt->nr_frames + 1) || !(page = heap_alloc_pages(0)))
+        if (!grant_provide(d, gt->version, gt->nr_frames + 1) || !(page = new_shared_page(d)))
             return false;
-        share_heap_page(d, page, true);
         gt->shared[gt->nr_frames++] = page;
         gt->nr_entries = grant_entries_in(gt->nr_frames, gt->version);
     }

@@ -369,9 +369,9 @@ void grant_table_destroy(struct domain *d)
     struct grant_table *gt = &d->grant;
 
     for (unsigned i = 0; i < GRANT_MAX_FRAMES; i++)
-        xfree(gt->active[i]);
+        xfree_for_domain(d, gt->active[i]);
     for (unsigned i = 0; i < gt->nr_maptrack_frames; i++)
-        xfree(gt->maptrack[i]);
+        xfree_for_domain(d, gt->maptrack[i]);
     memset(gt->active, 0, sizeof(gt->active));
     gt->nr_maptrack_frames = 0;
 }

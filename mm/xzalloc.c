@@ -12,8 +12,15 @@
  * The sizes are those that fill a page well: 4080 bytes are 255, 127, 63, 31, 15, 7, 4, 3, 2
  * objects.
  *
+ * H1  What a guest makes the hypervisor keep (grant tables, event channels, maptrack) is charged to
+ *     its domain, and a domain may not hold more of the heap than is left for all others. So n
+ *     greedy domains leave at least 1/(n + 1) of what they found, and none of them can have the
+ *     last page. Privileged domains are not limited: the machine depends on them. What a control
+ *     domain asks for on another's behalf (the domain, its vcpus) is not charged either.
+ *
  * Read next: mm/alloc.c.
  */
+#include <ringlet/domain.h>
 #include <ringlet/frame.h>
 #include <ringlet/spinlock.h>
 
@@ -168,4 +175,45 @@ void xfree(void *p)
         heap_free_pages(p, mfn_frame(direct_mfn(p))->nr_done);
     else
         free_small((struct slab *)page, p);
+}
+
+/* --- On behalf of a guest --------------------------------------------------------------------- */
+
+/* How much of the heap an object of xzalloc_bytes() takes. */
+static uint32_t size_of_object(const void *p)
+{
+    uintptr_t page = (uintptr_t)p & ~(uintptr_t)(PAGE_SIZE - 1);
+
+    if ((uintptr_t)p == page)
+        return PAGE_SIZE << mfn_frame(direct_mfn(p))->nr_done;
+    return class_size[((const struct slab *)page)->class];
+}
+
+/*
+ * May the hypervisor keep `size` more bytes for d (H1)? Of several vcpus that ask at once each may
+ * get what one of them could have.
+ */
+bool heap_allows(const struct domain *d, size_t size)
+{
+    uint32_t held = *(const volatile uint32_t *)&d->heap_bytes + d->heap_pages * PAGE_SIZE;
+
+    return d->privileged || held + size <= free_heap_frame_count() * PAGE_SIZE;
+}
+
+/* xzalloc_bytes() for what d's guest caused. NULL: no memory, or none for d (H1). */
+void *xzalloc_for_domain(struct domain *d, size_t size)
+{
+    void *p = heap_allows(d, size) ? xzalloc_bytes(size) : NULL;
+
+    if (p)
+        __atomic_fetch_add(&d->heap_bytes, size_of_object(p), __ATOMIC_RELAXED);
+    return p;
+}
+
+/* Free what xzalloc_for_domain() gave for d; NULL is allowed. */
+void xfree_for_domain(struct domain *d, void *p)
+{
+    if (p)
+        __atomic_fetch_sub(&d->heap_bytes, size_of_object(p), __ATOMIC_RELAXED);
+    xfree(p);
 }

@@ -395,7 +395,7 @@ void vcpu_unmap_info(struct vcpu *v)
         return;
     __atomic_store_n(&v->info, &dead_vcpu_info, __ATOMIC_SEQ_CST);
     wait_for_cpus();
-    unmap_global(info);
+    unmap_global(v->domain, info);
     put_frame_and_type(mfn_frame(v->info_mfn));
     v->info_mfn = INVALID_MFN;
 }
@@ -497,10 +497,11 @@ static void domain_free(struct domain *d)
         xfree(d->vcpus[i]);
     xfree(d->ioports);
     ranges_clear(&d->iomem);
-    xfree(d->pirqs);
+    xfree_for_domain(d, d->pirqs);
     xfree(d->memory_map);
     /* not before: entries that others had mapped are pinned until they let go */
     grant_table_destroy(d);
+    ASSERT(!d->heap_bytes && !d->global_maps);
     xfree(d);
 }
 

@@ -89,11 +89,13 @@ void irq_init(const struct irq_controller *c)
 /* A table of PIRQs for d, if it has none. -ENOMEM. */
 static int make_pirqs(struct domain *d)
 {
-    struct pirq *none = NULL, *pirqs = d->pirqs ? NULL : xzalloc_array(struct pirq, NR_PIRQS);
+    struct pirq *none = NULL, *pirqs = NULL;
 
+    if (!d->pirqs)
+        pirqs = xzalloc_for_domain(d, NR_PIRQS * sizeof(*pirqs));
     if (pirqs && !__atomic_compare_exchange_n(&d->pirqs, &none, pirqs, false, __ATOMIC_SEQ_CST,
                                               __ATOMIC_SEQ_CST))
-        xfree(pirqs);
+        xfree_for_domain(d, pirqs);
     return d->pirqs ? 0 : -ENOMEM;
 }
 
@@ -408,7 +410,7 @@ long pirq_set_eoi_map(struct domain *d, mfn_t mfn, bool unmask)
      */
     if (__atomic_load_n(&d->evtchn.pirq_eoi_map, __ATOMIC_ACQUIRE))
         return -EBUSY;
-    map = map_global(mfn);
+    map = map_global(d, mfn);
     if (!map)
         return -ENOMEM;
     spin_lock(&irq_lock);
@@ -423,7 +425,7 @@ long pirq_set_eoi_map(struct domain *d, mfn_t mfn, bool unmask)
     }
     spin_unlock(&irq_lock);
     if (taken)
-        unmap_global(map);
+        unmap_global(d, map);
     return taken ? -EBUSY : 0;
 }
 
@@ -432,7 +434,7 @@ void pirq_drop_eoi_map(struct domain *d)
 {
     if (!d->evtchn.pirq_eoi_map)
         return;
-    unmap_global(d->evtchn.pirq_eoi_map);
+    unmap_global(d, d->evtchn.pirq_eoi_map);
     put_frame_and_type(mfn_frame(d->evtchn.pirq_eoi_mfn));
     d->evtchn.pirq_eoi_map = NULL;
     d->evtchn.pirq_eoi_mfn = 0;

@@ -202,7 +202,7 @@ static long map_info_frame(struct domain *d, uint64_t mfn, void **page)
 {
     if (mfn >= max_frame || get_frame_and_type(mfn_frame(mfn), d, FT_WRITABLE))
         return -EINVAL;
-    *page = map_global(mfn);
+    *page = map_global(d, mfn);
     if (!*page) {
         put_frame_and_type(mfn_frame(mfn));
         return -ENOMEM;

@@ -19,7 +19,6 @@ extern pte_t idle_l2[4 * L2_ENTRIES], idle_l3[L3_ENTRIES];
 uint64_t nx_bit, global_bit;
 
 static pte_t window_l1[MAX_CPUS][L1_ENTRIES] __aligned(PAGE_SIZE);
-static pte_t globalmap_l1[GLOBALMAP_PAGES] __aligned(PAGE_SIZE);
 static pte_t fixmap_l1[2 * L1_ENTRIES] __aligned(PAGE_SIZE);
 /*
  * Read as null descriptors wherever a guest has no GDT page: loading such a selector is a plain #GP
@@ -240,42 +239,4 @@ void unmap_ldt_window(void)
             invlpg(LDT_WINDOW(c->id) + i * PAGE_SIZE);
         }
     }
-}
-
-/*
- * globalmap_lock guards globalmap_l1: which slots of the global maps are taken. Their entries have
- * no G bit, so that an ordinary flush of another CPU is enough.
- */
-static spinlock_t globalmap_lock = SPINLOCK_INIT(RANK_HEAP);
-
-/*
- * Map a frame at an address valid on every CPU until unmap_global(). NULL when all slots are taken.
- */
-void *map_global(mfn_t mfn)
-{
-    void *va = NULL;
-
-    if (mfn < DIRECTMAP_SIZE >> PAGE_SHIFT)
-        return direct_map((maddr_t)mfn << PAGE_SHIFT);
-    spin_lock(&globalmap_lock);
-    for (unsigned i = 0; i < GLOBALMAP_PAGES && !va; i++) {
-        if (!globalmap_l1[i]) {
-            pte_write(&globalmap_l1[i], make_pte(mfn, PTE_HYPERVISOR | nx_bit));
-            va = (void *)(GLOBALMAP_START + i * PAGE_SIZE);
-        }
-    }
-    spin_unlock(&globalmap_lock);
-    return va;
-}
-
-void unmap_global(const void *va)
-{
-    uint32_t addr = (uintptr_t)va & ~(PAGE_SIZE - 1);
-
-    if (addr < GLOBALMAP_START)
-        return;
-    spin_lock(&globalmap_lock);
-    pte_write(&globalmap_l1[(addr - GLOBALMAP_START) >> PAGE_SHIFT], 0);
-    tlb_flush_all();
-    spin_unlock(&globalmap_lock);
 }

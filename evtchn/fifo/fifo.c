@@ -284,17 +284,17 @@ int fifo_init_control(struct domain *d, struct vcpu *v, uint64_t mfn, uint32_t o
 
     if (offset > PAGE_SIZE - sizeof(struct evtchn_fifo_control_block) || (offset & 7) || v->fifo)
         return -EINVAL;
-    q = xzalloc(struct evtchn_fifo_vcpu);
+    q = xzalloc_for_domain(d, sizeof(*q));
     if (q && !f)
-        f = xzalloc(struct evtchn_fifo);
+        f = xzalloc_for_domain(d, sizeof(*f));
     if (!q || !f) {
-        xfree(q);
+        xfree_for_domain(d, q);
         return -ENOMEM;
     }
     if (get_page(d, mfn)) {
-        xfree(q);
+        xfree_for_domain(d, q);
         if (!d->evtchn.fifo)
-            xfree(f);
+            xfree_for_domain(d, f);
         return -EINVAL;
     }
     q->control_mfn = mfn;
@@ -374,11 +374,11 @@ static void fifo_destroy(struct domain *d)
     for (unsigned i = 0; i < MAX_VCPUS; i++) {
         if (queues[i])
             let_go(queues[i]->control_mfn);
-        xfree(queues[i]);
+        xfree_for_domain(d, queues[i]);
     }
     for (unsigned i = 0; i < f->nr_pages; i++)
         let_go(f->pages[i]);
-    xfree(f);
+    xfree_for_domain(d, f);
 }
 
 /* Every frame that a reference is held to, once for each: the audit compares (xen/debug/audit.c). */

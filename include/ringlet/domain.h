@@ -144,7 +144,9 @@ struct domain {
     spinlock_t page_lock;
     mfn_t page_list; /* first frame of the list linked by next/prev; 0: none */
     uint32_t tot_pages, max_pages;
-    uint32_t heap_pages; /* heap pages shared with this domain and still referenced */
+    uint32_t heap_pages;  /* heap pages shared with this domain and still referenced */
+    uint32_t heap_bytes;  /* of the heap, kept for it and not shared; atomic. H1, mm/xzalloc.c */
+    uint32_t global_maps; /* global map slots it holds; globalmap_lock */
     /* what XENMEM_memory_map tells the guest; NULL: it must guess. xfree() it */
     struct e820_entry *memory_map;
     unsigned memory_map_entries;

@@ -213,6 +213,7 @@ mfn_t alloc_frames_uncleared(unsigned order, unsigned bits);
 void free_frames(mfn_t mfn, unsigned order);
 uint32_t free_frame_count(void);
 uint32_t free_frame_count_for_guests(void);
+uint32_t free_heap_frame_count(void);
 uint32_t free_frame_count_below_4g(void);
 uint32_t total_frame_count(void);
 void *heap_alloc_pages(unsigned order);
@@ -234,6 +235,10 @@ void unclaim_heap_page(void *va);
 /* mm/xzalloc.c: small objects, zeroed, aligned to 16 */
 void *xzalloc_bytes(size_t size);
 void xfree(void *p);
+/* The same for what a guest makes the hypervisor keep: H1 in mm/xzalloc.c. d is charged for it. */
+bool heap_allows(const struct domain *d, size_t size);
+void *xzalloc_for_domain(struct domain *d, size_t size);
+void xfree_for_domain(struct domain *d, void *p);
 #define xzalloc(type) ((type *)xzalloc_bytes(sizeof(type)))
 #define xzalloc_array(type, n) ((type *)xzalloc_bytes(sizeof(type) * (n)))
 

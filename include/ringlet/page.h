@@ -129,6 +129,8 @@ static inline mfn_t direct_mfn(const void *va)
     return direct_maddr(va) >> PAGE_SHIFT;
 }
 
+struct domain;
+
 /* arch/i386/paging.c */
 extern uint64_t nx_bit;     /* PTE_NX where the processor has it and EFER.NXE is on, else 0 */
 extern uint64_t global_bit; /* PTE_G where CR4.PGE is on, else 0 */
@@ -141,11 +143,14 @@ void hypervisor_l2_fill(pte_t *l2);
 void hypervisor_l2_clear(pte_t *l2);
 void install_guest_l3(const pte_t *l3, uint32_t flush);
 void install_idle_l3(void);
-void *map_global(mfn_t mfn);
-void unmap_global(const void *va);
 void map_gdt_window(const mfn_t *frames, unsigned n);
 void map_ldt_page(unsigned page, mfn_t mfn);
 void unmap_ldt_window(void);
+
+/* arch/i386/globalmap.c */
+extern pte_t globalmap_l1[];
+void *map_global(struct domain *d, mfn_t mfn);
+void unmap_global(struct domain *d, const void *va);
 
 /* arch/i386/mapcache.c; the short ways are in percpu.h */
 void *map_frame_slow(mfn_t mfn);
@@ -163,7 +168,6 @@ void copy_frame(mfn_t dst, mfn_t src);
  * The TLB clock: every flush on any CPU advances it and is stamped with it, so "has this CPU
  * flushed since X was unmapped" is one comparison (see `tlb_stale` in domain.h). arch/i386/tlb.c
  */
-struct domain;
 extern uint32_t tlb_clock; /* changes by atomic addition only */
 
 /*

@@ -359,6 +359,68 @@ static void test_many_lives(void **state)
     assert_int_equal(seen.domains_freed, 10000);
 }
 
+/* Take objects of one size for d until it is refused; how many. */
+static unsigned take_all(struct domain *d, void **held, size_t size)
+{
+    unsigned n = 0;
+
+    while ((held[n] = xzalloc_for_domain(d, size)))
+        n++;
+    return n;
+}
+
+/*
+ * Domains that want all of the heap, one after the other: each leaves as much as it has, so another
+ * one still gets some. Shared pages count as well. A privileged domain may have the rest.
+ */
+static void test_greedy_domains(void **state)
+{
+    enum { GREEDY = 6, SIZE = 2000 };
+    static void *held[GREEDY + 2][0x1000];
+    struct domain *d[GREEDY], *late, *control;
+    unsigned n[GREEDY], rest;
+    uint32_t before;
+    void *shared;
+
+    (void)state;
+    machine_init(0x800);
+    late = machine_domain(50, 100);
+    control = machine_domain(51, 100);
+    control->privileged = true;
+    before = free_frame_count();
+    for (unsigned i = 0; i < GREEDY; i++) {
+        d[i] = machine_domain(1 + i, 100);
+        n[i] = take_all(d[i], held[i], SIZE);
+        assert_true(n[i] > 0);
+        assert_int_equal(d[i]->heap_bytes, n[i] * 2032); /* the size of its class */
+        /* but for the page that the last one began, and what its size was rounded up by */
+        assert_true(d[i]->heap_bytes <= (free_heap_frame_count() + 2) * PAGE_SIZE);
+        assert_true(heap_allows(late, PAGE_SIZE));
+    }
+    assert_true(take_all(late, held[GREEDY], PAGE_SIZE) > 0);
+    for (unsigned i = 0; held[GREEDY][i]; i++)
+        xfree_for_domain(late, held[GREEDY][i]);
+    shared = heap_alloc_pages(0);
+    share_heap_page(late, shared, true);
+    rest = free_heap_frame_count();
+    assert_true(heap_allows(late, (rest - 1) * PAGE_SIZE));
+    assert_false(heap_allows(late, rest * PAGE_SIZE));
+    unshare_heap_page(late, shared);
+    assert_int_equal(take_all(control, held[GREEDY + 1], PAGE_SIZE), rest + 1);
+    for (unsigned i = 0; i <= rest; i++)
+        xfree_for_domain(control, held[GREEDY + 1][i]);
+    for (unsigned i = 0; i < GREEDY; i++) {
+        for (unsigned k = 0; held[i][k]; k++)
+            xfree_for_domain(d[i], held[i][k]);
+        assert_int_equal(d[i]->heap_bytes, 0);
+        machine_forget(d[i]);
+    }
+    assert_int_equal(free_frame_count(), before);
+    assert_int_equal(control->heap_bytes + late->heap_bytes, 0);
+    machine_forget(control);
+    machine_forget(late);
+}
+
 static void test_holes(void **state)
 {
     (void)state;
@@ -376,6 +438,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything_once_and_back),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_greedy_domains),
         cmocka_unit_test(test_random_blocks),
         cmocka_unit_test(test_no_dirt),
         cmocka_unit_test(test_assign_and_release),

@@ -906,6 +906,31 @@ static void test_out_of_memory(void **state)
     assert_int_equal(map_at(VA, 20, GNTMAP_host_map | GNTMAP_readonly, NULL), GNTST_okay);
 }
 
+/*
+ * A mapper and a granter that want all they may have, where the heap is short: they leave as much as
+ * they take.
+ */
+static void test_heap_is_shared(void **state)
+{
+    enum { LEFT = 48 };
+    static void *held[FRAMES];
+    unsigned n = 0, mapped = 0;
+
+    (void)state;
+    offer(20, 0);
+    offer(0, 0);
+    while (free_heap_frame_count() > LEFT)
+        held[n++] = heap_alloc_pages(0);
+    while (map_at(VA, 20, GNTMAP_device_map | GNTMAP_readonly, NULL) == GNTST_okay)
+        mapped++;
+    assert_true(mapped > 0 && free_heap_frame_count() >= LEFT / 2 - 1);
+    for (unsigned frames = 2; setup_frames(granter, frames) == GNTST_okay; frames++)
+        assert_in_range(frames, 2, GRANT_MAX_FRAMES - 1);
+    assert_true(free_heap_frame_count() >= LEFT / 4 - 2);
+    while (n)
+        heap_free_pages(held[--n], 0);
+}
+
 /* Counts that are full refuse one more. */
 static void test_full_counts(void **state)
 {
@@ -1082,6 +1107,7 @@ int main(void)
         T(test_version_2),
         T(test_transitive),
         T(test_swap),
+        T(test_heap_is_shared),
         T(test_out_of_memory),
         T(test_full_counts),
         T(test_two_grantees),

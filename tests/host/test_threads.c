@@ -232,13 +232,15 @@ void put_frame_and_type(struct frame *f)
     (void)f;
 }
 
-void *xzalloc_bytes(size_t size)
+void *xzalloc_for_domain(struct domain *d, size_t size)
 {
+    (void)d;
     return calloc(1, size);
 }
 
-void xfree(void *p)
+void xfree_for_domain(struct domain *d, void *p)
 {
+    (void)d;
     free(p);
 }
 
