@@ -85,6 +85,20 @@ int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *owner)
 }
 
 /*
+ * Does a present L1 entry keep its references when `e` replaces it, in a table of pt_owner's? It does
+ * if it goes on mapping the same frame, with the same right to write and the same memory type: then
+ * nothing has to be asked about the frame, whose owner may be another domain that granted it or lets
+ * it be mapped. These are the flags that Xen 4.17 takes on its fast path as well. RW is none of them:
+ * an entry that becomes writable needs an FT_WRITABLE reference.
+ */
+bool keeps_l1_references(pte_t old, pte_t e, const struct domain *pt_owner)
+{
+    const uint64_t light = PTE_US | PTE_A | PTE_D | PTE_AVAIL | nx_bit;
+
+    return (old & PTE_P) && !((old ^ e) & ~light) && !(e & ~l1_allowed(pt_owner));
+}
+
+/*
  * The entry is gone from a table of pt_owner's: drop its references, and note that translations of
  * it may live on.
  */

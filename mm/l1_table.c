@@ -136,6 +136,10 @@ int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *ow
     pte_t old = *pl1;
     int rc;
 
+    if (keeps_l1_references(old, e, pt_owner)) {
+        replace_entry(pl1, e, preserve_ad);
+        return 0;
+    }
     if (owner == pt_owner && !preserve_ad && make_writable(halves(pl1), e, e >> 32, owner))
         return 0;
     table = mfn_frame(mapped_mfn(pl1));
@@ -152,19 +156,23 @@ int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *ow
 
 /*
  * The same for d's own tables and frames, as LOCK CMPXCHG8B would: only if `old` still stands there.
- * -EAGAIN: the processor has set Accessed or Dirty in it meanwhile.
+ * -EAGAIN: the processor has set Accessed or Dirty in it meanwhile. An instruction that leaves the
+ * entry as it is, as a comparison that fails does, is never refused, whatever the entry maps.
  */
 int mod_l1_entry_if(pte_t *pl1, pte_t old, pte_t e, struct domain *d)
 {
-    int rc = get_l1_entry(e, d, d);
+    bool keeps = old == e || keeps_l1_references(old, e, d);
+    int rc = keeps ? 0 : get_l1_entry(e, d, d);
 
     if (rc)
         return rc;
     note_used(mfn_frame(mapped_mfn(pl1)), pl1, e);
     if (pte_cmpxchg(pl1, old, e) != old) {
-        put_l1_entry(e, d);
+        if (!keeps)
+            put_l1_entry(e, d);
         return -EAGAIN;
     }
-    put_l1_entry(old, d);
+    if (!keeps)
+        put_l1_entry(old, d);
     return 0;
 }

@@ -20,6 +20,7 @@
  */
 int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *frame_owner);
 void keep_device(mfn_t mfn); /* registers no guest may map; boot only */
+bool keeps_l1_references(pte_t old, pte_t e, const struct domain *pt_owner);
 void put_l1_entry(pte_t e, struct domain *pt_owner);
 int get_l2_entry(pte_t e, struct frame *table, unsigned slot);
 int put_l2_entry(pte_t e, struct frame *table, unsigned slot, bool preemptible);

@@ -351,6 +351,39 @@ static void test_hostile_mapper(void **state)
     /* What remains goes when the domain dies (end). */
 }
 
+/*
+ * Flags of an entry that maps another domain's frame may change by any way: it keeps its references.
+ * The right to write and the memory type are no such flags, and another frame must be allowed.
+ */
+static void test_flags_alone(void **state)
+{
+    mfn_t mfn = offer(20, 0);
+    grant_handle_t h;
+    pte_t *p, e;
+
+    (void)state;
+    assert_int_equal(map_at(VA, 20, GNTMAP_host_map | GNTMAP_readonly, &h), GNTST_okay);
+    p = (pte_t *)map_frame(l1) + (VA >> 12);
+    e = *p;
+    assert_int_equal(mod_l1_entry_if(p, e, e, mapper), 0);
+    assert_int_equal(mod_l1_entry_if(p, e, e & ~PTE_A, mapper), 0);
+    assert_int_equal(mod_l1_entry_if(p, e, e, mapper), -EAGAIN); /* the processor was quicker */
+    assert_true(*p == (e & ~PTE_A));
+    assert_int_equal(mod_l1_entry(p, e & ~(PTE_A | PTE_US | PTE_NX), mapper, mapper, true), 0);
+    assert_int_equal(mod_l1_entry(p, e, mapper, mapper, false), 0);
+    assert_int_equal(mod_l1_entry_if(p, e, e | PTE_RW, mapper), -EBUSY);
+    assert_int_equal(mod_l1_entry(p, e | PTE_RW, mapper, mapper, false), -EBUSY);
+    assert_int_equal(mod_l1_entry_if(p, e, e | PTE_PCD, mapper), -EINVAL);
+    assert_int_equal(mod_l1_entry(p, e | PTE_PCD, mapper, mapper, false), -EINVAL);
+    assert_int_equal(mod_l1_entry_if(p, e, e + PAGE_SIZE, mapper), -EBUSY);
+    assert_true(*p == e);
+    unmap_frame(p);
+    assert_int_equal(types_of(mfn), 0);
+    check();
+    assert_int_equal(unmap_at(VA, 0, h), GNTST_okay);
+    assert_int_equal(table[20].flags, GTF_permit_access);
+}
+
 static void test_granter_dies_first(void **state)
 {
     mfn_t mfn = offer(20, 0);
@@ -1093,6 +1126,7 @@ int main(void)
         T(test_unused_handles_are_interruptible),
         T(test_hostile_granter),
         T(test_hostile_mapper),
+        T(test_flags_alone),
         T(test_granter_dies_first),
         T(test_mapper_dies_first),
         T(test_batches),
