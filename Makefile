@@ -174,10 +174,17 @@ MODULES := $(MINI)/vmlinux console=hvc0$(if $(WORDS), $(WORDS)),$(MINI)/initramf
 endif
 QEMU_BOOT = -smp $(SMP) -kernel $B/ringlet.elf -append '$(XENARGS)' -initrd '$(MODULES)'
 
+# What GUEST names: a folder of pv-guest/ or tests/guests/, one's own too. `make run` takes linux as well.
+GUEST_ELF = $(if $(filter linux,$(GUEST)),,$B/guests/$(GUEST).elf)
+KNOWN_GUEST = @[ -f pv-guest/$(GUEST)/main.c ] || [ -f tests/guests/$(GUEST)/main.c ] || \
+  { echo 'GUEST=$(GUEST): there is no main.c in pv-guest/$(GUEST)/ or tests/guests/$(GUEST)/'; exit 2; }
+DEBUG_FILES = $(sort $(filter-out $B/ringlet.elf,$(BOOT_FILES)) $(GUEST_ELF))
+
 # The packages come first: the makefiles included above may need them to be read at all.
 run: ## Install what is missing, build, boot QEMU into the control domain (GUEST=toy, GUEST=linux, SMP=4)
+	$(if $(filter linux,$(GUEST)),,$(KNOWN_GUEST))
 	@tools/install-deps run
-	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(if $(filter linux,$(GUEST)),mini-linux,$(filter-out $B/ringlet.elf,$(BOOT_FILES)))
+	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(if $(filter linux,$(GUEST)),mini-linux,$(DEBUG_FILES))
 	@echo 'Ctrl-A x ends QEMU.'
 	$Qtools/run-qemu $(QEMU_BOOT)
 
@@ -201,13 +208,15 @@ bochs: ## Boot the ISO in Bochs, which checks segment limits; Ctrl-A x ends it
 	$Qtools/run-bochs --smp $(SMP) --log $B/bochs.log $B/ringlet.iso
 
 bochs-debug: ## Bochs's debugger, stopped at the first change of ring (GUEST=toy; SCRIPT=cli)
+	$(KNOWN_GUEST)
 	@tools/install-deps bochs
-	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
+	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(DEBUG_FILES)
 	$Qtools/bochs/rings --guest $(GUEST) --words '$(WORDS)' $(if $(SCRIPT),--script $(SCRIPT))
 
 gdb: ## Boot QEMU stopped, with gdb attached and symbols loaded (GUEST=toy: its symbols too)
+	$(KNOWN_GUEST)
 	@tools/install-deps gdb
-	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
+	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(DEBUG_FILES)
 	$Qgdb -q -x tools/gdb/ringlet.gdb $B/ringlet.elf -ex 'guest-symbols $(GUEST)' \
 	  -ex "target remote | QEMU_SERIAL=file:$B/serial.txt tools/run-qemu -gdb stdio -S $(QEMU_BOOT)"
 
@@ -217,8 +226,9 @@ walk: ## Ring compression told stop by stop, with the code, in Markdown (also bu
 	@cat $B/walk.md
 
 trace: ## What crosses between the rings: build/trace.html, trace.json (GUEST=toy WORDS='fault halt')
+	$(KNOWN_GUEST)
 	@tools/install-deps run
-	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(filter-out $B/ringlet.elf,$(BOOT_FILES))
+	@$(MAKE) $(JOBS) --no-print-directory hypervisor $(DEBUG_FILES)
 	$Qtools/trace --smp $(SMP) --guest $(GUEST) $(if $(WORDS),--words '$(WORDS)')
 
 # --- tests and checks ----------------------------------------------------------------------------

@@ -172,6 +172,7 @@ void evtchn_dump(struct domain *d)
     static const char *const names[] = {"free", "reserved", "unbound", "interdomain",
                                         "pirq", "virq",     "ipi"};
 
+    printk("d%u: event channels\n", d->id);
     spin_lock(&d->evtchn_lock); /* or the domain may leave the FIFO ABI, and its pages go */
     for (evtchn_port_t port = 1; port < d->evtchn.valid_ports; port++) {
         struct evtchn *e = evtchn_at(d, port);

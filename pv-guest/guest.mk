@@ -34,8 +34,9 @@ GUESTS := $(notdir $(GUEST_DIRS))
 GUEST_CPPFLAGS := -isystem build/newlib/include -isystem $(GUEST_OUT)/include \
 	-I$(GUEST_LIB)/include -I$(GUEST_OUT)/lib \
 	-D__XEN_INTERFACE_VERSION__=__XEN_LATEST_INTERFACE_VERSION__
+# A frame of more than a page touches each of its pages in turn, and so none jumps over the guard page.
 GUEST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes \
-	-fno-omit-frame-pointer -fno-strict-aliasing
+	-fno-omit-frame-pointer -fno-strict-aliasing -fstack-clash-protection
 GUEST_LDFLAGS := -nostdlib -static -Wl,-T,$(GUEST_LIB)/guest.ld -Wl,--gc-sections \
 	-Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Lbuild/newlib/lib
 GUEST_COMPILE = $(GUEST_CROSS)gcc $(GUEST_CPPFLAGS) $(GUEST_CFLAGS) -MMD -MP

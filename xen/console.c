@@ -219,16 +219,20 @@ static bool next_typed(char *c)
     return any;
 }
 
-/* Do what a key stands for; other characters are ignored. No lock is held. */
+/* Do what a key stands for, or say that it stands for nothing. No lock is held. */
 void key_handle(char key)
 {
     const struct key_record *k;
 
     for_each_record(key, k)
     {
-        if (k->key == key)
+        if (k->key == key) {
             k->fn();
+            return;
+        }
     }
+    if (key > ' ' && key <= '~')
+        printk("no key '%c'; 'h' lists the keys\n", key);
 }
 
 /*

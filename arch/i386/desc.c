@@ -91,10 +91,11 @@ static void set_gate(struct gate *g, uint32_t offset, uint16_t selector, uint8_t
  * walk 09: The gate with DPL 1
  *
  * Claim: A gate's DPL is checked only for INT n, INT3 and INTO, never for exceptions and
- * interrupts: CPL <= DPL or #GP (SDM vol. 3, 6.12.1.1). One gate has DPL 1, vector 82, so that
- * kernels can call and programs cannot: ring 3 gets #GP with the error code 82 * 8 + 2. INT3 and
- * INTO are for everybody. All others have DPL 0, so no guest can play an exception to the
- * hypervisor that did not happen.
+ * interrupts: CPL <= DPL or #GP (SDM vol. 3, 6.12.1.1). One gate has DPL 1, vector 0x82,
+ * so that kernels can call and programs cannot: ring 3 gets #GP with the error code 0x82 * 8 + 2 =
+ * 0x412. INT3 and INTO are for every ring, and so is INT 0x80 while a guest runs that wants it so
+ * (stop 13). All others have DPL 0, so that no guest can pretend an exception to the hypervisor that
+ * did not happen.
  * Without it: A hypercall gate with DPL 3 lets every program change its kernel's page tables: no
  * system call would be between them.
  * Shown by: tests/guests/rings/main.c::test_gates, tests/system/test_labs.py::test_lab_4
@@ -150,8 +151,8 @@ asmlinkage noreturn void double_fault(void)
  *
  * Claim: On the way to an inner ring the processor takes the stack from the TSS: ss0:esp0 for ring
  * 0, ss1:esp1 for ring 1 (SDM vol. 3, 6.12.1 and 7.2.1). esp0 never changes here: each entry from a
- * guest pushes ss, esp, eflags, cs, eip to the same five words at the top of this CPU's stack,
- * which is the tail of a struct cpu_user_regs. ss1:esp1 is what the guest asked for
+ * guest pushes ss, esp, eflags, cs, eip to the same five words near the top of this CPU's stack:
+ * they are eip to ss of a struct cpu_user_regs, whose es to gs above them the stubs fill in. ss1:esp1 is what the guest asked for
  * (HYPERVISOR_stack_switch), and the I/O bitmap lies beyond the limit, so that ports fault.
  * Without it: If ring 0 went on with the guest's esp, the guest would choose where the hypervisor
  * writes.

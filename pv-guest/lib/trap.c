@@ -109,12 +109,22 @@ static void print_selector_error(uint32_t error)
            (error >> 3) & 0x1fff, error & 1 ? ", external event" : "");
 }
 
+/* The vectors with which the processor pushes an error code: SDM vol. 3, table 6-1. */
+static bool has_error_code(uint32_t vector)
+{
+    return vector == VECTOR_DF || (vector >= VECTOR_TS && vector <= VECTOR_PF) ||
+           vector == VECTOR_AC;
+}
+
 void frame_print(const struct trap_frame *frame)
 {
     char cs[40];
 
     selector_decode(frame->cs, cs, sizeof(cs));
-    printf("  %s, error code %04x\n", vector_name(frame->vector), frame->error);
+    printf("  %s", vector_name(frame->vector));
+    if (has_error_code(frame->vector))
+        printf(", error code %04x", frame->error);
+    printf("\n");
     printf("  cs:eip %04x:%08x  (cs: %s)\n", frame->cs, frame->eip, cs);
     printf("  ss:esp %04x:%08x  eflags %08x  events %s\n",
            (frame_from_user(frame) ? frame->ss & 0xffff : read_ss()), frame_esp(frame),

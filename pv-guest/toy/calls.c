@@ -10,6 +10,7 @@
 #include <xen/version.h>
 
 #include <pv/event.h>
+#include <pv/layout.h>
 #include <pv/start.h>
 #include <pv/time.h>
 
@@ -114,6 +115,8 @@ void command_hypercall(const char *argument)
     hv_xen_version(XENVER_platform_parameters, &platform);
     printf("xen_version: %d.%d%s, capabilities: %s\n", version >> 16, version & 0xffff, extra,
            capabilities);
-    printf("The hypervisor begins at 0x%08lx\n", platform.virt_start);
+    printf("The hypervisor's part of the address space begins at 0x%08lx, with the table of frame\n"
+           "numbers that guests may read; their segments end behind it, at 0x%08x\n",
+           platform.virt_start, LIMIT_END);
     show_cost();
 }

@@ -136,44 +136,65 @@ void command_cli(const char *argument)
 
 /* --- poke ---------------------------------------------------------------------------------- */
 
+static uint32_t word;
+
 static void read_word(void *address)
 {
-    (void)*(volatile uint32_t *)address;
+    word = *(volatile uint32_t *)address;
 }
 
-/* What was there is written back: on a machine that does not enforce limits this would otherwise
- * damage whatever lives there. */
-static void rewrite_word(void *address)
+/* What was read is written back: on a machine that does not enforce limits another value would damage
+ * whatever lives there. */
+static void write_word(void *address)
 {
-    __asm__ volatile("lock addl $0, (%0)" ::"r"(address) : "memory", "cc");
+    *(volatile uint32_t *)address = word;
+}
+
+/* Which of the processor's two checks said no: the segment's comes first, then the page's. */
+static const char *refused_by(const struct trap_frame *frame)
+{
+    if (frame->vector == VECTOR_GP)
+        return "by the limit of ds: the page tables were not asked";
+    if (frame->vector != VECTOR_PF)
+        return "by another check";
+    return frame->error & 1 ? "by the page's rights: the segment allowed it"
+                            : "as no page is there: the segment allowed it";
 }
 
 static void attempt(const char *verb, void (*access)(void *), uint32_t address)
 {
     struct trap_frame frame;
 
-    if (!catch_fault(access, (void *)address, &frame)) {
-        printf("%s 0x%08x: no fault\n", verb, address);
-        return;
+    if (catch_fault(access, (void *)address, &frame)) {
+        printf("%s 0x%08x: refused %s\n", verb, address, refused_by(&frame));
+        frame_print(&frame);
+    } else {
+        printf("%s 0x%08x: no fault, the word is 0x%08x\n", verb, address, word);
     }
-    printf("%s 0x%08x: fault\n", verb, address);
-    frame_print(&frame);
 }
 
 void command_poke(const char *argument)
 {
     uint32_t address, limit = 0;
+    struct trap_frame frame;
 
     if (!number_parse(argument, 0, UINT32_MAX, &address)) {
-        printf("usage: poke ADDR, from 0 to 0xffffffff   (the hypervisor begins at 0x%08x)\n",
-               LIMIT_END);
+        printf("usage: poke ADDR, from 0 to 0xffffffff   (segments end at 0x%08x)\n", LIMIT_END);
         return;
     }
     if (load_limit(read_ds(), &limit) && address > limit)
         printf("0x%08x is beyond the limit of ds, 0x%08x\n", address, limit);
+    word = 0;
     attempt("read", read_word, address);
-    attempt("write", rewrite_word, address);
-    if (address >= LIMIT_END)
+    attempt("write", write_word, address);
+    if (address < LIMIT_END)
+        return;
+    if (catch_fault(read_word, (void *)address, &frame) && frame.vector == VECTOR_GP)
         printf(
-            "Paging alone cannot keep ring 1 out of there: to it, rings 0-2 are all supervisor.\n");
+            "The limit keeps ring 1 out of there. Paging alone could not: to it, rings 0 to 2 are\n"
+            "all supervisor.\n");
+    else
+        printf(
+            "This machine does not check limits, so paging alone decided; to it, rings 0 to 2 are\n"
+            "all supervisor, and what the hypervisor has mapped is open to ring 1.\n");
 }

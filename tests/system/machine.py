@@ -46,7 +46,7 @@ NOISE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\0")
 
 # What the hypervisor says last before it ends the machine. A real Xen has its own words.
 LAST_LINE = None if "TEST_KERNEL" in os.environ else \
-    r"initial domain .*: (powering off|rebooting) the machine"
+    r": (powering off|rebooting) the machine"
 
 
 def guest(name, words=""):

@@ -23,6 +23,7 @@ CRASHES = [
     ("bs-pt", "crash-badstack", "pagetable"),
     ("bs-wrap", "crash-badstack", "wrap"),
     ("bs-ring3", "crash-badstack", "ring3"),
+    ("bs-deep", "crash-badstack", "recursion"),
     ("endless", "crash-endless", ""),
     ("failsafe", "failsafe", "loop"),
 ]
@@ -74,6 +75,17 @@ def test_crashes_are_contained(boot, emulator):
     after = ticks(m)
     assert after > before, f"the ticker stood still: {before}, then {after}"
     m.sendline("shutdown")
+    m.wait_end()
+
+
+def test_guard_page(boot):
+    """A recursion with frames of more than a page ends in the guard page below the stack."""
+    m = boot([guest("crash-badstack", "recursion")])
+    m.expect(r"the guard page is at 0x(\w+)")
+    guard = int(m.process.match.group(1), 16)
+    m.expect(r"no room for a frame on the guest's stack at e021:(\w+)")
+    assert guard - 256 <= int(m.process.match.group(1), 16) < guard + 4096
+    m.expect(r"initial domain ended")
     m.wait_end()
 
 

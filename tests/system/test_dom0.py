@@ -99,7 +99,7 @@ def test_toy_without_privilege(boot):
             shown[command] = m.command(command, TOY)
         assert re.search(expected, shown[command], re.MULTILINE), \
             f"{command}: no {expected}:\n{shown[command]}"
-    assert re.search(r"write 0xf5800000: fault", m.command("poke 0xf5800000", TOY))
+    assert re.search(r"write 0xf5800000: refused", m.command("poke 0xf5800000", TOY))
     leave(m)
     m.sendline("shutdown")
     m.wait_end()

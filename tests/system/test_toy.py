@@ -100,9 +100,19 @@ def test_poke(toy):
     beyond = toy.command("poke 0xfc000000", PROMPT)
     if toy.emulator == "bochs":
         assert len(re.findall(r"#GP general protection", beyond)) == 2, beyond
+        assert beyond.count("refused by the limit of ds") == 2, beyond
+        assert "The limit keeps ring 1 out" in beyond
+    else:
+        assert "does not check limits" in beyond
     m2p = toy.command("poke 0xf5800000", PROMPT)
-    assert re.search(r"read 0xf5800000: no fault", m2p), m2p
-    assert re.search(r"write 0xf5800000: fault", m2p), m2p
+    assert re.search(r"read 0xf5800000: no fault, the word is 0x\w{8}", m2p), m2p
+    assert re.search(r"write 0xf5800000: refused by the page's rights", m2p), m2p
+    assert re.search(r"error code 0003\s.*write by supervisor", m2p, re.DOTALL), m2p
+    nothing = toy.command("poke 0", PROMPT)
+    assert re.search(r"read 0x00000000: refused as no page is there.*error code 0000\s", nothing,
+                     re.DOTALL), nothing
+    assert re.search(r"write 0x00000000: refused as no page is there.*error code 0002\s.*"
+                     r"write by supervisor", nothing, re.DOTALL), nothing
     toy.sendline("halt")
     toy.wait_end()
 
@@ -110,7 +120,7 @@ def test_poke(toy):
 def test_crash(toy):
     """A crash of the initial domain says why, and the machine restarts."""
     toy.sendline("crash")
-    toy.expect(r"#UD invalid opcode")
+    toy.expect(r"#UD invalid opcode\r*\n")
     toy.expect(r"initial domain ended \(reason 3\): rebooting")
     if toy.emulator == "bochs":
         toy.expect(PROMPT)

@@ -12,6 +12,7 @@
  *   m2p         the read-only M2P
  *   pagetable   this guest's level-3 table, mapped read-only
  *   wrap        8, so that the frame would wrap around to the top of memory
+ *   recursion   this guest's own stack, used up by frames of more than a page
  *   ring3       kernel stack for ring 3 (stack_switch) unmapped, then an exception in ring 3
  *
  * Run: none (it dies; a system test watches it)
@@ -46,11 +47,28 @@ static void fault_in_ring3(void)
         "i"(FLAT_USER_CS));
 }
 
+extern const char stack_guard[];
+
+/* The guard page below the stack must stop it, although each frame is larger than that page. */
+static uint32_t recurse(uint32_t depth)
+{
+    volatile uint32_t locals[1500];
+
+    locals[0] = depth;
+    if (depth == UINT32_MAX)
+        return 0;
+    return recurse(depth + 1) + locals[0];
+}
+
 int main(int argc, char **argv)
 {
     const char *which = argc > 1 ? argv[1] : "unmapped";
 
     printf("crash-badstack: an exception on a bad stack: %s\n", which);
+    if (strcmp(which, "recursion") == 0) {
+        printf("crash-badstack: the guard page is at %p\n", (const void *)stack_guard);
+        return recurse(0);
+    }
     if (strcmp(which, "ring3") == 0)
         fault_in_ring3();
     __asm__ volatile("movl %0, %%esp; ud2" ::"r"(stack_named(which)));
