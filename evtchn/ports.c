@@ -148,15 +148,17 @@ int evtchn_set_max_port(struct domain *d, unsigned max_port)
     return 0;
 }
 
-/* For a domain that is gone for everybody. */
+/*
+ * Free the table of a domain whose ports are all closed. It is dying, or was never complete: so no
+ * port has been opened since evtchn_close_all() saw it. Going through up to 2^17 ports once more, here
+ * where nothing can give way, would keep others from the CPU (XSA-344).
+ */
 void evtchn_destroy(struct domain *d)
 {
     struct evtchn_table *t = &d->evtchn;
 
     if (!t->buckets)
         return;
-    while (evtchn_close_all(d))
-        ;
     spin_lock(&d->evtchn_lock); /* evtchn_dump() */
     t->abi->leave(d);
     for (unsigned i = 0; i < t->valid_ports / EVTCHN_BUCKET; i++)

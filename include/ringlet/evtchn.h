@@ -102,7 +102,7 @@ struct evtchn_table {
  */
 int evtchn_init(struct domain *d);
 int evtchn_close_all(struct domain *d); /* -ERESTART: call again */
-void evtchn_destroy(struct domain *d);  /* closes what is still open; frees the table */
+void evtchn_destroy(struct domain *d);  /* every port is closed: frees the table */
 int evtchn_set_max_port(struct domain *d, unsigned max_port);
 int evtchn_send(struct domain *d, evtchn_port_t port);
 int evtchn_close(struct domain *d, evtchn_port_t port);
