@@ -100,6 +100,13 @@ int console_poll(void)
     return hv_console_io(CONSOLEIO_read, 1, &byte) == 1 ? (unsigned char)byte : -1;
 }
 
+static void (*before_wait)(void);
+
+void console_on_wait(void (*function)(void))
+{
+    before_wait = function;
+}
+
 /* Terminals send CR for Enter. */
 int console_getchar(void)
 {
@@ -108,6 +115,8 @@ int console_getchar(void)
     fflush(stdout);
     events_off();
     while ((byte = console_poll()) < 0) {
+        if (before_wait)
+            before_wait();
         events_wait();
         events_off();
     }

@@ -2,7 +2,7 @@
 /*
  * The hypervisor as a service: events for interrupts, its clock, and hypercalls.
  *
- * Next: pv-guest/lib's event.c and time.c, or vcpus.c.
+ * Next: pv-guest/lib's event.c and time.c, or store.c.
  */
 #include <stdint.h>
 #include <stdio.h>

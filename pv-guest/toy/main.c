@@ -9,7 +9,7 @@
  *
  * Words on the kernel's command line are run as commands before the prompt appears.
  *
- * Read next, in the order of the lesson: segments.c, memory.c, user.c, calls.c, vcpus.c.
+ * Read next, in the order of the lesson: segments.c, memory.c, user.c, calls.c, store.c, vcpus.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -106,6 +106,7 @@ int main(int argc, char **argv)
            pages_total() * (PAGE_SIZE / 1024), vcpus, vcpus == 1 ? "" : "s",
            is_initial_domain() ? "the initial domain" : "an unprivileged domain");
     printf("`help` lists the commands.\n");
+    start_store();
     for (int i = 1; i < argc; i++)
         run(argv[i]);
     for (;;) {

@@ -23,6 +23,9 @@ void command_event(const char *argument);
 void command_tick(const char *argument);
 void command_hypercall(const char *argument);
 
+/* store.c: what the control domain asks. start_store() watches for it, in a domain that has one. */
+void start_store(void);
+
 /* vcpus.c: several vcpus. start_vcpus() brings up what there are, and answers how many run then. */
 unsigned int start_vcpus(void);
 void command_vcpus(const char *argument);

@@ -105,6 +105,37 @@ def test_toy_without_privilege(boot):
     m.wait_end()
 
 
+def test_toy_does_what_it_is_asked(boot):
+    """suspend, resume, reboot, shutdown: the toy hears of them by xenstore and does them."""
+    m = boot(dom0_modules())
+    m.expect(r"toy: domain \d+")
+    m.expect(DOM0)
+    attach(m, "toy", TOY)
+    leave(m)
+    store = m.command("store toy", DOM0)
+    for what in ("poweroff", "reboot", "suspend"):
+        assert f'feature-{what} = "1"' in store, store
+    for _ in range(2):
+        m.sendline("suspend toy")
+        m.expect(r"toy: domain \d+ suspended")
+        assert state(m, "toy") == "suspended"
+        assert "toy: resumed" in m.command("resume toy", DOM0)
+        m.sendline("console toy")
+        m.expect(r"xenstore asks: suspend\s+suspend: going on in the same domain")
+        assert "CPL is 1" in m.command("rings", TOY)
+        leave(m)
+        assert 'shutdown = ""' in m.command("store toy", DOM0)
+    m.sendline("reboot toy")
+    m.expect(r"toy: domain \d+ rebooted")
+    m.expect(r"toy: domain \d+, 16 MiB")
+    attach(m, "toy", TOY)
+    leave(m)
+    m.sendline("shutdown toy")
+    m.expect(r"toy: domain \d+ powered off")
+    m.sendline("shutdown")
+    m.wait_end()
+
+
 @pytest.mark.parametrize("processors", [1, 4])
 def test_pasted_text(boot, processors):
     """What is pasted at the prompt, faster than anybody types, arrives whole."""

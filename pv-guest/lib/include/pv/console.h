@@ -24,6 +24,12 @@ int console_poll(void);
 int console_getchar(void);
 
 /*
+ * Have console_getchar() call this, with events off, each time before it waits: for what comes in by
+ * events and is too long for an event's function. NULL ends it.
+ */
+void console_on_wait(void (*function)(void));
+
+/*
  * Read a line with echo; backspace, ^U (whole line) and ^C (gives an empty line) work. At most
  * size - 1 characters and a final 0 are stored, without the newline. Returns the length.
  */
