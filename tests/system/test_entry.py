@@ -3,12 +3,17 @@
 
 The guests tell their stories in their opening comments (tests/guests/NAME/main.c).
 """
+import pathlib
+import re
+import subprocess
+
 import pytest
 
 from dom0 import DOM0
 from machine import guest, ramdisk
 from test_containment import ticks
 
+REPO = pathlib.Path(__file__).parents[2]
 MACHINES = [("qemu", 1), ("qemu", 4), ("bochs", 1)]
 
 
@@ -63,3 +68,31 @@ def test_crash_in_the_upcall(boot, emulator, cpus):
         m.expect(DOM0)
     end(m, before)
     assert "runs on after its crash" not in m.transcript
+
+
+@pytest.mark.parametrize("old,new", [
+    ("        CALL_C deliver_failsafe\n", "        call deliver_failsafe\n"),
+    ("        CALL_C do_softirq\n", "1:      call do_softirq\n"),
+    ("        CALL_C do_trap\n        addl $4, %esp\n", "        pushl $1f; jmp do_trap\n1:\n"),
+    ("        CALL_C *%eax\n", "        call *%eax\n"),
+    ("        CALL_C double_fault\n", "        jne double_fault\n"),
+], ids=["call", "behind-label", "jmp", "indirect", "conditional-jump"])
+def test_lint_finds_a_way_round_call_c(tmp_path, old, new):
+    """tools/check-entry takes entry.S as it is, and names the line of a call that goes round CALL_C."""
+    entry = (REPO / "arch/i386/entry.S").read_text(encoding="utf-8")
+    spoilt = tmp_path / "entry.S"
+    other = [REPO / "arch/i386/head.S"]
+
+    def check(text):
+        spoilt.write_text(text, encoding="utf-8")
+        return subprocess.run([REPO / "tools/check-entry", spoilt, *other], text=True,
+                              capture_output=True, check=False)
+
+    assert old in entry
+    well = check(entry)
+    assert (well.returncode, well.stdout, well.stderr) == (0, "", "")
+    number = entry[:entry.index(old)].count("\n") + 1
+    found = check(entry.replace(old, new, 1))
+    assert found.returncode == 1
+    assert re.match(rf"{re.escape(str(spoilt))}:{number}: .*into C by CALL_C only", found.stdout)
+    assert len(found.stdout.splitlines()) == 1 and not found.stderr
