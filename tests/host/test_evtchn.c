@@ -400,6 +400,59 @@ static void there_is_an_end_of_ports(void **state)
     dom[1]->state = DOMAIN_ALIVE;
 }
 
+/* All memory there is for one more group of ports. The first word of each piece leads to the next. */
+static void *taken;
+
+static void take_all_memory(void)
+{
+    void *piece;
+
+    while ((piece = xzalloc_array(struct evtchn, EVTCHN_BUCKET))) {
+        *(void **)piece = taken;
+        taken = piece;
+    }
+}
+
+static void give_all_memory_back(void)
+{
+    while (taken) {
+        void *piece = taken;
+
+        taken = *(void **)piece;
+        xfree(piece);
+    }
+}
+
+/*
+ * XSA-47: the table of ports cannot grow for want of memory. The operation fails and leaves nothing
+ * behind, neither a pointer to what was given back nor a port that counts; with memory it goes on.
+ */
+static void ports_without_memory(void **state)
+{
+    struct evtchn_status st;
+    long last;
+
+    (void)state;
+    run(1, 0);
+    for (last = 1; last < EVTCHN_BUCKET - 1; last++)
+        assert_int_equal(bind_ipi_on(0), last);
+    assert_int_equal(bind_ipi_on(0), last);
+    take_all_memory();
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(bind_ipi_on(0), -ENOMEM);
+        assert_int_equal(alloc_unbound_in(DOMID_SELF, 0), -ENOMEM);
+        assert_int_equal(bind_virq_on(VIRQ_TIMER, 0), -ENOMEM);
+        assert_int_equal(bind_to(DOMID_SELF, 1), -ENOMEM);
+        assert_int_equal(dom[1]->vcpus[0]->virq_port[VIRQ_TIMER], 0);
+        assert_int_equal(status_of(1, EVTCHN_BUCKET, &st), -EINVAL);
+        assert_int_equal(send(EVTCHN_BUCKET), -EINVAL);
+        assert_int_equal(evtchn_port_poll(dom[1], EVTCHN_BUCKET), -EINVAL);
+    }
+    give_all_memory_back();
+    assert_int_equal(bind_ipi_on(0), EVTCHN_BUCKET);
+    assert_int_equal(evtchn_port_poll(dom[1], EVTCHN_BUCKET), 0);
+}
+
 static void only_the_privileged_act_for_others(void **state)
 {
     struct evtchn_status st;
@@ -1333,6 +1386,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(ports_are_given_lowest_first),
+        TEST(ports_without_memory),
         TEST(there_is_an_end_of_ports),
         TEST(only_the_privileged_act_for_others),
         TEST(bad_arguments),
