@@ -84,6 +84,8 @@ class Machine:
         limit: seconds after which the run is ended by force.
         """
         LOGS.mkdir(parents=True, exist_ok=True)
+        for module in modules:
+            assert pathlib.Path(module.split()[0]).exists(), f"{module.split()[0]} is not built: make all"
         self.name = name
         self.emulator = emulator
         self.kernel = str(kernel or os.environ.get("TEST_KERNEL") or BUILD / "ringlet.elf")
