@@ -67,15 +67,17 @@ static bool parse_com1(const char *value)
     const char *end;
     unsigned long long baud = parse_number(value, &end), port = options.com1_port;
 
-    if (end == value && !strncmp(value, "auto", 4))
+    if (end == value && !strncmp(value, "auto", 4)) {
         baud = options.com1_baud;
-    if (baud < 50 || baud > 115200)
+        end = value + 4;
+    }
+    if (baud < 50 || baud > 115200 || (*end && *end != '/' && *end != ','))
         return false;
     value = strchr(value, ',');
     value = value ? strchr(value + 1, ',') : NULL;
     if (value) {
         port = parse_number(value + 1, &end);
-        if (end == value + 1 || port == 0 || port > 0xfff8)
+        if (end == value + 1 || (*end && *end != ',') || port == 0 || port > 0xfff8)
             return false;
     }
     options.com1_baud = (uint32_t)baud;

@@ -100,6 +100,7 @@ static void bad_values_change_nothing(void **state)
     static const char *const bad[] = {
         "console=com12",    "console=",           "console=com3,com2",
         "com1=fast",        "com1=9600,8n1,0",    "com1=9600,8n1,0x10000",
+        "com1=9600x",       "com1=automatic",     "com1=9600,8n1,0x2f8x",
         "loglvl=none/loud", "loglvl=none/error/", "guest_loglvl=error/",
         "dom0_mem=1G,2Q",   "dom0_mem=min:1G,",   "dom0_mem=1G,max:-",
         "maxcpus=1x",       "dom0_max_vcpus=2x",  "tbuf_size=8x",
