@@ -22,6 +22,8 @@
  *     are carried out too, if they come next: just as if the second one's fault had been taken. Not
  *     when the guest wants to hear of each instruction, by TF or a breakpoint.
  *
+ * docs/abi-coverage.md has the list of these instructions, and tests/guests/pagewrite-insns tries it.
+ *
  * Read next: mm/entries.c (what an entry may say), traps/decode.c.
  */
 #include <ringlet/emulate.h>
@@ -103,6 +105,36 @@ static void change_bit(struct outcome *o, uint32_t old, unsigned op, unsigned bi
     o->value = op == 5 ? old | mask : op == 6 ? old & ~mask : old ^ mask;
 }
 
+/* INC and DEC, ModRM.reg 0 and 1 of opcodes FE and FF: they leave CF. */
+static bool compute_step(struct outcome *o, const struct insn *in, uint32_t old)
+{
+    uint32_t carry = o->eflags & FLAG_CF;
+
+    if (in->reg > 1)
+        return false;
+    o->value = alu(in->reg ? ALU_SUB : ALU_ADD, old, 1, in->size, &o->eflags);
+    o->eflags = (o->eflags & ~FLAG_CF) | carry;
+    return true;
+}
+
+/* NOT and NEG, ModRM.reg 2 and 3 of opcodes F6 and F7: NOT leaves the flags. */
+static bool compute_unary(struct outcome *o, const struct insn *in, uint32_t old)
+{
+    if (in->reg == 2)
+        o->value = ~old;
+    else if (in->reg == 3)
+        o->value = alu(ALU_SUB, 0, old, in->size, &o->eflags);
+    return in->reg == 2 || in->reg == 3;
+}
+
+static void exchange_add(struct outcome *o, const struct cpu_user_regs *regs, const struct insn *in,
+                         uint32_t old)
+{
+    o->value = alu(ALU_ADD, old, insn_read_register(regs, in->reg, in->size), in->size, &o->eflags);
+    o->reg = in->reg;
+    o->reg_value = old;
+}
+
 static void compare_exchange(struct outcome *o, const struct cpu_user_regs *regs,
                              const struct insn *in, uint32_t old)
 {
@@ -144,6 +176,10 @@ static bool compute_0f(struct outcome *o, const struct cpu_user_regs *regs, cons
     case 0xb0:
     case 0xb1:
         compare_exchange(o, regs, in, old);
+        return true;
+    case 0xc0:
+    case 0xc1:
+        exchange_add(o, regs, in, old);
         return true;
     case 0xc7:
         compare_exchange_8(o, regs, old);
@@ -200,6 +236,12 @@ static bool compute(struct outcome *o, const struct cpu_user_regs *regs, const s
     case 0x81:
     case 0x83:
         return compute_alu(o, in, in->reg, old, in->immediate);
+    case 0xf6:
+    case 0xf7:
+        return compute_unary(o, in, old);
+    case 0xfe:
+    case 0xff:
+        return compute_step(o, in, old);
     default:
         if ((in->opcode & 0xc6) || in->opcode >= 0x38)
             return false;

@@ -392,6 +392,28 @@ static void test_exchange(void **state)
     }
 }
 
+/* INC, DEC, NOT, NEG, XADD */
+static void test_one_operand(void **state)
+{
+    static const struct {
+        uint8_t opcode, reg;
+    } forms[] = {{0xff, 0}, {0xff, 1}, {0xf7, 2}, {0xf7, 3}};
+
+    (void)state;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        unsigned size = random_size(), form = i % 5;
+
+        if (form == 4) {
+            begin(size, rnd() & 1, 0x0f, 0xc1);
+            put(to_edi(any_register(size)));
+        } else {
+            begin(size, rnd() & 1, 0, forms[form].opcode);
+            put(to_edi(forms[form].reg));
+        }
+        run_both(random_offset(size), FLAGS_ARITHMETIC, false);
+    }
+}
+
 static void test_compare_exchange_8(void **state)
 {
     (void)state;
@@ -690,7 +712,7 @@ static void test_other_instructions(void **state)
         {0x39, 0x07},             /* CMP reads too */
         {0x80, 0x3f, 0x00},       /* CMP with an immediate */
         {0xf0, 0x89, 0x07},       /* LOCK MOV is no instruction */
-        {0xff, 0x07},             /* INC */
+        {0xd1, 0x27},             /* SHL */
         {0xab},                   /* STOS */
         {0x0f, 0x7f, 0x07},       /* MOVQ */
         {0x0f, 0xba, 0x27, 0x01}, /* BT reads */
@@ -726,6 +748,7 @@ int main(void)
         cmocka_unit_test(test_stores),
         cmocka_unit_test(test_alu),
         cmocka_unit_test(test_exchange),
+        cmocka_unit_test(test_one_operand),
         cmocka_unit_test(test_compare_exchange_8),
         cmocka_unit_test(test_bits),
         cmocka_unit_test(test_bit_strings),
