@@ -253,7 +253,7 @@ void desc_init_cpu(unsigned cpu)
  *
  * Claim: A system call need not be our affair: from ring 3 to ring 1 the processor can go by
  * itself, if the real IDT has a gate with DPL 3 to the guest's handler. Its descriptor has DPL 1,
- * so the processor takes ss1:esp1 from the TSS. Vector 80 belongs to the vcpu that runs; the gate
+ * so the processor takes ss1:esp1 from the TSS. Vector 0x80 belongs to the vcpu that runs; the gate
  * is replaced at each switch. It is safe because the selector has RPL 1 and names no descriptor
  * with DPL 0: there is none but ours, and those were refused when the table was set. What a real
  * gate cannot do is set the event mask; a guest that asks for it goes a short way through ring 0.

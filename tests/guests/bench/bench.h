@@ -58,11 +58,17 @@ extern const struct operation call_operations[];
 extern const struct operation memory_operations[];
 extern const struct operation trap_operations[];
 
-/* traps.c: a system call from ring 3, which is counted in ring 3. Ticks of one call. */
-uint32_t system_call_ticks(void);
+#define MASK_EVENTS 4 /* trap_info's flag that TI_SET_IF sets: delivery masks events */
+
+/*
+ * traps.c: ticks of one system call from ring 3, counted there; `flags` of int $0x80's entry in the
+ * trap table: the DPL, and MASK_EVENTS.
+ */
+uint32_t system_call_ticks(uint8_t flags);
 
 /* stubs.S: handlers that do nothing but return; their frames are drawn there */
 void return_by_iret(void);
+void unmask_and_return(void);
 void return_by_hypercall(void);
 void skip_ud2(void);
 void skip_read(void);

@@ -83,14 +83,22 @@ static void measure_all(const struct operation *op)
     }
 }
 
+static void measure_system_call(const char *name, uint8_t flags)
+{
+    uint32_t count;
+
+    if (!wanted(name))
+        return;
+    failures = 0;
+    count = system_call_ticks(flags);
+    tap_ok(failures == 0, "%s: %u ticks", name, (unsigned int)count);
+}
+
 int main(void)
 {
     measure_all(call_operations);
-    if (wanted("int 0x80")) {
-        failures = 0;
-        uint32_t count = system_call_ticks();
-        tap_ok(failures == 0, "int 0x80, ring 3 to ring 1: %u ticks", (unsigned int)count);
-    }
+    measure_system_call("int 0x80, ring 3 to ring 1", 3);
+    measure_system_call("int 0x80, events masked", 3 | MASK_EVENTS);
     measure_all(trap_operations);
     measure_all(memory_operations);
     tap_done();

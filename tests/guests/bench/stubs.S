@@ -19,6 +19,12 @@
 return_by_iret:
     iret
 
+/* IRET does not give the mask back that was set on the way in: byte 1 of the first vcpu_info. */
+    .globl unmask_and_return
+unmask_and_return:
+    movb $0, shared_info_page + 1
+    iret
+
     .globl return_by_hypercall
 return_by_hypercall:
     jmp hypercall_page + __HYPERVISOR_iret * 32
