@@ -70,6 +70,32 @@ def test_crash_in_the_upcall(boot, emulator, cpus):
     assert "runs on after its crash" not in m.transcript
 
 
+# Of tests/guests/entry-state: patterns of flags, ways in, ways from ring 3, faults not survived. A life
+# for each way in survives; one asks for EFLAGS.VM; and each deadly case is one.
+PATTERNS, WAYS, USER_WAYS, FAULTS = 8, 16, 10, 5
+TOLD = r"lives 1: (\d+) lives(.*): (\d+) powered off, (\d+) crashed, (\d+) destroyed;"
+# Entered by the iret hypercall alone: an event, iret's own faults, an NMI.
+CASES = {way: PATTERNS * 2 * (1 if way in (7, 8, 9, 10, 16) else 2) for way in range(1, WAYS + 1)}
+
+
+@pytest.mark.parametrize("emulator,cpus,patterns", [("qemu", 1, PATTERNS), ("qemu", 4, PATTERNS),
+                                                    ("bochs", 1, 1)])
+def test_entry_state(boot, emulator, cpus, patterns):
+    """Every way in, every fault on the way out, every flag: handled, or the end of that domain."""
+    m = start(boot, emulator, cpus, ["entry-state"],
+              [f"{name}.cfg:kernel=entry-state.elf;memory=3" for name in "ab"])
+    before = ticks(m)
+    deadly = 1 + patterns * USER_WAYS * FAULTS
+    m.sendline(f"lives 1 {WAYS + deadly}")
+    m.expect(TOLD, 120 + 2 * (WAYS + deadly))
+    assert "unexpected" not in m.transcript and "survived" not in m.transcript
+    assert re.match(TOLD, m.after).groups() == (str(WAYS + deadly), "", str(WAYS), str(deadly), "0")
+    done = re.findall(r"life (\d+): .* all cases end as they should: (\d+)", m.transcript)
+    assert {int(life): int(cases) for life, cases in done} == CASES
+    m.expect(DOM0)
+    end(m, before)
+
+
 @pytest.mark.parametrize("old,new", [
     ("        CALL_C deliver_failsafe\n", "        call deliver_failsafe\n"),
     ("        CALL_C do_softirq\n", "1:      call do_softirq\n"),
