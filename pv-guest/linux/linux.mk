@@ -6,7 +6,7 @@
 MINI := $B/mini-linux
 MINI_DIR := pv-guest/linux
 MINI_SCRIPTS := $(sort $(wildcard $(MINI_DIR)/initramfs/*))
-MINI_PROGRAMS := bench check rings tiny
+MINI_PROGRAMS := bench check fill rings segments tiny
 MINI_BINARIES := $(MINI_PROGRAMS:%=$(MINI)/bin/%)
 
 # Programs as anybody's: glibc, linked statically. Their calls go by the C library, int $0x80.
@@ -30,7 +30,8 @@ $(MINI)/initramfs.cpio.gz: $(MINI_BINARIES) $(MINI)/bin/busybox $(MINI_SCRIPTS)
 	$Qrm -rf $(MINI)/root && mkdir -p $(addprefix $(MINI)/root/,bin dev proc sys tmp)
 	$Qcp $(MINI_BINARIES) $(MINI)/bin/busybox $(MINI_SCRIPTS) $(MINI)/root/bin
 	$Qstrip $(MINI_BINARIES:$(MINI)/%=$(MINI)/root/%)
-	$Qmv $(MINI)/root/bin/init $(MINI)/root/init && ln -s busybox $(MINI)/root/bin/sh
+	$Qmv $(MINI)/root/bin/init $(MINI)/root/init
+	$Qln -s busybox $(MINI)/root/bin/sh && ln -s poweroff $(MINI)/root/bin/reboot && ln -s bin $(MINI)/root/sbin
 	$Qcd $(MINI)/root && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet | gzip -9n >../initramfs.cpio.gz.new
 	$Qmv $@.new $@
 

@@ -9,7 +9,8 @@ import subprocess
 
 import pytest
 
-from machine import BUILD, SCALE, TOP
+from dom0 import DOM0, attach, leave
+from machine import BUILD, SCALE, TOP, guest, ramdisk
 
 MINI = BUILD / "mini-linux"
 PROMPT = "mini-linux# "
@@ -140,6 +141,75 @@ def test_make_linux():
     said = result.stdout.decode("latin-1")
     assert "CHECKS 18 passed, 0 failed" in said, said[-1500:]
     assert "initial domain powered off" in said and result.returncode == 0, said[-1500:]
+
+
+@pytest.mark.parametrize("mib, low", [(1024, 400), (3000, 900)])
+def test_high_memory(linux, mib, low):
+    """A domain with memory beyond Linux's direct map: all of it usable, given back and taken again.
+
+    High memory has no mapping to update: neither when Linux moves the frames that lie in holes of
+    the machine's memory map, nor when it balloons, nor when vmalloc() gives it to an LDT.
+    """
+    m = linux("segments", mem=mib + 300, limit=900,
+              cmdline=f"console=com1 loglvl=warning dom0_mem={mib}M,max:{mib}M")
+    m.expect(r"SEGMENTS \d+ refused, 0 accepted, 0 wrong", timeout=300)
+    m.expect(re.escape(PROMPT))
+    m.sendline(f"balloon {low}")
+    m.expect(r"BALLOON ([^\r\n]*MiB)", timeout=700)
+    assert m.process.match.group(1) == b"%d, %d, %d MiB" % (mib, low, mib), m.before[-1500:]
+    assert len(re.findall(r"FILL \d+ MiB right", m.transcript)) == 3, m.before[-1500:]
+    m.expect(re.escape(PROMPT))
+    sound(m)
+    audit(m)
+    m.sendline("poweroff -f")
+    m.expect("initial domain powered off")
+    m.wait_end()
+
+
+@pytest.mark.parametrize("emulator", ["qemu", "bochs"])
+def test_segments(linux, emulator):
+    """Linux gives EINVAL, and goes on, for segments that would reach the hypervisor.
+
+    Natively it takes them all: 7 in the LDT and 6 for thread-local storage.
+    """
+    assert "SEGMENTS 0 refused, 13 accepted, 0 wrong" in native("segments poweroff")
+    m = linux("segments poweroff", emulator=emulator, limit=900)
+    m.expect(r"SEGMENTS ([^\r\n]*wrong)", timeout=300)
+    assert m.process.match.group(1) == b"13 refused, 0 accepted, 0 wrong", m.transcript[-1500:]
+    m.expect("initial domain powered off", timeout=60)
+    m.wait_end()
+    sound(m)
+
+
+def test_beside_the_control_domain(boot, tmp_path):
+    """As an ordinary domain Linux resumes without a complaint, reboots and shuts down when asked."""
+    (tmp_path / "initrd").write_bytes((MINI / "initramfs.cpio.gz").read_bytes())
+    disk = ramdisk("linux", MINI / "vmlinux", tmp_path / "initrd",
+                   "lin.cfg:kernel=vmlinux;ramdisk=initrd;memory=128;cmdline=console=hvc0;autostart=yes")
+    m = boot([guest("dom0"), disk], cmdline="console=com1 loglvl=warning dom0_mem=64M", limit=600)
+
+    def ask(command, answer):
+        m.sendline(f"{command} lin")
+        m.expect(answer, timeout=60)
+        m.expect(DOM0)
+
+    m.expect(r"lin: domain \d+")
+    m.expect(DOM0)
+    m.sendline("console lin")
+    m.expect(re.escape(PROMPT), timeout=200)
+    leave(m)
+    ask("suspend", r"lin: domain \d+ suspended")
+    ask("resume", "lin: resumed")
+    attach(m, "lin", PROMPT)
+    assert "6.1." in m.command("uname -r", PROMPT, timeout=60)
+    leave(m)
+    ask("reboot", r"lin: domain \d+ rebooted")
+    m.expect(r"lin: domain \d+,")
+    m.sendline("console lin")
+    m.expect(re.escape(PROMPT), timeout=200)
+    leave(m)
+    ask("shutdown", r"lin: domain \d+ powered off")
+    sound(m)
 
 
 @pytest.mark.parametrize("emulator", ["qemu", "bochs"])
