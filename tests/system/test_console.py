@@ -23,11 +23,12 @@ def test_keys(boot):
     m.expect(r"input goes to the hypervisor")
     for key, answer in [
             ("h", r" h  list of keys"), ("h", r" t  time"), ("d", r"CPU 0 "), ("q", r"Domain 0: alive"),
-            ("q", r"vcpu 0: "), ("e", r"port 1"), ("g", r"grant table"), ("m", r"frames free"),
+            ("q", r"vcpu 0: "), ("e", r"d0: event channels"), ("e", r"port 1"), ("g", r"grant table"), ("m", r"frames free"),
             ("t", r"System time \d+\.\d{9} s"), ("r", r"CPU0 runs"), ("a", r": 0 differences")]:
         m.send(key)
         m.expect(answer)
     m.send("?")
+    m.expect(r"no key '\?'; 'h' lists the keys")
     m.send(SWITCH)
     m.expect(r"input goes to the initial domain")
     assert "rings" in m.command("help", "toy> ")
