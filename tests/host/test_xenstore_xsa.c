@@ -382,21 +382,34 @@ static uint32_t costly_transaction(void)
  * of them, after the guest had been given up for not reading them. Every path is told once, and
  * nothing after the guest is given up.
  */
-static void costly_end(void **state)
+static clock_t end_costly_transaction(void)
 {
     struct xsd_sockmsg h = {.type = XS_TRANSACTION_END, .len = 2};
 
-    (void)state;
     h.tx_id = costly_transaction();
     put(&h, sizeof h);
     put("T", 2);
     clock_t begin = clock();
     while (xs_serve(client))
         ;
-    clock_t ticks = clock() - begin;
-    assert_string_equal(xs_broken(client), "does not read its replies and events");
-    print_message("the end took %ld us of processor time\n", ticks * (1000000 / CLOCKS_PER_SEC));
-    assert_in_range(ticks, 0, CLOCKS_PER_SEC / 200);
+    return clock() - begin;
+}
+
+/* The quickest of five, since other programs on this machine slow some of them down. */
+static void costly_end(void **state)
+{
+    clock_t quickest = CLOCKS_PER_SEC;
+
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        guest_close(DOMID);
+        guest_open(DOMID);
+        clock_t ticks = end_costly_transaction();
+        assert_string_equal(xs_broken(client), "does not read its replies and events");
+        quickest = ticks < quickest ? ticks : quickest;
+    }
+    print_message("the end took %ld us of processor time\n", quickest * (1000000 / CLOCKS_PER_SEC));
+    assert_in_range(quickest, 0, CLOCKS_PER_SEC / 2500);
 }
 
 static void each_path_once(void **state)
