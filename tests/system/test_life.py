@@ -7,6 +7,7 @@ from machine import guest, ramdisk
 
 ENDINGS = {"off": (0, "powered off"), "crash": (3, "crashed"), "hang": (4, r"hung \(watchdog\)"),
            "again": (1, "rebooted")}
+WAIT_LIMIT = 50  # ms
 
 
 def test_endings(boot):
@@ -23,6 +24,40 @@ def test_endings(boot):
             m.expect("again: built again in 1 s")
             assert "not built again" in m.command("destroy again", DOM0)
         assert state(m, name) == "not running"
+    m.sendline("shutdown")
+    m.wait_end()
+
+
+def longest_wait(m):
+    """What `service` has printed last: the second look shows fresh lines only."""
+    for _ in range(2):
+        m.sendline("console service")
+        m.expect(r"service: longest wait (\d+) ms")
+        wait = int(m.process.match.group(1))
+        leave(m)
+    return wait
+
+
+def test_building_holds_up_nobody(boot):
+    """While a large guest is built, the control domain serves others; reboots' delays double.
+
+    Time is counted in instructions.
+    """
+    disk = ramdisk("building", guest("life"), guest("service"),
+                   "service.cfg:kernel=service.elf;memory=4;autostart=yes",
+                   "large.cfg:kernel=life.elf;memory=400;cmdline=forever",
+                   "again.cfg:kernel=life.elf;memory=4;cmdline=end=1")
+    m = boot([guest("dom0"), disk], mem=768, icount="shift=0,sleep=off")
+    m.expect(r"service: domain \d+")
+    m.expect(DOM0)
+    assert re.search(r"large: domain \d+", m.command("create large", DOM0))
+    wait = longest_wait(m)
+    assert wait <= WAIT_LIMIT, f"a guest waited {wait} ms for the control domain"
+    m.sendline("create again")
+    for seconds in (1, 2):
+        m.expect(rf"again: built again in {seconds} s")
+    m.sendline("destroy again")
+    m.expect("again: it is not built again")
     m.sendline("shutdown")
     m.wait_end()
 
