@@ -161,11 +161,18 @@ run_softirqs:
 
         /*
          * The frame may find no room on the guest's stack, which crashes the domain, and its vcpu must
-         * not go on: so softirqs are looked at again. Events are masked now, so this comes here once.
+         * not go on: so softirqs are looked at again. Events are not. They may be pending and unmasked
+         * still: the guest has no callback, or another of its vcpus clears the mask as often as it is
+         * set. To look again would then go round for ever, with interrupts off. An event that comes
+         * from now on brings an interrupt, which is taken behind the IRET.
          */
 upcall:
         CALL_C deliver_pending_events
-        jmp return_to_guest
+frame_pushed:
+        movl CPUINFO_cpu(%esp), %eax
+        cmpl $0, CPU_softirq_pending(%eax)
+        jne run_softirqs
+        jmp restore_guest
 
         /*
          * The fault came in ring 0 on this same stack, below eip; all general registers are the
@@ -185,7 +192,7 @@ bad_data_segment:
         pushl %ecx
         CALL_C deliver_failsafe
         addl $16, %esp
-        jmp return_to_guest
+        jmp frame_pushed
 
 /*
  * All other vectors. The processor pushes an error code for vectors 8, 10-14 and 17 (SDM vol. 3,

@@ -96,6 +96,20 @@ def test_entry_state(boot, emulator, cpus, patterns):
     end(m, before)
 
 
+@pytest.mark.parametrize("emulator,cpus", MACHINES)
+def test_events_without_a_callback(boot, emulator, cpus):
+    """A pending event that nothing can be told of does not keep the processor in ring 0."""
+    m = start(boot, emulator, cpus, ["no-callback"],
+              ["nc.cfg:kernel=no-callback.elf;memory=8"])
+    before = ticks(m)
+    for _ in range(3):
+        m.sendline("create nc")
+        m.expect(r"nc: domain \d+ powered off")
+        m.sendline()
+        m.expect(DOM0)
+    end(m, before)
+
+
 @pytest.mark.parametrize("old,new", [
     ("        CALL_C deliver_failsafe\n", "        call deliver_failsafe\n"),
     ("        CALL_C do_softirq\n", "1:      call do_softirq\n"),
