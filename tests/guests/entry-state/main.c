@@ -81,7 +81,7 @@ static const struct way {
     {"NMI", {0xcd, 0x82, 0xcc}, NMI, 0},
 };
 #define LIFE_VM (ENTRIES(ways) + 1)
-enum { W_EVENT = 6, W_IRET_CS, W_IRET_SS, W_IRET_DS, NR_USER_WAYS, W_CALL_DS = 14, W_NMI };
+enum { W_INT80, W_EVENT = 6, W_IRET_CS, W_IRET_SS, W_IRET_DS, NR_USER_WAYS, W_CALL_DS = 14, W_NMI };
 
 /* What fails on the way out. */
 enum {
@@ -277,9 +277,12 @@ static void __attribute__((noreturn)) run_case(void)
     l->ss = way == W_IRET_SS ? NOTHING | 3 : user ? FLAT_USER_SS : FLAT_KERNEL_SS;
     l->esp = STACK + PAGE_SIZE / 2;
     l->eflags = flags[pattern] | (life == LIFE_VM ? FLAG_VM : 0) | 2;
-    /* The hypercall takes the upcall mask to be from IF: off for an event only. */
-    l->eflags |= way == W_EVENT ? EFLAGS_IF : 0;
-    vcpu()->evtchn_upcall_mask = 1;
+    /*
+     * The hypercall takes the upcall mask to be from IF. Events are on for an event, and for int $0x80,
+     * whose short way (int80_entry) is not taken while they are masked.
+     */
+    l->eflags |= way == W_EVENT || way == W_INT80 ? EFLAGS_IF : 0;
+    vcpu()->evtchn_upcall_mask = way != W_INT80;
     vcpu()->evtchn_upcall_pending = way == W_EVENT;
     if (!hypercall_iret)
         launch_iret(l);
@@ -340,6 +343,7 @@ static void set_up(void)
     map_at(CODE, PAGE_USER);
     map_at(STACK, PAGE_USER);
     map_at(STACK_READONLY, PAGE_USER_RO);
+    memset((void *)shared()->evtchn_mask, 0xff, sizeof(shared()->evtchn_mask));
     gdt = page_alloc();
     frame = linear_to_mfn(gdt);
     if (map_page(gdt, pte_make(frame, PAGE_KERNEL_RO)) || hv_set_gdt(&frame, 16))
