@@ -16,14 +16,13 @@
  *      interdomain and points back. To change either end takes both locks; so one lock is enough to
  *      use the other end.
  *  E2  a port that is virq, and only such a port, is in a vcpu's virq_port[]; a port that PIRQs are
- *      sent to (xen/irq.c) is pirq.
+ *      sent to (pirq/pirq.c) is pirq.
  *  E3  a port's `vcpu` is the number of a vcpu that exists.
  *
  * Read next: ports.c, two_level.c, virq.c.
  */
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
-#include <ringlet/irq.h>
 #include <ringlet/ports.h>
 
 #define CLOSE_BATCH 32 /* ports closed between two looks at whether others want the CPU */
@@ -180,56 +179,31 @@ static int bind_ipi(struct evtchn_bind_ipi *op)
 }
 EVTCHNOP(bind_ipi, bind_ipi, true);
 
-/*
- * EVTCHNOP_bind_pirq. Interrupts may come from the moment the line is bound: the port is made first.
- * BIND_PIRQ__WILL_SHARE changes nothing: no line is shared between domains. -EINVAL: not a PIRQ's
- * number; else as pirq_bind() has it.
- */
-static int bind_pirq(struct evtchn_bind_pirq *op)
-{
-    struct domain *d = current->domain;
-    struct evtchn *e;
-    int port, rc;
-
-    if (op->pirq >= NR_PIRQS)
-        return -EINVAL;
-    spin_lock(&d->evtchn_lock);
-    rc = port = evtchn_alloc_port(d);
-    if (port >= 0) {
-        e = evtchn_at(d, port);
-        e->state = EVTCHN_PIRQ;
-        e->u.pirq = op->pirq;
-        rc = pirq_bind(d, op->pirq, port);
-        if (rc)
-            e->state = EVTCHN_FREE;
-        else
-            op->port = port;
-    }
-    spin_unlock(&d->evtchn_lock);
-    return rc;
-}
-EVTCHNOP(bind_pirq, bind_pirq, true);
-
 /* ---- Closing --------------------------------------------------------------------------------- */
+
+/* What sends to this port of d's stops doing so. evtchn_lock is held. */
+static void unbind_source(struct domain *d, const struct evtchn *e, evtchn_port_t port)
+{
+    const struct event_source *source;
+
+    for_each_record(event_source, source)
+    {
+        if (source->state == e->state)
+            source->unbind(d, e, port);
+    }
+}
 
 /* Close a port whose other end, if it has one, is in rd. The locks needed are held. */
 static void close_locked(struct domain *d, struct evtchn *e, evtchn_port_t port, struct domain *rd)
 {
-    switch (e->state) {
-    case EVTCHN_INTERDOMAIN: {
+    if (e->state == EVTCHN_INTERDOMAIN) {
         struct evtchn *re = evtchn_at(rd, e->u.interdomain.port);
 
         ASSERT(re->state == EVTCHN_INTERDOMAIN && re->u.interdomain.port == port);
         re->state = EVTCHN_UNBOUND;
         re->u.unbound.remote = d->id;
-        break;
-    }
-    case EVTCHN_VIRQ:
-        virq_unbind(d, e, port);
-        break;
-    case EVTCHN_PIRQ:
-        pirq_unbind(d, e->u.pirq, port);
-        break;
+    } else {
+        unbind_source(d, e, port);
     }
     evtchn_free_port(d, port);
 }

@@ -52,7 +52,7 @@ void send_initial_domain_virq(unsigned virq)
  * The VIRQ's port is being closed. Global ones may notify another vcpu by now, but are kept with
  * vcpu 0.
  */
-void virq_unbind(struct domain *d, const struct evtchn *e, evtchn_port_t port)
+static void virq_unbind(struct domain *d, const struct evtchn *e, evtchn_port_t port)
 {
     struct vcpu *v = d->vcpus[virq_is_global(e->u.virq) ? 0 : e->vcpu];
 
@@ -61,3 +61,4 @@ void virq_unbind(struct domain *d, const struct evtchn *e, evtchn_port_t port)
     v->virq_port[e->u.virq] = 0;
     spin_unlock(&v->virq_lock);
 }
+EVENT_SOURCE(EVTCHN_VIRQ, virq_unbind);

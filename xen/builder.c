@@ -23,7 +23,7 @@
 #include <ringlet/console.h>
 #include <ringlet/elfload.h>
 #include <ringlet/hypercall.h>
-#include <ringlet/irq.h>
+#include <ringlet/module.h>
 #include <ringlet/mm.h>
 #include <ringlet/multiboot.h>
 #include <ringlet/sched.h>
@@ -342,6 +342,7 @@ static struct domain *create(const struct elf_kernel *k)
 {
     unsigned vcpus = options.dom0_max_vcpus ? options.dom0_max_vcpus : nr_cpus;
     struct domain *d = domain_create(0, true, MIN(vcpus, (unsigned)MAX_VCPUS));
+    const struct domain_part *part;
 
     if (!d)
         panic("initial domain: out of memory");
@@ -352,10 +353,14 @@ static struct domain *create(const struct elf_kernel *k)
     d->initial = true;
     d->l3_above_4g = k->pae == ELF_PAE_EXTENDED || k->pae == ELF_PAE_BIMODAL;
     d->ioports = xzalloc_bytes(65536 / 8);
-    if (!d->ioports || ranges_change(&d->iomem, 0, cpu_features.address_mask >> PAGE_SHIFT, true) ||
-        irq_give_machine(d))
+    if (!d->ioports || ranges_change(&d->iomem, 0, cpu_features.address_mask >> PAGE_SHIFT, true))
         panic("initial domain: out of memory for its permissions");
     memset(d->ioports, 0xff, 65536 / 8);
+    for_each_record(domain_part, part)
+    {
+        if (part->initial && part->initial(d))
+            panic("initial domain: out of memory for its part of the machine");
+    }
     initial_domain = d;
     return d;
 }

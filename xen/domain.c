@@ -19,7 +19,6 @@
 #include <ringlet/console.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
-#include <ringlet/irq.h>
 #include <ringlet/mm.h>
 #include <ringlet/module.h>
 #include <ringlet/sched.h>
@@ -474,7 +473,6 @@ int domain_kill(struct domain *d)
         rc = evtchn_close_all(d);
         if (rc)
             return rc;
-        pirq_drop_eoi_map(d);
         rc = parts_let_go(d);
         if (!rc)
             rc = relinquish_memory(d);
@@ -492,13 +490,19 @@ int domain_kill(struct domain *d)
 
 static void domain_free(struct domain *d)
 {
+    const struct domain_part *part;
+
     remove_domain(d);
     for (unsigned i = 0; i < d->max_vcpus; i++)
         xfree(d->vcpus[i]);
     xfree(d->ioports);
     ranges_clear(&d->iomem);
-    xfree_for_domain(d, d->pirqs);
     xfree(d->memory_map);
+    for_each_record(domain_part, part)
+    {
+        if (part->free)
+            part->free(d);
+    }
     /* not before: entries that others had mapped are pinned until they let go */
     grant_table_destroy(d);
     ASSERT(!d->heap_bytes && !d->global_maps);

@@ -4,12 +4,11 @@
  * (xen/domctl.h).
  *
  * Read next: hypercall/table.c (write_hypercall_page), traps/ioports.c (who asks the port bitmap),
- * mm/entries.c (device memory), irq.c.
+ * mm/entries.c (device memory).
  */
 #include <ringlet/domctl.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
-#include <ringlet/irq.h>
 #include <ringlet/written.h>
 
 #define NR_PORTS 65536u
@@ -158,11 +157,3 @@ static int domctl_ioport_permission(struct domain *d, struct xen_domctl *op)
     return 0;
 }
 DOMCTL(ioport_permission, 0);
-
-/* irq_permission: whether the domain may bind one of the caller's PIRQs. See pirq_permit(). */
-static int domctl_irq_permission(struct domain *d, struct xen_domctl *op)
-{
-    return pirq_permit(current->domain, op->u.irq_permission.pirq, d,
-                       op->u.irq_permission.allow_access);
-}
-DOMCTL(irq_permission, 0);

@@ -12,7 +12,7 @@
  *
  * Where there is an IO-APIC (ioapic.c), all lines stay masked here.
  *
- * Read next: apic.c (what lies between the PIC and the processor), xen/irq.c (who gets a line's
+ * Read next: apic.c (what lies between the PIC and the processor), irq.c (who gets a line's
  * interrupts).
  */
 #include <ringlet/apic.h>

@@ -182,7 +182,7 @@ struct domain {
 
     int64_t time_offset; /* seconds added to the wall clock */
     uint8_t *ioports;    /* bitmap of 65536 ports this domain may use, or NULL: none */
-    struct pirq *pirqs;  /* NR_PIRQS, or NULL: none; irq_lock, see xen/irq.c */
+    struct pirq *pirqs;  /* evtchn/pirq's; NULL: it has none; irq_lock */
     uint32_t irqs[DIV_ROUND_UP(NR_LINES, 32)]; /* bitmap of the lines it may bind; irq_lock */
     /* the PICs' mask registers as it wrote them, ones and zeros exchanged; traps/ioports.c */
     uint8_t pic_open_lines[2];

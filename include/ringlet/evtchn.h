@@ -57,9 +57,6 @@ _Static_assert(XEN_LEGACY_MAX_VCPUS <= 128, "last_vcpu has seven bits");
 #define EVTCHN_2L_PORTS 1024
 #define EVTCHN_FIFO_PORTS (1u << 17)
 
-/* Physical IRQs a domain may name (xen/irq.c): more than lines, since it chooses the numbers. */
-#define NR_PIRQS 256
-
 /*
  * How a guest learns that a port is pending. A domain begins with the 2-level ABI (two_level.c); a
  * module may bring another one and switch a domain over. evtchn_lock is held, but for set_pending(),
@@ -88,7 +85,7 @@ struct evtchn_table {
     const struct evtchn_abi *volatile abi;
     struct evtchn_fifo *fifo; /* evtchn/fifo's; fifo_lock */
     /*
-     * xen/irq.c, irq_lock: the page that PHYSDEVOP_pirq_eoi_gmfn named (NULL: none), its frame (0:
+     * evtchn/pirq, irq_lock: the page that PHYSDEVOP_pirq_eoi_gmfn named (NULL: none), its frame (0:
      * none), and whether PHYSDEVOP_eoi unmasks the port, too.
      */
     uint32_t *pirq_eoi_map;

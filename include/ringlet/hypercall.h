@@ -82,7 +82,7 @@ asmlinkage long do_sched_op_compat(int cmd, uint32_t arg);
 
 /*
  * xen/sched_op.c, xen/vcpu_op.c, xen/version.c, xen/console_io.c, xen/domctl.c, xen/tools/sysctl.c,
- * xen/physdev.c
+ * xen/physdev.c, hypercall/compat/physdev_op.c
  */
 asmlinkage long do_sched_op(int cmd, void *guest_arg);
 asmlinkage long do_set_timer_op(uint32_t lo, uint32_t hi);
@@ -96,5 +96,19 @@ asmlinkage long do_sysctl(void *guest_sysctl);
 asmlinkage long do_physdev_op(int cmd, void *guest_arg);
 asmlinkage long do_physdev_op_compat(void *guest_op);
 asmlinkage long do_platform_op(void *guest_op);
+
+/*
+ * PHYSDEVOP(name, fn, initial_only): fn() carries out PHYSDEVOP_name; its argument is the guest
+ * address of the operation's structure. Where it is the initial domain's alone, others get -EPERM.
+ */
+struct physdevop_record {
+    int cmd;
+    bool initial_only;
+    long (*fn)(void *guest_arg);
+};
+MODULE_RECORDS(struct physdevop_record, physdevop);
+#define PHYSDEVOP(name, function, initial)                                                       \
+    MODULE_RECORD(struct physdevop_record, physdevop, physdevop_##name, .cmd = PHYSDEVOP_##name, \
+                  .initial_only = (initial), .fn = function)
 
 #endif

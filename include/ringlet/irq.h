@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * irq.h: interrupt lines of devices, and physical IRQs, the names under which domains know them.
+ * irq.h: interrupt lines of devices. A line is an input of the machine's interrupt controller: 0 to
+ * 15 of the two PICs, or the inputs of all IO-APICs, counted as ACPI counts them ("global system
+ * interrupts").
  *
- *   line   an input of the machine's interrupt controller: 0 to 15 of the two PICs, or the inputs
- *          of all IO-APICs, counted as ACPI counts them ("global system interrupts")
- *   PIRQ   a number a line has in one domain, by PHYSDEVOP_map_pirq; most often the line's own
- *
- * Read next: xen/irq.c (who gets an interrupt), arch/i386/ioapic/ioapic.c and pic.c (the controllers).
+ * Read next: arch/i386/irq.c, pic.c and ioapic/ioapic.c (the controllers), evtchn/pirq/pirq.c (how
+ * guests have lines).
  */
 #ifndef RINGLET_IRQ_H
 #define RINGLET_IRQ_H
@@ -15,6 +14,7 @@
 #include <ringlet/evtchn.h>
 #include <ringlet/module.h>
 #include <ringlet/page.h>
+#include <ringlet/spinlock.h>
 
 #define NR_ISA_IRQS 16
 
@@ -55,25 +55,28 @@ MODULE_RECORDS(struct irq_controller_record, irq_controller);
     MODULE_RECORD(struct irq_controller_record, irq_controller, irq_controller_##name, \
                   .controller = &(name))
 
-/* xen/irq.c: the hypervisor's own side */
+/*
+ * GUEST_LINES(fn): fn(line) is called for an interrupt on a line that is not the hypervisor's own,
+ * with irq_lock held. There is one such function, or none: then the line is masked.
+ */
+struct guest_lines_record {
+    void (*interrupt)(unsigned line);
+};
+MODULE_RECORDS(struct guest_lines_record, guest_lines);
+#define GUEST_LINES(function) \
+    MODULE_RECORD(struct guest_lines_record, guest_lines, guest_lines_record, .interrupt = function)
+
+/*
+ * arch/i386/irq.c. irq_lock: the controller's registers, which line is the hypervisor's own, which a
+ * domain's, and domains' PIRQs. Of the rank of VIRQs' locks: like them it guards the port an event
+ * goes to, and is never held together with one.
+ */
+extern spinlock_t irq_lock;
+extern const struct irq_controller *irq_controller;
 void irq_init(const struct irq_controller *c);
 void irq_register(unsigned isa_irq, void (*handler)(void));
 void irq_interrupt(unsigned vector);
-
-/* xen/irq.c: domains' PIRQs. Numbers are a guest's; errors as the function says. */
-int irq_give_machine(struct domain *d);
-int pirq_map(struct domain *d, int line, int pirq);
-long pirq_unmap(struct domain *d, int pirq);
-int pirq_free_number(const struct domain *d);
-int pirq_permit(const struct domain *caller, unsigned pirq, struct domain *d, bool allow);
-int pirq_bind(struct domain *d, unsigned pirq, evtchn_port_t port);
-void pirq_unbind(struct domain *d, unsigned pirq, evtchn_port_t port);
-long pirq_eoi(struct domain *d, unsigned pirq);
-long pirq_eoi_unmasked(struct domain *d);
-long irq_set_mode(unsigned line, bool level, bool active_low);
-long pirq_set_eoi_map(struct domain *d, mfn_t mfn, bool auto_unmask);
-void pirq_drop_eoi_map(struct domain *d);
-long irq_read_ioapic(uint32_t address, uint32_t reg, uint32_t *value);
-int irq_line_of_pin(uint32_t address, uint32_t pin);
+bool irq_line_exists(int line);
+bool irq_line_is_own(unsigned line);
 
 #endif

@@ -35,8 +35,7 @@ bool evtchn_is_pending(const struct domain *d, evtchn_port_t port);
 bool evtchn_is_masked(const struct domain *d, evtchn_port_t port);
 void evtchn_unmask(struct domain *d, evtchn_port_t port);
 
-/* evtchn/virq.c. evtchn_lock is held. */
-void virq_unbind(struct domain *d, const struct evtchn *e, evtchn_port_t port);
+/* evtchn/virq.c */
 bool virq_is_global(unsigned virq);
 
 /* evtchn/two_level.c: its struct evtchn_abi, and the hot operation. `v` is notified by the port. */
@@ -75,5 +74,18 @@ MODULE_RECORDS(struct evtchnop_record, evtchnop);
                   .size = sizeof(struct evtchn_##name), .answers = (copied_back),             \
                   .fn = (int (*)(void *))function)
 #define EVTCHNOP_MAX_SIZE 32
+
+/*
+ * EVENT_SOURCE(state, fn): fn(d, e, port) is called when d's port, which is in this state, is being
+ * closed: afterwards nothing sends to it any more. evtchn_lock is held.
+ */
+struct event_source {
+    enum evtchn_state state;
+    void (*unbind)(struct domain *d, const struct evtchn *e, evtchn_port_t port);
+};
+MODULE_RECORDS(struct event_source, event_source);
+#define EVENT_SOURCE(of_state, function)                                                         \
+    MODULE_RECORD(struct event_source, event_source, event_source_##function, .state = of_state, \
+                  .unbind = function)
 
 #endif

@@ -104,8 +104,6 @@ void mark_always_dirty(struct domain *d)
         if (part->visit_frames)
             part->visit_frames(d, note_dirty);
     }
-    if (d->evtchn.pirq_eoi_mfn)
-        note_dirty(d->evtchn.pirq_eoi_mfn);
 }
 
 /* ---- Telling --------------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
  * and writes shared_info and event words as they would.
  *
  * units: evtchn/event_channel.c evtchn/ports.c evtchn/two_level.c evtchn/fifo/fifo.c evtchn/virq.c
- * units: hypercall/compat/event_channel_op.c xen/irq.c mm/alloc.c mm/ownership.c mm/xzalloc.c tests/host/machine.c
+ * units: hypercall/compat/event_channel_op.c arch/i386/irq.c evtchn/pirq/pirq.c mm/alloc.c mm/ownership.c mm/xzalloc.c tests/host/machine.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1
  */
 #include <setjmp.h>
@@ -22,6 +22,7 @@
 #include <ringlet/bitops.h>
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
+#include "../../evtchn/pirq/pirq.h"
 #include <ringlet/irq.h>
 #include <ringlet/ports.h>
 #include <ringlet/sched.h>
@@ -242,7 +243,7 @@ static int setup(void **state)
     initial_domain = dom[0];
     memset(line_open, 0, sizeof(line_open));
     irq_init(&controller);
-    assert_int_equal(irq_give_machine(dom[0]), 0);
+    assert_int_equal(pirq_give_machine(dom[0]), 0);
     run(0, 0);
     return 0;
 }
@@ -637,9 +638,9 @@ static void pirq_levels(void **state)
 
     (void)state;
     run(0, 0);
-    assert_int_equal(irq_set_mode(LEVEL_LINE, true, true), 0);
+    assert_int_equal(pirq_set_mode(LEVEL_LINE, true, true), 0);
     port = bind_pirq_nr(LEVEL_LINE);
-    assert_int_equal(irq_set_mode(LEVEL_LINE, false, false), -EEXIST);
+    assert_int_equal(pirq_set_mode(LEVEL_LINE, false, false), -EEXIST);
     assert_int_equal(pirq_set_eoi_map(dom[0], frame, false), 0);
     assert_int_equal(pirq_set_eoi_map(dom[0], frame, false), -EBUSY);
     assert_true(test_bit(LEVEL_LINE, dom[0]->evtchn.pirq_eoi_map));
@@ -692,7 +693,7 @@ static void pirq_numbers(void **state)
     assert_true(bind_pirq_nr(6) > 0);
     assert_int_equal(pirq_map(dom[0], 6, 202), -EEXIST);
     assert_int_equal(pirq_eoi(dom[0], ~0u), -EINVAL);
-    assert_int_equal(irq_set_mode(LINES, true, true), -EINVAL);
+    assert_int_equal(pirq_set_mode(LINES, true, true), -EINVAL);
 
     irq_register(OWN_LINE, own_interrupt);
     assert_int_equal(bind_pirq_nr(OWN_LINE), -EBUSY);
@@ -729,7 +730,7 @@ static void pirq_delegation(void **state)
     assert_true(consume(1, port));
     run(0, 0);
     assert_int_equal(bind_pirq_nr(EDGE_LINE), -EBUSY);
-    assert_int_equal(irq_set_mode(EDGE_LINE, true, true), -EEXIST);
+    assert_int_equal(pirq_set_mode(EDGE_LINE, true, true), -EEXIST);
     run(1, 0);
     assert_int_equal(close_port(port), 0);
     assert_false(line_open[EDGE_LINE]);

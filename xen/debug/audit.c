@@ -337,7 +337,7 @@ static void audit_common_l1s(const struct domain *d)
     }
 }
 
-static void holds_event_page(mfn_t mfn)
+static void holds_writable(mfn_t mfn)
 {
     holds_as(mfn, FT_WRITABLE);
 }
@@ -378,12 +378,10 @@ static void audit_domain(struct domain *d)
         holds(d->teardown_cursor, 1, 0);
     for_each_vcpu(d, v) audit_vcpu(v);
     audit_grants(d);
-    if (d->evtchn.pirq_eoi_mfn)
-        holds_as(d->evtchn.pirq_eoi_mfn, FT_WRITABLE);
     for_each_record(domain_part, part)
     {
         if (part->visit_frames)
-            part->visit_frames(d, holds_event_page);
+            part->visit_frames(d, holds_writable);
     }
 }
 

@@ -16,7 +16,7 @@
  *
  * References: ACPI 6.3, 5.2.12 (MADT); Intel MultiProcessor Specification 1.4, chapter 4.
  *
- * Read next: xen/irq.c (who gets a line's interrupts), acpi.c (finding tables).
+ * Read next: arch/i386/irq.c (who gets a line's interrupts), acpi.c (finding tables).
  */
 #include <ringlet/acpi.h>
 #include <ringlet/apic.h>

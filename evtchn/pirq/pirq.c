@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * irq.c: who gets the interrupts of the machine's lines.
+ * pirq.c: interrupts of the machine's lines that guests have. A module.
  *
- * A line is the hypervisor's own (irq_register: the console's UART), or one domain's, whose drivers
- * do the rest. A domain knows lines by numbers of its own, PIRQs, which the initial domain chooses
+ * A line that is not the hypervisor's own (arch/i386/irq.c) is one domain's, whose drivers do the
+ * rest. A domain knows lines by numbers of its own, PIRQs, which the initial domain chooses
  * for itself and for the domains it gives devices to (PHYSDEVOP_map_pirq); it may use those that it
  * has been permitted (XEN_DOMCTL_irq_permission; the initial domain: all). It binds a PIRQ to an
  * event channel, and each interrupt makes that port pending.
@@ -18,34 +18,27 @@
  * Invariants, under irq_lock:
  *  I1  no two PIRQs of a domain have the same line.
  *  I2  lines[l].guest is the domain, lines[l].port the port that hear of it: exactly then that
- *      domain's PIRQ for l has this port. No PIRQ of another domain, nor of a line with a handler,
- *      has one.
- *  I3  a line is open (not masked) exactly when it has a handler, or has a guest and is not
- *      `waiting`.
- *  I4  a `waiting` line is level-triggered and has a guest, who owes an EOI.
+ *      domain's PIRQ for l has this port. No PIRQ of another domain, nor of a line that is the
+ *      hypervisor's own, has one.
+ *  I3  a line is open (not masked) exactly when it is the hypervisor's own, or has a guest and is
+ *      not `waiting`.
+ *  I4  a `waiting` line is level-triggered and has a guest, which owes an EOI.
  *
- * Read next: xen/physdev.c (the hypercall), evtchn/event_channel.c (EVTCHNOP_bind_pirq),
- * arch/i386/ioapic/ioapic.c and pic.c (the controllers).
+ * Read next: physdev.c (the hypercall), arch/i386/irq.c (the hypervisor's own lines).
  */
+#include "pirq.h"
 #include <ringlet/bitops.h>
+#include <ringlet/domctl.h>
 #include <ringlet/hypercall.h>
 #include <ringlet/irq.h>
 #include <ringlet/mm.h>
 #include <ringlet/ports.h>
 
-/*
- * irq_lock: all of this file's data, domains' PIRQs, and the controller's registers. Of the rank of
- * VIRQs' locks: like them it guards the port an event goes to, and is never held together with one.
- */
-static spinlock_t irq_lock = SPINLOCK_INIT(RANK_VIRQ);
-static const struct irq_controller *controller; /* boot constant */
-
 static struct line {
-    void (*handler)(void); /* the hypervisor's own line */
-    struct domain *guest;  /* who hears of its interrupts; NULL: nobody */
-    evtchn_port_t port;    /* ... through this port */
-    bool waiting;          /* masked until PHYSDEVOP_eoi */
-} lines[NR_LINES];
+    struct domain *guest; /* the domain that hears of its interrupts; NULL: none */
+    evtchn_port_t port;   /* ... through this port */
+    bool waiting;         /* masked until PHYSDEVOP_eoi */
+} lines[NR_LINES];        /* irq_lock */
 
 /* A PIRQ of one domain. */
 struct pirq {
@@ -53,14 +46,6 @@ struct pirq {
     evtchn_port_t port; /* 0: not bound */
     bool given;         /* an ISA line's own number, which nobody has asked for: it gives way */
 };
-
-/* Does this line exist, with devices wired to it? */
-static bool line_exists(int line)
-{
-    if (line < 0 || (unsigned)line >= controller->lines)
-        return false;
-    return line >= 32 || !(controller->reserved >> line & 1);
-}
 
 /* The number under which d knows this line; 0: none. irq_lock is held. */
 static unsigned pirq_of_line(const struct domain *d, unsigned line)
@@ -76,14 +61,6 @@ static unsigned pirq_of_line(const struct domain *d, unsigned line)
 static struct pirq *find_pirq(const struct domain *d, unsigned pirq)
 {
     return pirq < NR_PIRQS && d->pirqs && d->pirqs[pirq].line ? &d->pirqs[pirq] : NULL;
-}
-
-/* Take this controller; its lines are masked. Boot only. */
-void irq_init(const struct irq_controller *c)
-{
-    controller = c;
-    memset(lines, 0, sizeof(lines));
-    log_message(LOG_INFO, "Interrupts: %s, %u lines\n", c->name, c->lines);
 }
 
 /* A table of PIRQs for d, if it has none. -ENOMEM. */
@@ -103,68 +80,34 @@ static int make_pirqs(struct domain *d)
  * All lines are the initial domain's. The ISA bus's have the PIRQs of their own numbers from the
  * start: kernels bind those unasked. Boot only; -ENOMEM.
  */
-int irq_give_machine(struct domain *d)
+int pirq_give_machine(struct domain *d)
 {
     if (make_pirqs(d))
         return -ENOMEM;
     memset(d->irqs, 0xff, sizeof(d->irqs));
     for (int line = 1; line < NR_ISA_IRQS; line++)
-        if (line_exists(line))
+        if (irq_line_exists(line))
             d->pirqs[line] = (struct pirq){.line = (unsigned)line, .given = true};
     return 0;
 }
 
-/*
- * The PC's IRQ `isa_irq` is the hypervisor's: `handler` is called for each interrupt, with
- * interrupts off and no lock held. Boot only.
- */
-void irq_register(unsigned isa_irq, void (*handler)(void))
-{
-    unsigned line = controller->line_of_isa(isa_irq);
-
-    ASSERT(isa_irq < NR_ISA_IRQS && line < NR_LINES);
-    spin_lock(&irq_lock);
-    lines[line].handler = handler;
-    controller->unmask(line);
-    spin_unlock(&irq_lock);
-}
-
-/* Send a line's interrupt to its guest. A line nobody listens to is closed. irq_lock is held. */
+/* Send a line's interrupt to its guest. A line that has none is masked. irq_lock is held. */
 static void send_to_guest(unsigned line)
 {
     struct line *l = &lines[line];
 
     if (!l->guest) {
-        controller->mask(line);
+        irq_controller->mask(line);
         return;
     }
-    if (controller->is_level(line)) {
-        controller->mask(line);
+    if (irq_controller->is_level(line)) {
+        irq_controller->mask(line);
         l->waiting = true;
     }
     evtchn_set_pending(l->guest, evtchn_at(l->guest, l->port), l->port);
 }
 
-/*
- * An interrupt with a vector that is no other's. It stays "in service" in the controller until ack(),
- * so that a level-triggered line is masked, or its device satisfied, before it can interrupt again.
- */
-void irq_interrupt(unsigned vector)
-{
-    unsigned line = vector - controller->vector_base;
-    void (*handler)(void);
-
-    if (line >= controller->lines || !controller->pending(line))
-        return;
-    spin_lock(&irq_lock);
-    handler = lines[line].handler;
-    if (!handler)
-        send_to_guest(line);
-    spin_unlock(&irq_lock);
-    if (handler)
-        handler();
-    controller->ack(line);
-}
+GUEST_LINES(send_to_guest);
 
 /* ---- PIRQs ----------------------------------------------------------------------------------- */
 
@@ -190,7 +133,7 @@ static bool is_taken(const struct pirq *p)
  * Let d's `pirq` be `line`; negative: whatever number fits. Returns the number.
  *  1. -EINVAL: no such line, or no such number. 0 is no PIRQ.
  *  2. -EEXIST: the line or the number is already mapped otherwise. The same again succeeds. What
- *     irq_give_machine() mapped gives way, unless it is bound: kernels that program the IO-APIC
+ *     pirq_give_machine() mapped gives way, unless it is bound: kernels that program the IO-APIC
  *     themselves choose other numbers.
  *  3. -ENOMEM.
  * Lines that d is not permitted, and the hypervisor's own, can be mapped: it is binding that is
@@ -200,7 +143,7 @@ int pirq_map(struct domain *d, int line, int pirq)
 {
     unsigned known;
 
-    if (!line_exists(line) || line == 0 || pirq == 0 || pirq >= NR_PIRQS)
+    if (!irq_line_exists(line) || line == 0 || pirq == 0 || pirq >= NR_PIRQS)
         return -EINVAL;
     if (make_pirqs(d))
         return -ENOMEM;
@@ -225,7 +168,7 @@ static void silence(struct pirq *p)
     struct line *l = &lines[p->line];
 
     if (p->port) {
-        controller->mask(p->line);
+        irq_controller->mask(p->line);
         l->waiting = false;
         l->guest = NULL;
         p->port = 0;
@@ -256,7 +199,7 @@ static void note_eoi_needed(struct domain *d, unsigned pirq)
 
     if (!map)
         return;
-    if (controller->is_level(d->pirqs[pirq].line))
+    if (irq_controller->is_level(d->pirqs[pirq].line))
         test_and_set_bit(pirq, map);
     else
         test_and_clear_bit(pirq, map);
@@ -286,6 +229,13 @@ int pirq_permit(const struct domain *caller, unsigned pirq, struct domain *d, bo
     return rc;
 }
 
+static int domctl_irq_permission(struct domain *d, struct xen_domctl *op)
+{
+    return pirq_permit(current->domain, op->u.irq_permission.pirq, d,
+                       op->u.irq_permission.allow_access);
+}
+DOMCTL(irq_permission, 0);
+
 /* Why a PIRQ cannot be bound: the list at pirq_bind(). irq_lock is held. */
 static int refusal(const struct domain *d, const struct pirq *p)
 {
@@ -293,7 +243,7 @@ static int refusal(const struct domain *d, const struct pirq *p)
         return -EPERM;
     if (p->port)
         return -EEXIST;
-    return lines[p->line].handler || lines[p->line].guest ? -EBUSY : 0;
+    return irq_line_is_own(p->line) || lines[p->line].guest ? -EBUSY : 0;
 }
 
 /*
@@ -301,7 +251,7 @@ static int refusal(const struct domain *d, const struct pirq *p)
  *  1. -EPERM: not mapped, or d is not permitted the line.
  *  2. -EEXIST: it has a port. -EBUSY: the line is the hypervisor's, or bound by another domain.
  */
-int pirq_bind(struct domain *d, unsigned pirq, evtchn_port_t port)
+static int pirq_bind(struct domain *d, unsigned pirq, evtchn_port_t port)
 {
     struct pirq *p;
     int rc;
@@ -314,20 +264,53 @@ int pirq_bind(struct domain *d, unsigned pirq, evtchn_port_t port)
         lines[p->line].guest = d;
         lines[p->line].port = port;
         note_eoi_needed(d, pirq);
-        controller->unmask(p->line);
+        irq_controller->unmask(p->line);
     }
     spin_unlock(&irq_lock);
     return rc;
 }
 
-/* The port is being closed. The PIRQ may have been unmapped, and mapped and bound anew. */
-void pirq_unbind(struct domain *d, unsigned pirq, evtchn_port_t port)
+/*
+ * EVTCHNOP_bind_pirq. Interrupts may come from the moment the line is bound: the port is made first.
+ * BIND_PIRQ__WILL_SHARE changes nothing: no line is shared between domains. -EINVAL: not a PIRQ's
+ * number; else as pirq_bind() has it.
+ */
+static int bind_pirq(struct evtchn_bind_pirq *op)
 {
+    struct domain *d = current->domain;
+    struct evtchn *e;
+    int port, rc;
+
+    if (op->pirq >= NR_PIRQS)
+        return -EINVAL;
+    spin_lock(&d->evtchn_lock);
+    rc = port = evtchn_alloc_port(d);
+    if (port >= 0) {
+        e = evtchn_at(d, port);
+        e->state = EVTCHN_PIRQ;
+        e->u.pirq = op->pirq;
+        rc = pirq_bind(d, op->pirq, port);
+        if (rc)
+            e->state = EVTCHN_FREE;
+        else
+            op->port = port;
+    }
+    spin_unlock(&d->evtchn_lock);
+    return rc;
+}
+EVTCHNOP(bind_pirq, bind_pirq, true);
+
+/* The port is being closed. The PIRQ may have been unmapped, and mapped and bound anew. */
+static void pirq_unbind(struct domain *d, const struct evtchn *e, evtchn_port_t port)
+{
+    struct pirq *p = &d->pirqs[e->u.pirq];
+
     spin_lock(&irq_lock);
-    if (d->pirqs[pirq].port == port)
-        silence(&d->pirqs[pirq]);
+    if (p->port == port)
+        silence(p);
     spin_unlock(&irq_lock);
 }
+EVENT_SOURCE(EVTCHN_PIRQ, pirq_unbind);
 
 /* The guest has dealt with the interrupt. Not due: nothing happens. irq_lock is held. */
 static void end_interrupt(const struct pirq *p)
@@ -335,7 +318,7 @@ static void end_interrupt(const struct pirq *p)
     struct line *l = &lines[p->line];
 
     if (l->waiting)
-        controller->unmask(p->line);
+        irq_controller->unmask(p->line);
     l->waiting = false;
 }
 
@@ -381,17 +364,17 @@ long pirq_eoi_unmasked(struct domain *d)
  *  1. -EINVAL: no such line.
  *  2. -EEXIST: in use. Its mode stays; a guest that asks again lives with this answer.
  */
-long irq_set_mode(unsigned line, bool level, bool active_low)
+long pirq_set_mode(unsigned line, bool level, bool active_low)
 {
     long rc = 0;
 
-    if (line >= NR_LINES || !line_exists((int)line))
+    if (line >= NR_LINES || !irq_line_exists((int)line))
         return -EINVAL;
     spin_lock(&irq_lock);
-    if (lines[line].handler || lines[line].guest)
+    if (irq_line_is_own(line) || lines[line].guest)
         rc = -EEXIST;
     else
-        controller->set_mode(line, level, active_low);
+        irq_controller->set_mode(line, level, active_low);
     spin_unlock(&irq_lock);
     return rc;
 }
@@ -429,32 +412,48 @@ long pirq_set_eoi_map(struct domain *d, mfn_t mfn, bool unmask)
     return taken ? -EBUSY : 0;
 }
 
-/* d's ports are closed and its vcpus stopped: let go of its page, if it has named one. */
-void pirq_drop_eoi_map(struct domain *d)
-{
-    if (!d->evtchn.pirq_eoi_map)
-        return;
-    unmap_global(d, d->evtchn.pirq_eoi_map);
-    put_frame_and_type(mfn_frame(d->evtchn.pirq_eoi_mfn));
-    d->evtchn.pirq_eoi_map = NULL;
-    d->evtchn.pirq_eoi_mfn = 0;
-}
-
 /* The guest looks at an IO-APIC's register. -EINVAL: no such one. */
-long irq_read_ioapic(uint32_t address, uint32_t reg, uint32_t *value)
+long pirq_read_ioapic(uint32_t address, uint32_t reg, uint32_t *value)
 {
     long rc;
 
-    if (!controller->read_register)
+    if (!irq_controller->read_register)
         return -EINVAL;
     spin_lock(&irq_lock);
-    rc = controller->read_register(address, reg, value);
+    rc = irq_controller->read_register(address, reg, value);
     spin_unlock(&irq_lock);
     return rc;
 }
 
 /* The line of an IO-APIC's pin; -EINVAL: there is none. */
-int irq_line_of_pin(uint32_t address, uint32_t pin)
+int pirq_line_of_pin(uint32_t address, uint32_t pin)
 {
-    return controller->line_of_pin ? controller->line_of_pin(address, pin) : -EINVAL;
+    return irq_controller->line_of_pin ? irq_controller->line_of_pin(address, pin) : -EINVAL;
 }
+
+/* ---- A domain's life -------------------------------------------------------------------------- */
+
+/* d's ports are closed and its vcpus stopped: let go of its page, if it has named one. */
+static int pirq_dying(struct domain *d)
+{
+    if (!d->evtchn.pirq_eoi_map)
+        return 0;
+    unmap_global(d, d->evtchn.pirq_eoi_map);
+    put_frame_and_type(mfn_frame(d->evtchn.pirq_eoi_mfn));
+    d->evtchn.pirq_eoi_map = NULL;
+    d->evtchn.pirq_eoi_mfn = 0;
+    return 0;
+}
+
+static void pirq_free(struct domain *d)
+{
+    xfree_for_domain(d, d->pirqs);
+}
+
+static void pirq_visit_frames(const struct domain *d, void (*visit)(mfn_t mfn))
+{
+    if (d->evtchn.pirq_eoi_mfn)
+        visit(d->evtchn.pirq_eoi_mfn);
+}
+DOMAIN_PART(pirq_part, .initial = pirq_give_machine, .dying = pirq_dying, .free = pirq_free,
+            .visit_frames = pirq_visit_frames);
