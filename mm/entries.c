@@ -1,129 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * entries.c: what one page-table entry may say, and the references it holds while it stands.
+ * entries.c: what one entry of an L2 or L3 may say, and the references it holds while it stands.
  *
- *   L1 entry   writable: a general and a FT_WRITABLE reference to the frame; read-only: a general
- *              one
  *   L2 entry   a general and a FT_L1 reference to the page table, in a top L2 perhaps in common with
  *              others (struct common_l1); naming another L2 (linear map, read-only): a general one
  *              and one of its L2 type; naming its own table: none
  *   L3 entry   a general and a FT_L2 reference to the page directory, in slot 3 FT_L2 | FT_TOP
  *
- * Frames that are no memory (device registers) have no counts: only domains with hardware access
- * may map them. An entry is checked and its references taken before it is written; the old entry's
- * references go after.
+ * An entry is checked and its references taken before it is written; the old entry's references go
+ * after. L1 entries are l1.c's.
+ *
+ * Read next: types.c, baseptr.c.
  */
 #include <ringlet/arch.h>
 #include <ringlet/hypercall.h>
 #include <ringlet/mm.h>
-
-/*
- * Bits a guest may set, besides the frame. What the ABI leaves to the guest: P, RW, US, A, D and
- * three free bits.
- */
-#define FREE_BITS FREE_L1_BITS
-#define CACHE_BITS (PTE_PWT | PTE_PCD | PTE_PAT)
-#define MAX_OWN_DEVICES 16
-
-static inline uint64_t l1_allowed(const struct domain *d)
-{
-    return FREE_BITS | nx_bit | PTE_ADDR | (d->iomem.n ? CACHE_BITS : 0);
-}
-
-/*
- * Memory has a frame-table entry and an owner other than OWNER_IO; that never changes for a frame.
- */
-static inline bool frame_is_memory(uint64_t mfn)
-{
-    return mfn < max_frame && frame_table[mfn].owner != OWNER_IO;
-}
-
-/*
- * Frames of device registers that are the hypervisor's own: who writes to an interrupt controller
- * has the machine. Written at boot only.
- */
-static mfn_t own_devices[MAX_OWN_DEVICES];
-static unsigned nr_own_devices;
-
-void keep_device(mfn_t mfn)
-{
-    ASSERT(nr_own_devices < MAX_OWN_DEVICES);
-    own_devices[nr_own_devices++] = mfn;
-}
-
-static bool is_own_device(uint64_t mfn)
-{
-    for (unsigned i = 0; i < nr_own_devices; i++)
-        if (own_devices[i] == mfn)
-            return true;
-    return false;
-}
-
-/*
- * Check the entry and take its references. See mm.h.
- *  1. -EINVAL: bits it may not have.
- *  2. -EPERM: no memory, and not a device's frame that pt_owner may map.
- *  3. -EBUSY: not owner's, or to be written and a table of some kind.
- */
-int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *owner)
-{
-    uint64_t mfn = pte_frame64(e);
-    struct frame *f;
-
-    if (!(e & PTE_P))
-        return 0;
-    if (unlikely(e & ~l1_allowed(pt_owner)))
-        return -EINVAL;
-    if (unlikely(!frame_is_memory(mfn)))
-        return ranges_hold(&pt_owner->iomem, mfn, mfn) && !is_own_device(mfn) ? 0 : -EPERM;
-    f = &frame_table[mfn];
-    if (!(e & PTE_RW))
-        return get_frame(f, owner) ? 0 : -EBUSY;
-    if (likely(owner_slot(f) == owner->slot) && likely(get_writable_fast(f, owner)))
-        return 0;
-    return get_frame_and_type(f, owner, FT_WRITABLE) ? -EBUSY : 0;
-}
-
-/*
- * Does a present L1 entry keep its references when `e` replaces it, in a table of pt_owner's? It does
- * if it goes on mapping the same frame, with the same right to write and the same memory type: then
- * nothing has to be asked about the frame, whose owner may be another domain that granted it or lets
- * it be mapped. These are the flags that Xen 4.17 takes on its fast path as well. RW is none of them:
- * an entry that becomes writable needs an FT_WRITABLE reference.
- */
-bool keeps_l1_references(pte_t old, pte_t e, const struct domain *pt_owner)
-{
-    const uint64_t light = PTE_US | PTE_A | PTE_D | PTE_AVAIL | nx_bit;
-
-    return (old & PTE_P) && !((old ^ e) & ~light) && !(e & ~l1_allowed(pt_owner));
-}
-
-/*
- * The entry is gone from a table of pt_owner's: drop its references, and note that translations of
- * it may live on.
- */
-void put_l1_entry(pte_t e, struct domain *pt_owner)
-{
-    uint64_t mfn = pte_frame64(e);
-    struct frame *f;
-
-    if (!(e & PTE_P) || !frame_is_memory(mfn))
-        return;
-    f = &frame_table[mfn];
-    if (likely(f->owner == pt_owner->slot)) {
-        tlb_stamp(pt_owner);
-    } else {
-        tlb_stamp_foreign(frame_owner(f), pt_owner);
-        if (e & PTE_RW)
-            mark_frame_dirty(f);
-    }
-    if (!(e & PTE_RW)) {
-        put_frame(f);
-        return;
-    }
-    if (unlikely(!put_writable_fast(f)))
-        put_frame_and_type(f);
-}
 
 /*
  * Replace a live entry, keeping the Accessed and Dirty bits the processor may be setting right now
@@ -269,14 +160,6 @@ static void write_l2_entry(pte_t *pl2, pte_t old, pte_t e, const struct frame *t
         reload_l3_users(frame_owner(table), INVALID_MFN);
 }
 
-/* Is what this slot of `table` holds counted in the run of its owner's? C4. */
-static bool in_run(const struct frame *table, unsigned slot)
-{
-    const struct common_run *run = &frame_owner(table)->common_run;
-
-    return (table->type_info & FT_IN_RUN) && slot - run->first < run->n;
-}
-
 /*
  * Write an entry of a validated L2. -EPERM for the hypervisor's slots, -EINVAL, or -ERESTART:
  * nothing changed.
@@ -295,12 +178,9 @@ int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, struct vcpu *v, bool 
         write_l2_entry(pl2, old, e, table, preserve_ad);
         return 0;
     }
-    if (unlikely(in_run(table, slot)))
-        leave_run(table);
     rc = get_l2_entry(e, table, slot);
     if (rc)
         return rc;
-    note_used(table, pl2, e);
     write_l2_entry(pl2, old, e, table, preserve_ad && (e & PTE_P));
     if (put_l2_entry(old, table, slot, true))
         v->old_table = pte_mfn(old);

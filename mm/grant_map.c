@@ -169,17 +169,13 @@ static void put_entry_references(struct frame *f, bool write)
 static int16_t map_host(struct domain *d, uint64_t host_addr, uint32_t flags, mfn_t mfn)
 {
     int16_t rc = GNTST_general_error;
-    pte_t *p, old;
+    pte_t *p;
 
     spin_lock(&d->mm_lock);
     p = map_host_pte(d, host_addr, flags & GNTMAP_contains_pte);
     if (p) {
         if (get_entry_references(mfn_frame(mfn), !(flags & GNTMAP_readonly))) {
-            old = *p;
-            note_used(mfn_frame(mapped_mfn(p)), p, PTE_P);
-            pte_write(p, grant_pte(mfn, flags));
-            if (old & PTE_P)
-                put_l1_entry(old, d);
+            set_l1_entry(p, grant_pte(mfn, flags), d);
             rc = GNTST_okay;
         }
         unmap_written(p);
@@ -195,20 +191,11 @@ static int16_t map_host(struct domain *d, uint64_t host_addr, uint32_t flags, mf
 static bool move_entry(struct domain *d, uint64_t addr, pte_t *p)
 {
     pte_t *from = map_host_pte(d, addr, false);
-    pte_t e, seen;
 
     if (!from)
         return false;
-    if (from != p) {
-        note_used(mfn_frame(mapped_mfn(p)), p, *from);
-        /*
-         * The processor may be setting its Accessed or Dirty bit: take the entry as it is when it
-         * goes.
-         */
-        for (e = *from; (seen = pte_cmpxchg(from, e, 0)) != e; e = seen)
-            ;
-        pte_write(p, e);
-    }
+    if (from != p)
+        pte_write(p, take_l1_entry(from));
     unmap_written(from);
     return from != p;
 }
@@ -233,7 +220,7 @@ static int16_t unmap_host(struct domain *d, uint64_t host_addr, const struct gra
         if (good && new_addr)
             good = !contains_pte && move_entry(d, new_addr, p);
         else if (good)
-            pte_write(p, 0);
+            take_l1_entry(p);
         if (good)
             put_entry_references(mfn_frame(m->mfn), write);
         unmap_written(p);

@@ -187,8 +187,6 @@ static int16_t hold_frame(mfn_t mfn, const struct grant_pin *p, bool first)
     if (mfn >= max_frame)
         return GNTST_bad_page;
     f = mfn_frame(mfn);
-    if (first && p->write && get_writable_fast(f, p->granter))
-        return GNTST_okay;
     if (first && !get_frame(f, p->granter))
         return GNTST_bad_page;
     if (p->write && get_type(f, FT_WRITABLE)) {
@@ -278,8 +276,6 @@ static void let_go(struct frame *f, bool last, bool last_writer)
 {
     if (last_writer)
         mark_frame_dirty(f);
-    if (last && last_writer && put_writable_fast(f))
-        return;
     if (last_writer)
         put_type(f);
     if (last)

@@ -5,7 +5,8 @@
  *
  * Read next: frame.h (struct common_l1), types.c.
  */
-#include <ringlet/l1.h>
+#include <ringlet/mm.h>
+#include <ringlet/tables.h>
 
 static inline bool is_present(const pte_t *p)
 {
@@ -24,38 +25,43 @@ static const pte_t *skip_empty(const pte_t *p, const pte_t *end)
     return p;
 }
 
-/*
- * The entries of a table from i up are done, and its F11 says `used`: the index behind the next one
- * downwards that is not empty, or `floor`.
- */
-static unsigned skip_empty_down(const pte_t *table, unsigned i, unsigned floor, uint32_t used)
+/* The entries of a table from i up are done: the index behind the next one down that is present, or 0. */
+static unsigned skip_empty_down(const pte_t *table, unsigned i)
 {
-    while (i > floor) {
-        uint32_t below = used & ((2u << (i - 1) / USED_ENTRIES) - 1);
-        unsigned end = below ? (32 - __builtin_clz(below)) * USED_ENTRIES : 0, start;
+    for (; i >= 32 && none_of(32, table + i - 32); i -= 32)
+        ;
+    for (; i >= 8 && none_of(8, table + i - 8); i -= 8)
+        ;
+    while (i && !is_present(table + i - 1))
+        i--;
+    return i;
+}
 
-        if (end <= floor)
-            break;
-        i = MIN(i, end);
-        start = MAX(end - USED_ENTRIES, floor);
-        for (; i >= start + 16 && none_of(16, table + i - 16); i -= 16)
-            ;
-        for (; i >= start + 4 && none_of(4, table + i - 4); i -= 4)
-            ;
-        for (; i > start; i--)
-            if (is_present(table + i - 1))
-                return i;
-    }
-    return floor;
+/*
+ * The references of an entry of an L2 of d's, mm_lock held, that names an L1 of d's: one that is in
+ * use as such already, or stays so. A kernel's part of every new directory is made of these. False: it
+ * is another case.
+ */
+static inline bool get_l2_fast(uint32_t low, const struct domain *d)
+{
+    uint32_t mfn = low >> PAGE_SHIFT;
+
+    return likely(!(low & LOW_NOT_PLAIN)) && likely(mfn < max_frame) &&
+           get_table_fast(&frame_table[mfn], d, FT_L1);
+}
+
+/* What a validated entry names is a frame of its owner's; a linear map's is no L1. */
+static inline bool put_l2_fast(uint32_t low)
+{
+    return put_table_fast(&frame_table[low >> PAGE_SHIFT], FT_L1);
 }
 
 /*
  * Take the references of the entries of an L2 of d's, not a top one, from i on, up to the first one
  * that needs a closer look: its index, or L2_ENTRIES. The entries that are passed over are empty, or
- * name L1s in use and go into *used (F11).
+ * name L1s in use.
  */
-unsigned get_usual_l2_entries(const pte_t *table, unsigned i, uint32_t *used,
-                              const struct domain *d)
+unsigned get_usual_l2_entries(const pte_t *table, unsigned i, const struct domain *d)
 {
     const pte_t *p = table + i, *end = table + L2_ENTRIES;
 
@@ -65,7 +71,6 @@ unsigned get_usual_l2_entries(const pte_t *table, unsigned i, uint32_t *used,
         if (low & LOW_P) {
             if (unlikely(((const uint32_t *)p)[1]) || unlikely(!get_l2_fast(low, d)))
                 break;
-            *used |= 1u << used_group(p);
             p++;
         } else {
             p = skip_empty(p, end);
@@ -75,7 +80,7 @@ unsigned get_usual_l2_entries(const pte_t *table, unsigned i, uint32_t *used,
 }
 
 /* Drop those of the entries below i, downwards to the first one that needs more: its index + 1, or 0. */
-unsigned put_usual_l2_entries(const pte_t *table, unsigned i, uint32_t used)
+unsigned put_usual_l2_entries(const pte_t *table, unsigned i)
 {
     const pte_t *p = table + i;
 
@@ -87,7 +92,7 @@ unsigned put_usual_l2_entries(const pte_t *table, unsigned i, uint32_t used)
                 break;
             p--;
         } else {
-            p = table + skip_empty_down(table, p - table, 0, used);
+            p = table + skip_empty_down(table, p - table);
         }
     }
     return p - table;
@@ -128,12 +133,12 @@ static unsigned count_common(const pte_t *table, unsigned i, unsigned n, struct 
     return i;
 }
 
-/* The opposite, downwards from slot i - 1 to `floor`, where each has other users. */
-static unsigned uncount_common(const pte_t *table, unsigned i, unsigned floor, struct domain *d)
+/* The opposite, downwards from slot i - 1, where each has other users. */
+static unsigned uncount_common(const pte_t *table, unsigned i, struct domain *d)
 {
     struct common_l1 *c = d->common_l1s + i;
 
-    for (; i >= floor + 4 && four_are_common((const uint32_t *)&table[i - 4], c - 4); i -= 4) {
+    for (; i >= 4 && four_are_common((const uint32_t *)&table[i - 4], c - 4); i -= 4) {
         c -= 4;
         if (c[0].users == 1 || c[1].users == 1 || c[2].users == 1 || c[3].users == 1)
             break;
@@ -145,49 +150,19 @@ static unsigned uncount_common(const pte_t *table, unsigned i, unsigned floor, s
     return i;
 }
 
-/* The bits of F11 for entries i to n - 1. */
-static uint32_t used_range(unsigned i, unsigned n)
-{
-    return i < n ? (2u << (n - 1) / USED_ENTRIES) - (1u << i / USED_ENTRIES) : 0;
-}
-
-/* A shorter one is not worth it. A fuzzer's are. */
-#ifndef RUN_MIN
-#define RUN_MIN 32
-#endif
-
-/* Slots from to i - 1, in which the top L2 f has just been counted, are the run if there is none: C4. */
-static void begin_run(unsigned from, unsigned i, struct frame *f)
-{
-    struct common_run *run = &frame_owner(f)->common_run;
-
-    if (run->users || i - from < RUN_MIN)
-        return;
-    *run = (struct common_run){.first = from, .n = i - from, .users = 1};
-    __atomic_fetch_or(&f->type_info, FT_IN_RUN, __ATOMIC_SEQ_CST);
-}
-
 /*
- * get_usual_l2_entries() for the top L2 f, up to slot n. An L1 that its slot may have in common
- * from now on is not passed over (C2).
+ * get_usual_l2_entries() for the top L2 f. An L1 that its slot may have in common from now on is not
+ * passed over (C2).
  */
-static unsigned get_top_range(const pte_t *table, unsigned i, unsigned n, uint32_t *used,
-                              struct frame *f)
+unsigned get_usual_top_entries(const pte_t *table, unsigned i, struct frame *f)
 {
+    const unsigned n = L2_FIRST_HYPERVISOR_SLOT;
     struct domain *d = frame_owner(f);
 
-    for (;;) {
-        const uint32_t *e;
-        struct common_l1 *c;
-        unsigned from = i;
+    while ((i = count_common(table, i, n, d)) < n) {
+        const uint32_t *e = (const uint32_t *)&table[i];
+        struct common_l1 *c = &d->common_l1s[i];
 
-        i = count_common(table, i, n, d);
-        *used |= used_range(from, i);
-        begin_run(from, i, f);
-        if (i >= n)
-            return i;
-        e = (const uint32_t *)&table[i];
-        c = &d->common_l1s[i];
         if (!(e[0] & LOW_P)) {
             i = skip_empty(&table[i], table + n) - table;
             continue;
@@ -198,21 +173,22 @@ static unsigned get_top_range(const pte_t *table, unsigned i, unsigned n, uint32
             c->users++;
         else if (!get_l2_fast(e[0], d))
             return i;
-        *used |= used_range(i, i + 1);
         i++;
     }
+    return i;
 }
 
-/* put_usual_l2_entries() for a top L2 of d's, down to slot `floor`. The last user is not passed over (C3). */
-static unsigned put_top_range(const pte_t *table, unsigned i, unsigned floor, uint32_t used,
-                              struct domain *d)
+/* put_usual_l2_entries() for the top L2 f. The last user is not passed over (C3). */
+unsigned put_usual_top_entries(const pte_t *table, unsigned i, struct frame *f)
 {
-    while ((i = uncount_common(table, i, floor, d)) > floor) {
+    struct domain *d = frame_owner(f);
+
+    while ((i = uncount_common(table, i, d))) {
         struct common_l1 *c = &d->common_l1s[i - 1];
         pte_t e = table[i - 1];
 
         if (!(e & PTE_P)) {
-            i = skip_empty_down(table, i, floor, used);
+            i = skip_empty_down(table, i);
             continue;
         }
         if (is_common_l1(e, c)) {
@@ -225,80 +201,4 @@ static unsigned put_top_range(const pte_t *table, unsigned i, unsigned floor, ui
         i--;
     }
     return i;
-}
-
-/* --- Runs: C4 --------------------------------------------------------------------------------- */
-
-/* Does the table name all that the run has in common, with flags that need no other check? */
-static bool matches_run(const pte_t *table, const struct domain *d)
-{
-    const struct common_run *run = &d->common_run;
-    const struct common_l1 *c = &d->common_l1s[run->first], *end = c + run->n;
-    const uint32_t *e = (const uint32_t *)&table[run->first];
-    uint32_t differ = 0;
-    uint32_t high = 0;
-
-#pragma GCC unroll 8
-    for (; c < end; c++, e += 2) {
-        differ |= e[0] ^ c->entry;
-        high |= e[1];
-    }
-    return !(differ & (LOW_FRAME | LOW_NOT_PLAIN | LOW_P)) && !high;
-}
-
-/* From slot i on, go over what is usual in the top L2 f; see get_usual_l2_entries(). */
-unsigned get_usual_top_entries(const pte_t *table, unsigned i, uint32_t *used, struct frame *f)
-{
-    struct domain *d = frame_owner(f);
-    struct common_run *run = &d->common_run;
-
-    if (run->users && i <= run->first) {
-        i = get_top_range(table, i, run->first, used, f);
-        if (i < run->first)
-            return i;
-        if (matches_run(table, d)) {
-            run->users++;
-            __atomic_fetch_or(&f->type_info, FT_IN_RUN, __ATOMIC_SEQ_CST);
-            *used |= used_range(i, i + run->n);
-            i += run->n;
-        }
-    }
-    return get_top_range(table, i, L2_FIRST_HYPERVISOR_SLOT, used, f);
-}
-
-/* Downwards from slot i - 1; see put_usual_l2_entries(). The run is left as a whole. */
-unsigned put_usual_top_entries(const pte_t *table, unsigned i, uint32_t used, struct frame *f)
-{
-    struct domain *d = frame_owner(f);
-    struct common_run *run = &d->common_run;
-
-    if (f->type_info & FT_IN_RUN) {
-        i = put_top_range(table, i, run->first + run->n, used, d);
-        if (i > run->first + run->n)
-            return i;
-        if (run->users > 1) {
-            run->users--;
-            i = run->first;
-            __atomic_fetch_and(&f->type_info, ~FT_IN_RUN, __ATOMIC_SEQ_CST);
-        } else {
-            leave_run(f);
-        }
-    }
-    return put_top_range(table, i, 0, used, d);
-}
-
-/* The top L2 f, which counts in the run, counts in each of its slots from now on. */
-void leave_run(struct frame *f)
-{
-    struct domain *d = frame_owner(f);
-    struct common_run *run = &d->common_run;
-
-    ASSERT((f->type_info & FT_TOP) && run->users);
-    __atomic_fetch_and(&f->type_info, ~FT_IN_RUN, __ATOMIC_SEQ_CST);
-    if (!--run->users) {
-        run->n = 0;
-        return;
-    }
-    for (unsigned i = run->first; i < run->first + run->n; i++)
-        d->common_l1s[i].users++;
 }

@@ -16,47 +16,31 @@
  *     nor where the domain of bits 16-31 is unknown (-ESRCH).
  *
  * Most batches write one table over and over: its frame stays mapped from one request to the next.
- * And most calls are of a single request for one's own L1: those take a way of their own,
- * usual_update().
  *
- * Read next: entries.c.
+ * Read next: l1.c, entries.c.
  */
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
-#include <ringlet/l1.h>
+#include <ringlet/mm.h>
 #include <ringlet/sched.h>
 
 #define PREEMPT_EVERY 64
 
 /*
- * Requests of one call. Between them `va` shows the L1 of pt_owner's that the last one wrote, NULL:
- * none. It stays an L1 of pt_owner's until an L2 or L3 is written: what was one goes only under
- * mm_lock, which is held. So it needs no reference. Or `plain` shows the ordinary memory of
- * pt_owner's that it wrote, and both references of a writable mapping are held. `page` is the
- * machine address of either, `frame` its frame.
+ * Requests of one call. Between them `va` shows the L1 of pt_owner's that the last one wrote, at
+ * machine address `page`, in halves; NULL: none. It stays an L1 of pt_owner's until an L2 or L3 is written: what
+ * was one goes only under mm_lock, which is held. So it needs no reference.
  */
 struct batch {
     uint32_t page_low, page_high;
-    uint8_t *va, *plain;
-    struct frame *frame;
+    uint8_t *va;
     struct domain *pt_owner, *owner;
 };
 
-static noinline void plain_unmap(struct batch *b)
+static void table_unmap(struct batch *b)
 {
-    unmap_written(b->plain);
-    b->plain = NULL;
-    if (unlikely(!put_writable_fast(b->frame)))
-        put_frame_and_type(b->frame);
-}
-
-static inline void table_unmap(struct batch *b)
-{
-    if (b->plain)
-        plain_unmap(b);
-    if (!b->va)
-        return;
-    unmap_written(b->va);
+    if (b->va)
+        unmap_written(b->va);
     b->va = NULL;
 }
 
@@ -83,29 +67,6 @@ static int write_plain(struct frame *f, pte_t *p, pte_t val)
     pte_write(p, val);
     put_type(f);
     return 0;
-}
-
-/*
- * The same where the frame, of d's, is writable already: as a root of page tables is that Linux is
- * still building. False: it is not, and nothing was done.
- */
-static noinline bool write_plain_fast(const struct mmu_update *req, uint32_t where,
-                                      const struct domain *d)
-{
-    mfn_t mfn = where >> PAGE_SHIFT;
-    struct frame *f = mfn_frame(mfn);
-    uint32_t value[2];
-    pte_t *p;
-
-    if (!get_guest_words(value, &req->val, 2) || owner_slot(f) != d->slot ||
-        !get_writable_fast(f, d))
-        return false;
-    p = (pte_t *)((uint8_t *)map_frame(mfn) + (where & (PAGE_SIZE - sizeof(pte_t))));
-    pte_write(p, (uint64_t)value[1] << 32 | value[0]);
-    unmap_written(p);
-    if (unlikely(!put_writable_fast(f)))
-        put_frame_and_type(f);
-    return true;
 }
 
 #define DONE_AND_GIVE_WAY 1
@@ -148,85 +109,52 @@ static int update_machphys(uint64_t ptr, uint64_t val, struct domain *owner)
 }
 
 /*
- * The usual request: another entry of the L1 that the last one wrote, naming a frame of the same
- * domain. False: not that, and nothing was done.
+ * Show the table that a request names, in place of the last one's, if it is an L1 of pt_owner's.
+ * Anything else is written by update_other(), and *done says so.
  */
-static inline __attribute__((always_inline)) bool update_same_l1(const struct batch *b,
-                                                                 const uint32_t w[4])
+static noinline int show_table(struct batch *b, uint64_t ptr, pte_t val, bool *done)
 {
-    /* What is left are the low bits: an aligned entry's are the command. */
-    uint32_t differ = (w[0] ^ b->page_low) & ~(PAGE_SIZE - sizeof(pte_t));
-    pte_t *p;
+    uint64_t mfn = ptr >> PAGE_SHIFT;
+    int rc;
 
-    if (w[1] != b->page_high || unlikely(!b->va))
-        return false;
-    p = (pte_t *)(b->va + (w[0] & (PAGE_SIZE - sizeof(pte_t))));
-    if (likely(differ == MMU_NORMAL_PT_UPDATE))
-        return mod_l1_fast(p, b->frame, w[2], w[3], b->pt_owner, false);
-    return differ == MMU_PT_UPDATE_PRESERVE_AD &&
-           mod_l1_fast(p, b->frame, w[2], w[3], b->pt_owner, true);
-}
-
-/* Another write to the ordinary memory that the last one wrote. False: not that. */
-static inline bool update_same_plain(const struct batch *b, const uint32_t w[4])
-{
-    uint32_t differ = (w[0] ^ b->page_low) & ~(PAGE_SIZE - sizeof(pte_t));
-
-    if (!b->plain || w[1] != b->page_high || (differ & ~MMU_PT_UPDATE_PRESERVE_AD))
-        return false;
-    pte_write((pte_t *)(b->plain + (w[0] & (PAGE_SIZE - sizeof(pte_t)))),
-              (uint64_t)w[3] << 32 | w[2]);
-    return true;
+    table_unmap(b);
+    rc = finish_old_table(current);
+    if (rc)
+        return rc;
+    if (mfn >= max_frame)
+        return -EINVAL;
+    if (!is_own_l1(mfn_frame(mfn), b->pt_owner)) {
+        *done = true;
+        return update_other(b, mfn, ptr & (PAGE_SIZE - sizeof(pte_t)), val,
+                            (ptr & 3) == MMU_PT_UPDATE_PRESERVE_AD);
+    }
+    b->page_low = ptr & ~(PAGE_SIZE - 1);
+    b->page_high = ptr >> 32;
+    b->va = map_frame(mfn);
+    return 0;
 }
 
 /*
- * Requests of every kind. What was usual but for its table is done as such once that is mapped. The
- * map stays for the next request where that may be a usual one.
+ * One request: w[0] and w[1] are the machine address of the entry or word of 8 bytes, whose low bits
+ * are the command; w[2] and w[3] its new value. MMU_PT_UPDATE_NO_TRANSLATE is the plain command: no
+ * guest here has frame numbers to translate.
  */
-static noinline int any_update(struct batch *b, uint32_t low, uint32_t high, uint32_t val_low,
-                               uint32_t val_high)
+static inline int update(struct batch *b, const uint32_t w[4])
 {
-    bool preserve_ad = (low & 3) == MMU_PT_UPDATE_PRESERVE_AD;
-    uint32_t offset = low & (PAGE_SIZE - sizeof(pte_t));
-    mfn_t mfn = low >> PAGE_SHIFT | high << (32 - PAGE_SHIFT);
-    pte_t *p, val = (uint64_t)val_high << 32 | val_low;
-    struct frame *f;
-    bool is_l1;
+    uint64_t ptr = (uint64_t)w[1] << 32 | w[0], val = (uint64_t)w[3] << 32 | w[2];
+    bool done = false;
     int rc;
 
-    if (unlikely((low & 3) == MMU_MACHPHYS_UPDATE))
-        return update_machphys((uint64_t)high << 32 | low, val, b->owner);
-    /* MMU_PT_UPDATE_NO_TRANSLATE is the fourth: no guest here has frame numbers to translate. */
-    if ((low & ~(PAGE_SIZE - 1)) != b->page_low || high != b->page_high || !b->va) {
-        table_unmap(b);
-        rc = finish_old_table(current);
-        if (unlikely(rc))
+    if (unlikely((w[0] & 3) == MMU_MACHPHYS_UPDATE))
+        return update_machphys(ptr, val, b->owner);
+    if (unlikely(!b->va) || unlikely((w[0] & ~(PAGE_SIZE - 1)) != b->page_low) ||
+        unlikely(w[1] != b->page_high)) {
+        rc = show_table(b, ptr, val, &done);
+        if (rc || done)
             return rc;
-        if (unlikely(high >> PAGE_SHIFT || mfn >= max_frame))
-            return -EINVAL;
-        f = mfn_frame(mfn);
-        is_l1 = is_own_l1(f, b->pt_owner);
-        if (!is_l1 && (owner_slot(f) != b->pt_owner->slot || !get_writable_fast(f, b->pt_owner)))
-            return update_other(b, mfn, offset, val, preserve_ad);
-        b->page_low = low & ~(PAGE_SIZE - 1);
-        b->page_high = high;
-        b->frame = f;
-        if (!is_l1) {
-            b->plain = map_frame(mfn);
-            pte_write((pte_t *)(b->plain + offset), val);
-            return 0;
-        }
-        b->va = map_frame(mfn);
     }
-    p = (pte_t *)(b->va + offset);
-    if (unlikely(b->owner != b->pt_owner)) {
-        rc = mod_l1_entry(p, val, b->pt_owner, b->owner, preserve_ad);
-        table_unmap(b);
-        return rc;
-    }
-    if (likely(mod_l1_fast(p, b->frame, val_low, val_high, b->pt_owner, preserve_ad)))
-        return 0;
-    return mod_l1_entry(p, val, b->pt_owner, b->pt_owner, preserve_ad);
+    return mod_l1_entry((pte_t *)(b->va + (w[0] & (PAGE_SIZE - sizeof(pte_t)))), val, b->pt_owner,
+                        b->owner, (w[0] & 3) == MMU_PT_UPDATE_PRESERVE_AD);
 }
 
 /*
@@ -301,9 +229,7 @@ static int do_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *d
             rc = -EFAULT;
             break;
         }
-        if (likely(update_same_l1(&b, w)) || update_same_plain(&b, w))
-            continue;
-        rc = any_update(&b, w[0], w[1], w[2], w[3]);
+        rc = update(&b, w);
         if (unlikely(rc))
             break;
     }
@@ -336,43 +262,6 @@ void report_done(uint32_t *guest_done, uint32_t done, bool continued)
 }
 
 /*
- * A single request of the running domain's for its own L1 that is a usual one in all, or for its
- * ordinary memory: it is done here. False: it is not, and nothing was done or told.
- */
-static inline bool usual_update(const struct mmu_update *req)
-{
-    struct vcpu *v = current;
-    struct domain *d = v->domain;
-    uint32_t where[2], value[2], mfn;
-    bool did = false;
-    uint8_t *table;
-
-    if (unlikely(v->old_table != INVALID_MFN) || unlikely(!guest_range_ok(req, sizeof(*req))))
-        return false;
-    spin_lock(&d->mm_lock);
-    /* The low bits are MMU_NORMAL_PT_UPDATE or MMU_PT_UPDATE_PRESERVE_AD. */
-    if (likely(get_guest_words(where, &req->ptr, 2)) && likely(!where[1]) &&
-        likely(!(where[0] & 5)) && likely((mfn = where[0] >> PAGE_SHIFT) < max_frame)) {
-        if (unlikely(!is_own_l1(mfn_frame(mfn), d))) {
-            did = write_plain_fast(req, where[0], d);
-        } else if (likely(get_guest_words(value, &req->val, 2))) {
-            /*
-             * A glance is enough: see mod_l1_fast(). It comes after the last access to the guest's
-             * memory, which may fault, and map other frames (mm/logdirty/shadow.c).
-             */
-            table = (uint8_t *)glance_frame(mfn);
-            did = mod_l1_fast((pte_t *)(table + (where[0] & (PAGE_SIZE - sizeof(pte_t)))),
-                              mfn_frame(mfn), value[0], value[1], d,
-                              where[0] & MMU_PT_UPDATE_PRESERVE_AD);
-            if (likely(did))
-                mark_dirty(mfn);
-        }
-    }
-    spin_unlock(&d->mm_lock);
-    return did;
-}
-
-/*
  * Requests that name domains. -ESRCH with *told false: *done is not for the guest to see (rule 5).
  */
 static int do_foreign_updates(const struct mmu_update *reqs, uint32_t count, uint32_t *done,
@@ -398,10 +287,10 @@ static int do_foreign_updates(const struct mmu_update *reqs, uint32_t count, uin
     return rc;
 }
 
-/* Calls of every kind. */
-static noinline long any_updates(const struct mmu_update *reqs, uint32_t count,
-                                 uint32_t *guest_done, uint32_t foreigndom)
+asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_done,
+                              uint32_t foreigndom)
 {
+    const struct mmu_update *reqs = guest_reqs;
     bool continued = count & CONTINUED, told = true;
     struct domain *d = current->domain;
     uint32_t done = 0;
@@ -428,15 +317,4 @@ static noinline long any_updates(const struct mmu_update *reqs, uint32_t count,
     return finish_table_call(__HYPERVISOR_mmu_update, rc);
 }
 
-asmlinkage long do_mmu_update(void *guest_reqs, uint32_t count, uint32_t *guest_done,
-                              uint32_t foreigndom)
-{
-    if (unlikely(count != 1) || unlikely(foreigndom != DOMID_SELF))
-        return any_updates(guest_reqs, count, guest_done, foreigndom);
-    if (unlikely(!usual_update(guest_reqs)))
-        return any_updates(guest_reqs, 1, guest_done, DOMID_SELF);
-    if (guest_done)
-        report_done(guest_done, 1, false);
-    return 0;
-}
 HYPERCALL(mmu_update);

@@ -27,7 +27,7 @@
  * Read next: mm/entries.c (what an entry may say), traps/decode.c.
  */
 #include <ringlet/emulate.h>
-#include <ringlet/l1.h>
+#include <ringlet/tables.h>
 #include <ringlet/mm.h>
 #include <ringlet/traps.h>
 
@@ -431,22 +431,16 @@ static inline bool simple_store(struct cpu_user_regs *regs, const uint8_t *bytes
 }
 
 /* Store the half of the entry that `address` names. */
-static inline __attribute__((always_inline)) bool store_half(struct domain *d, pte_t *entry,
-                                                             const struct frame *table,
-                                                             unsigned half, uint32_t value)
+static bool store_half(struct domain *d, pte_t *entry, unsigned half, uint32_t value)
 {
-    union entry new;
-    int rc = 0;
+    union entry new = {.all = *entry};
+    int rc;
 
+    new.words[half] = value;
     /* A store to the upper half leaves Accessed and Dirty as they are, or become just now. */
-    if (unlikely(!(half ? mod_l1_fast(entry, table, halves(entry)[0], value, d, true)
-                        : mod_l1_fast(entry, table, value, halves(entry)[1], d, false)))) {
-        new.all = *entry;
-        new.words[half] = value;
-        rc = mod_l1_entry(entry, new.all, d, d, half == 1);
-        if (unlikely(rc) && half == 1 && (new.all &PTE_P)) /* P1 */
-            rc = mod_l1_entry(entry, new.all & ~PTE_P, d, d, false);
-    }
+    rc = mod_l1_entry(entry, new.all, d, d, half == 1);
+    if (unlikely(rc) && half == 1 && (new.all &PTE_P)) /* P1 */
+        rc = mod_l1_entry(entry, new.all & ~PTE_P, d, d, false);
     return rc == 0;
 }
 
@@ -463,11 +457,11 @@ static inline unsigned store_upper_half(struct cpu_user_regs *regs, const uint8_
     unsigned length;
 
     if (p[0] == 0x8b && (length = simple_operand(regs, p, address + 4))) {
-        *insn_register(regs, (p[1] >> 3) & 7) = halves(entry)[1];
+        *insn_register(regs, (p[1] >> 3) & 7) = ((uint32_t *)entry)[1];
         p += length;
     }
     if (simple_store(regs, p, address + 4, &store) && p + store.length <= end) {
-        __atomic_store_n(&halves(entry)[1], store.value, __ATOMIC_RELAXED);
+        __atomic_store_n(&((uint32_t *)entry)[1], store.value, __ATOMIC_RELAXED);
         p += store.length;
     }
     return p - bytes;
@@ -484,7 +478,7 @@ static inline bool carry_out(struct cpu_user_regs *regs, const uint8_t *bytes, u
 
     if (!entry)
         return false;
-    done = store_half(v->domain, entry, mfn_frame(table), (address >> 2) & 1, store.value);
+    done = store_half(v->domain, entry, (address >> 2) & 1, store.value);
     if (done && !(address & 4) && !(store.value & LOW_P) && !(regs->eflags & EFLAGS_TF) &&
         likely(!has_breakpoints(v)))
         store.length +=

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * types.c: the machine that moves frames between types. See frame.h for the invariants F1 to F11.
+ * types.c: the machine that moves frames between types. See frame.h for the invariants F1 to F10.
  *
  * A reference is taken with compare-and-swap on the frame's own words, so two CPUs or two domains
  * may race for a frame without a lock; one wins. Types that need checking (page tables) are checked
@@ -16,7 +16,6 @@
  * Read next: entries.c (what one entry of each level needs).
  */
 #include <ringlet/hypercall.h>
-#include <ringlet/l1.h>
 #include <ringlet/mm.h>
 #include <ringlet/sched.h>
 
@@ -83,7 +82,7 @@ static int undo_entry(struct frame *f, uint32_t type, const pte_t *table, unsign
  */
 #define PREEMPT_EVERY 8
 
-/* Or `used`. It shares a word with the page list's links, which other CPUs change. */
+/* nr_done shares a word with the page list's links, which other CPUs change. */
 static void set_nr_done(struct frame *f, unsigned n)
 {
     struct domain *d = frame_owner(f);
@@ -101,7 +100,6 @@ static void set_nr_done(struct frame *f, unsigned n)
  */
 static int undo_table(struct frame *f, uint32_t type, unsigned i, bool preemptible)
 {
-    uint32_t used = type & FT_VALIDATED ? f->used : ALL_USED;
     pte_t *table = map_frame(frame_mfn(f));
     struct domain *d = frame_owner(f);
     unsigned undone = 0;
@@ -110,9 +108,9 @@ static int undo_table(struct frame *f, uint32_t type, unsigned i, bool preemptib
     tlb_stamp(d);
     while (!rc) {
         if (type & FT_TOP)
-            i = put_usual_top_entries(table, i, used, f);
+            i = put_usual_top_entries(table, i, f);
         else if ((type & FT_TYPE) == FT_L2)
-            i = put_usual_l2_entries(table, i, used);
+            i = put_usual_l2_entries(table, i);
         if (!i || (rc = undo_entry(f, type, table, i - 1, preemptible)))
             break;
         i--;
@@ -150,10 +148,8 @@ static int check_l3(struct frame *f, const pte_t *table)
 static int validate_l1(struct frame *f)
 {
     pte_t *table = map_frame(frame_mfn(f));
-    uint32_t used;
-    int rc = get_l1_table(table, &used, frame_owner(f));
+    int rc = get_l1_table(table, frame_owner(f));
 
-    set_nr_done(f, used);
     unmap_frame(table);
     return rc;
 }
@@ -162,7 +158,7 @@ static void undo_l1(struct frame *f)
 {
     pte_t *table = map_frame(frame_mfn(f));
 
-    put_l1_table(table, f->used, frame_owner(f));
+    put_l1_table(table, frame_owner(f));
     unmap_frame(table);
 }
 
@@ -188,7 +184,6 @@ static int undo_bad_table(struct frame *f, uint32_t type, int rc, bool preemptib
  */
 static int validate_table(struct frame *f, uint32_t type, unsigned i, bool preemptible)
 {
-    uint32_t used = i ? ALL_USED : 0;
     pte_t *table = map_frame(frame_mfn(f));
     struct domain *d = frame_owner(f);
     unsigned n = table_entries(type), taken = 0;
@@ -198,17 +193,17 @@ static int validate_table(struct frame *f, uint32_t type, unsigned i, bool preem
         rc = check_l3(f, table);
     while (!rc) {
         if (type & FT_TOP)
-            i = get_usual_top_entries(table, i, &used, f);
+            i = get_usual_top_entries(table, i, f);
         else if ((type & FT_TYPE) == FT_L2)
-            i = get_usual_l2_entries(table, i, &used, d);
+            i = get_usual_l2_entries(table, i, d);
         if (i >= n || (rc = get_entry(f, type, table[i], i, preemptible)))
             break;
-        used |= 1u << i / USED_ENTRIES;
         i++;
         if (preemptible && ++taken % PREEMPT_EVERY == 0 && preempt_needed())
             rc = -ERESTART;
     }
-    set_nr_done(f, rc ? i : used);
+    if (rc)
+        set_nr_done(f, i);
     if (!rc && (type & FT_TOP))
         (f->type_info & FT_BARE ? hypervisor_l2_clear : hypervisor_l2_fill)(table);
     unmap_frame(table);

@@ -10,7 +10,6 @@
  */
 #include <ringlet/guest_access.h>
 #include <ringlet/hypercall.h>
-#include <ringlet/l1.h>
 #include <ringlet/mm.h>
 #include <ringlet/sched.h>
 
@@ -65,8 +64,8 @@ static int flush_as_told(uint32_t va, uint32_t flags)
     return 0;
 }
 
-static inline __attribute__((always_inline)) int update_one_va(uint32_t va, uint32_t low,
-                                                               uint32_t high, struct domain *owner)
+/* The running domain's entry for `va` is to be `e`, mapping a frame of owner's. */
+static int update_one_va(uint32_t va, pte_t e, struct domain *owner)
 {
     struct domain *d = current->domain;
     int rc = -EINVAL;
@@ -77,11 +76,7 @@ static inline __attribute__((always_inline)) int update_one_va(uint32_t va, uint
     /* An L2 that names an L2 (linear map) leads here too: that one is not written this way. */
     if (likely(guest_l1(va, &l1)) && likely(frame_type(mfn_frame(l1)) == FT_L1)) {
         p = (pte_t *)map_frame(l1) + l1_index(va);
-        if (likely(owner == d && (mod_l1_fast(p, mfn_frame(l1), low, high, d, false) ||
-                                  make_writable(halves(p), low, high, d))))
-            rc = 0;
-        else
-            rc = mod_l1_entry(p, (pte_t)high << 32 | low, d, owner, false);
+        rc = mod_l1_entry(p, e, d, owner, false);
         unmap_written(p);
     }
     spin_unlock(&d->mm_lock);
@@ -90,7 +85,7 @@ static inline __attribute__((always_inline)) int update_one_va(uint32_t va, uint
 
 asmlinkage long do_update_va_mapping(uint32_t va, uint32_t val_lo, uint32_t val_hi, uint32_t flags)
 {
-    int rc = update_one_va(va, val_lo, val_hi, current->domain);
+    int rc = update_one_va(va, (pte_t)val_hi << 32 | val_lo, current->domain);
 
     if (rc || !flags)
         return rc;
@@ -111,7 +106,7 @@ asmlinkage long do_update_va_mapping_otherdomain(uint32_t va, uint32_t val_lo, u
 
     if (rc)
         return rc;
-    rc = update_one_va(va, val_lo, val_hi, owner);
+    rc = update_one_va(va, (pte_t)val_hi << 32 | val_lo, owner);
     put_domain(owner);
     return rc || !flags ? rc : flush_as_told(va, flags);
 }

@@ -43,17 +43,14 @@ struct domain;
  *      goes on with it, or whoever asks for the type meanwhile.
  *  F7  FT_TOP goes with FT_L2 alone: this L2 stands in slot 3 of one L3 and no other L3 names it.
  *      Its entries from L2_FIRST_HYPERVISOR_SLOT up are the hypervisor's, or, with FT_BARE, zero.
- *      FT_BARE and FT_IN_RUN go with FT_TOP alone.
+ *      FT_BARE goes with FT_TOP alone.
  *  F8  FT_LINKER and FT_LINKED never stand together, so undoing one table undoes at most one more
  *      through a linear map (a chain of them would exhaust the stack: XSA-240).
  *  F9  An L2 that a linear map names shows none of the hypervisor's entries: if FT_TOP then
  *      FT_BARE. No CPU walks a bare L2 in slot 3; it walks a copy of its own with the hypervisor's
  *      entries, made when it loads CR3 and again when an entry of the bare L2 changes.
  *  F10 Entries of a domain's top L2s may hold their references in common: struct common_l1.
- *  F11 Bit i of `used` in a validated L1 or L2 is set if one of the USED_ENTRIES entries from i *
- *      USED_ENTRIES on is present, before that one is written. (The other way round it need not be
- *      so.) Tables are mostly empty: who undoes one looks where something is.
- * Words three and four (list links, owner, nr_done, used) change only under the owner's page_lock, or
+ * Words three and four (list links, owner, nr_done) change only under the owner's page_lock, or
  * heap_lock when free; words one and two change by atomic operations only.
  */
 struct frame {
@@ -69,7 +66,6 @@ struct frame {
     union {
         /* FT_PARTIAL and unfinished undoing: entries that hold references; free: order of the block */
         uint32_t nr_done : 10;
-        uint32_t used : 8; /* FT_VALIDATED: F11 */
         struct {
             uint32_t : 10;
             uint32_t prev : 22;
@@ -86,27 +82,17 @@ _Static_assert(sizeof(struct frame) == 16,
  * all that name the L1 in this slot, whatever their flags. So an entry's content tells who holds its
  * references, and a new directory takes them by counting itself in.
  *  C1  `users` is the number of entries that do so, in directories that are validated, or below
- *      nr_done (F5, F6), where a run of slots is one of them (C4). Where it is zero, so is `entry`,
- *      and nothing is held.
+ *      nr_done (F5, F6). Where it is zero, so is `entry`, and nothing is held.
  *  C2  An L1 becomes common only with the first entry that names it: there is no type reference to
  *      it but that one's and its pin's. So no other entry that C1 would count from then on holds
  *      references of its own, and no L1 is common in two slots.
  *  C3  The references go with the last user: for the guest an L1 is in use as long as an entry names
  *      it, and no longer.
- *  C4  Directories that name all of a long run of slots in common count themselves in once, in the
- *      run, which is one user of each of its slots instead of them; FT_IN_RUN says which do. The
- *      last one takes over those users and ends the run. While there is none, `users` and `n` are
- *      zero.
  * Under the domain's mm_lock. Upper halves of frame addresses are zero here.
  */
 struct common_l1 {
     uint32_t entry; /* address and present bit, as in an entry's lower half */
     uint32_t users;
-};
-
-struct common_run {
-    uint16_t first, n; /* slots */
-    uint32_t users;    /* directories with FT_IN_RUN */
 };
 
 #define FC_ALLOCATED 0x80000000u /* the owner's own reference is held */
@@ -133,8 +119,6 @@ struct common_run {
 #define FT_LINKED 0x00800000u
 /* this top L2 has been named as a linear map, by another L2's entry or its own (F9) */
 #define FT_BARE 0x00400000u
-/* this top L2 counts in the run of its owner's (C4) */
-#define FT_IN_RUN 0x00200000u
 #define FT_COUNT 0x001FFFFFu
 /* What two references must agree on. */
 #define FT_TYPE_AND_TOP (FT_TYPE | FT_TOP)
@@ -171,20 +155,6 @@ static inline mfn_t frame_mfn(const struct frame *f)
 static inline uint32_t owner_slot(const struct frame *f)
 {
     return ((const volatile uint32_t *)f)[2] >> 22;
-}
-
-#define USED_ENTRIES 64
-#define ALL_USED 0xFFu
-
-/* The bit for an entry, by its address. */
-static inline unsigned used_group(const void *entry)
-{
-    return (uintptr_t)entry % PAGE_SIZE / (USED_ENTRIES * sizeof(pte_t));
-}
-
-static inline bool is_used(const struct frame *f, const void *entry)
-{
-    return ((const volatile uint32_t *)f)[3] >> used_group(entry) & 1;
 }
 
 static inline uint32_t frame_type(const struct frame *f)

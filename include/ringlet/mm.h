@@ -13,108 +13,62 @@
 #include <ringlet/hypercall.h>
 #include <ringlet/written.h>
 
+/* What the ABI leaves to the guest in an entry: P, RW, US, A, D and three bits the processor ignores. */
+#define FREE_BITS (PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_AVAIL)
+
+/* Memory has a frame-table entry and an owner other than OWNER_IO; that never changes for a frame. */
+static inline bool frame_is_memory(uint64_t mfn)
+{
+    return mfn < max_frame && frame_table[mfn].owner != OWNER_IO;
+}
+
 /*
- * mm/entries.c: one entry at a time. `e` is the new value as the guest wrote it, `pt_owner` the
- * domain whose table it is, `frame_owner` the domain whose frame it may map (differs for foreign
- * maps). 0 or -Exxx; on an error nothing has changed.
+ * mm/l1.c: entries of validated L1s. `e` is the new value as the guest wrote it, `pt_owner` the domain
+ * whose table it is, which holds its mm_lock, `frame_owner` the domain whose frame it may map (differs
+ * for foreign maps). 0 or -Exxx; on an error nothing has changed.
  */
-int get_l1_entry(pte_t e, struct domain *pt_owner, struct domain *frame_owner);
+int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *frame_owner,
+                 bool preserve_ad);
+int mod_l1_entry_if(pte_t *pl1, pte_t old, pte_t e, struct domain *d);
+void set_l1_entry(pte_t *pl1, pte_t e, struct domain *d);
+pte_t take_l1_entry(pte_t *pl1);
+int get_l1_table(const pte_t *table, struct domain *d);
+void put_l1_table(const pte_t *table, struct domain *d);
 void keep_device(mfn_t mfn); /* registers no guest may map; boot only */
-bool keeps_l1_references(pte_t old, pte_t e, const struct domain *pt_owner);
-void put_l1_entry(pte_t e, struct domain *pt_owner);
+
+/* mm/entries.c: the same for L2s and L3s. */
 int get_l2_entry(pte_t e, struct frame *table, unsigned slot);
 int put_l2_entry(pte_t e, struct frame *table, unsigned slot, bool preemptible);
 int get_l3_entry(pte_t e, struct frame *table, unsigned slot, bool preemptible);
 int put_l3_entry(pte_t e, bool preemptible);
-int mod_l1_entry(pte_t *pl1, pte_t e, struct domain *pt_owner, struct domain *frame_owner,
-                 bool preserve_ad);
-int mod_l1_entry_if(pte_t *pl1, pte_t old, pte_t e, struct domain *d);
 int mod_l2_entry(pte_t *pl2, pte_t e, struct frame *table, struct vcpu *v, bool preserve_ad);
 int mod_l3_entry(pte_t *pl3, pte_t e, struct frame *table, struct vcpu *v);
 
 /*
- * Replace both words of a frame at once if they still are `count` and `type`. In halves, and with
- * the processor's own flag deciding: gcc is clumsy with 64 bits.
+ * Replace 8 bytes at once if they still are `low` and `high`: an entry, or the two counts of a frame.
+ * In halves, and with the processor's own flag deciding: gcc is clumsy with 64 bits.
  */
-static inline __attribute__((always_inline)) bool frame_exchange(struct frame *f, uint32_t count,
-                                                                 uint32_t type, uint32_t new_count,
-                                                                 uint32_t new_type)
+static inline __attribute__((always_inline)) bool exchange_halves(uint64_t *p, uint32_t low,
+                                                                  uint32_t high, uint32_t new_low,
+                                                                  uint32_t new_high)
 {
 #ifdef __i386__
     __asm__ goto("lock cmpxchg8b %0\n\tjne %l[changed]"
-                 : "+m"(f->refs), "+a"(count), "+d"(type)
-                 : "b"(new_count), "c"(new_type)
+                 : "+m"(*p), "+a"(low), "+d"(high)
+                 : "b"(new_low), "c"(new_high)
                  : "memory", "cc"
                  : changed);
     return true;
 changed:
     return false;
 #else
-    return __sync_bool_compare_and_swap(&f->refs, (uint64_t)type << 32 | count,
-                                        (uint64_t)new_type << 32 | new_count);
+    return __sync_bool_compare_and_swap(p, (uint64_t)high << 32 | low,
+                                        (uint64_t)new_high << 32 | new_low);
 #endif
 }
 
-/* As counts of a guest's ordinary frame look: FC_ALLOCATED and no other flag; writable, validated. */
-#define PLAIN_COUNT (FC_ALLOCATED | 1)
-#define PLAIN_TYPE (FT_WRITABLE | FT_VALIDATED)
+/* The type of an L1 in use. */
 #define L1_TYPE (FT_L1 | FT_VALIDATED)
-
-/*
- * A reference was just taken to a frame that was d's when the counts were read. Only now can its
- * owner no longer change: was it given up meanwhile, and its counts came to be the same in other
- * hands? False: yes, and what was taken is given back.
- */
-static inline __attribute__((always_inline)) bool still_owned(struct frame *f,
-                                                              const struct domain *d, bool typed)
-{
-    if (likely(owner_slot(f) == d->slot))
-        return true;
-    if (typed)
-        put_type(f);
-    put_frame(f);
-    return false;
-}
-
-/*
- * Both references of a writable mapping in one compare-and-swap: the usual case, a frame that the
- * caller saw to be d's, writable already or last. False: take the long way, as when a word has
- * another flag or its count is zero or nearly full, which one unsigned comparison tells.
- */
-static inline __attribute__((always_inline)) bool get_writable_fast(struct frame *f,
-                                                                    const struct domain *d)
-{
-    uint32_t count = f->count_info, type = f->type_info;
-
-    if (unlikely(count - PLAIN_COUNT >= FC_COUNT - 1 || type - PLAIN_TYPE >= FT_COUNT))
-        return false;
-    return frame_exchange(f, count, type, count + 1, type + 1) && still_owned(f, d, true);
-}
-
-/* Drop both at once, where the general reference is not the last. */
-static inline __attribute__((always_inline)) bool put_writable_fast(struct frame *f)
-{
-    uint32_t count = f->count_info, type = f->type_info;
-
-    ASSERT(type & FT_COUNT);
-    return likely(count - PLAIN_COUNT - 1 < FC_COUNT) &&
-           frame_exchange(f, count, type, count - 1, type - 1);
-}
-
-/* The type's alone, for one who holds a general reference to a frame that may be written. */
-static inline bool get_writable_type_fast(struct frame *f)
-{
-    uint32_t type = f->type_info;
-
-    return likely(type - PLAIN_TYPE < FT_COUNT) &&
-           __sync_bool_compare_and_swap(&f->type_info, type, type + 1);
-}
-
-static inline void put_writable_type(struct frame *f)
-{
-    ASSERT(frame_type(f) == FT_WRITABLE && (f->type_info & FT_COUNT));
-    __atomic_fetch_sub(&f->type_info, 1, __ATOMIC_SEQ_CST);
-}
 
 /* Of these bits a table in use has its type and FT_VALIDATED, unless its count is half full. */
 #define TABLE_MASK (~(FT_PINNED | FT_COUNT >> 1))
@@ -135,7 +89,7 @@ static inline __attribute__((always_inline)) bool get_table_fast(struct frame *f
     if (unlikely((type & TABLE_MASK) != (as | FT_VALIDATED)) || unlikely(count & COUNT_HALF_FULL) ||
         unlikely(owner_slot(f) != d->slot))
         return false;
-    return frame_exchange(f, count, type, count + 1, type + 1);
+    return exchange_halves(&f->refs, count, type, count + 1, type + 1);
 }
 
 /* Drop both, where the type's is not the last. */
@@ -144,46 +98,15 @@ static inline __attribute__((always_inline)) bool put_table_fast(struct frame *f
     uint32_t count = f->count_info, type = f->type_info;
 
     return likely((type & ~FT_PINNED) - (as | FT_VALIDATED | 2) < FT_COUNT - 1) &&
-           frame_exchange(f, count, type, count - 1, type - 1);
+           exchange_halves(&f->refs, count, type, count - 1, type - 1);
 }
-
-/* A general reference alone, likewise, where it is neither the first nor one too many. */
-static inline bool get_frame_fast(struct frame *f, const struct domain *d)
-{
-    uint32_t count = f->count_info;
-
-    if (unlikely(count - PLAIN_COUNT >= FC_COUNT - 1))
-        return false;
-    return __sync_bool_compare_and_swap(&f->count_info, count, count + 1) &&
-           still_owned(f, d, false);
-}
-
-/* Drop it, where it is not the last. */
-static inline bool put_frame_fast(struct frame *f)
-{
-    uint32_t count = f->count_info;
-
-    return likely(count - PLAIN_COUNT - 1 < FC_COUNT) &&
-           __sync_bool_compare_and_swap(&f->count_info, count, count - 1);
-}
-
-/* What the ABI leaves to the guest in an entry: P, RW, US, A, D and three bits the processor ignores. */
-#define FREE_L1_BITS (PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_AVAIL)
-
-/* mm/l1_table.c */
-int get_l1_table(pte_t *table, uint32_t *used, struct domain *d);
-void put_l1_table(pte_t *table, uint32_t used, struct domain *d);
-bool make_writable(uint32_t *p, uint32_t low, uint32_t high, struct domain *d);
-void note_used(struct frame *f, const pte_t *entry, pte_t e);
 
 /* mm/l2_table.c */
 bool is_common_l1(pte_t e, const struct common_l1 *c);
-unsigned get_usual_l2_entries(const pte_t *table, unsigned i, uint32_t *used,
-                              const struct domain *d);
-unsigned put_usual_l2_entries(const pte_t *table, unsigned i, uint32_t used);
-unsigned get_usual_top_entries(const pte_t *table, unsigned i, uint32_t *used, struct frame *f);
-unsigned put_usual_top_entries(const pte_t *table, unsigned i, uint32_t used, struct frame *f);
-void leave_run(struct frame *f);
+unsigned get_usual_l2_entries(const pte_t *table, unsigned i, const struct domain *d);
+unsigned put_usual_l2_entries(const pte_t *table, unsigned i);
+unsigned get_usual_top_entries(const pte_t *table, unsigned i, struct frame *f);
+unsigned put_usual_top_entries(const pte_t *table, unsigned i, struct frame *f);
 
 /* mm/mmu_update.c */
 int get_foreign_domain(domid_t id, struct domain **out);

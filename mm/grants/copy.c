@@ -42,8 +42,7 @@ static void side_release(struct side *s)
         grant_unpin(s->granter, s->ref, s->write);
         put_domain(s->granter);
     } else if (s->write) {
-        if (!put_writable_fast(mfn_frame(s->mfn)))
-            put_frame_and_type(mfn_frame(s->mfn));
+        put_frame_and_type(mfn_frame(s->mfn));
     } else {
         put_frame(mfn_frame(s->mfn));
     }
@@ -55,13 +54,11 @@ static int16_t own_frame(struct side *s, xen_pfn_t mfn)
 
     if (mfn >= max_frame)
         return GNTST_bad_page;
-    if (!s->write || !get_writable_fast(mfn_frame(mfn), d)) {
-        if (!get_frame(mfn_frame(mfn), d))
-            return GNTST_bad_page;
-        if (s->write && get_type(mfn_frame(mfn), FT_WRITABLE)) {
-            put_frame(mfn_frame(mfn));
-            return GNTST_general_error;
-        }
+    if (!get_frame(mfn_frame(mfn), d))
+        return GNTST_bad_page;
+    if (s->write && get_type(mfn_frame(mfn), FT_WRITABLE)) {
+        put_frame(mfn_frame(mfn));
+        return GNTST_general_error;
     }
     s->mfn = mfn;
     s->start = 0;

@@ -15,14 +15,14 @@
  * units: mm/grant_table.c mm/grant_map.c mm/grant_setup.c
  * units: mm/grants/copy.c mm/grants/transfer.c mm/grants/version.c
  * units: mm/memory_op.c mm/reservation.c mm/exchange/exchange.c mm/memory_map.c
- * units: xen/ranges.c mm/types.c mm/entries.c mm/l1_table.c mm/l2_table.c mm/walk.c mm/baseptr.c
+ * units: xen/ranges.c mm/types.c mm/entries.c mm/l1.c mm/l2_table.c mm/walk.c mm/baseptr.c
  * units: mm/mmu_update.c
  * units: mm/va_mapping.c mm/mmuext.c mm/descriptor_tables.c mm/teardown.c xen/debug/audit.c
  * units: mm/alloc.c mm/ownership.c mm/xzalloc.c traps/descriptor.c
  * units: tests/host/machine.c tests/host/machine_mm.c tests/host/machine_cpu.c
  * units: tests/fuzz/model_types.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1 -DFLAT_RING1_CS=0xe019
- * flags: -DFLAT_RING1_SS=0xe021 -DFLAT_RING3_SS=0xe033 -DRUN_MIN=2
+ * flags: -DFLAT_RING1_SS=0xe021 -DFLAT_RING3_SS=0xe033
  */
 #include <stdio.h>
 #include <stdlib.h>

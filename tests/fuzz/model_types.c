@@ -179,7 +179,6 @@ static void visit(mfn_t mfn)
     for (unsigned i = 0; i < n; i++) {
         if (!(table[i] & PTE_P))
             continue;
-        MUST(!(f->type_info & FT_VALIDATED) || (type & FT_TYPE) == FT_L3 || is_used(f, &table[i]));
         if ((type & FT_TYPE) == FT_L1)
             l1_entry(mfn, table[i]);
         else if ((type & FT_TYPE) == FT_L3)
@@ -320,7 +319,7 @@ static void check_unused(mfn_t mfn, const struct frame *f)
     MUST(!(f->count_info & (FC_ALLOCATED | FC_XEN)) && !pinned[mfn]);
 }
 
-/* F1 to F10, but for C1; F11 is looked at with the entries. */
+/* F1 to F10, but for C1. */
 static void check_frame(mfn_t mfn)
 {
     const struct frame *f = mfn_frame(mfn);
@@ -349,22 +348,15 @@ static void check_frame(mfn_t mfn)
          m->count == m->tops + m->links + !!pinned[mfn] + !!(x & FT_PARTIAL));
 }
 
-/* C1, C4 */
+/* C1 */
 static void check_common(const struct domain *d)
 {
-    const struct common_run *run = &d->common_run;
-    uint32_t members = 0;
-    mfn_t mfn;
-
-    for (mfn = 0; mfn < MODEL_IO_START; mfn++)
-        members += mfn_frame(mfn)->owner == d->slot && (mfn_frame(mfn)->type_info & FT_IN_RUN);
-    MUST(members == run->users && !run->users == !run->n);
     for (unsigned i = 0; i < L2_FIRST_HYPERVISOR_SLOT; i++) {
-        bool in_run = i >= run->first && i < run->first + run->n;
+        const struct common_l1 *c = &d->common_l1s[i];
+        mfn_t mfn = c->entry >> PAGE_SHIFT;
 
-        mfn = d->common_l1s[i].entry >> PAGE_SHIFT;
-        MUST(d->common_l1s[i].users + (in_run ? run->users - 1 : 0) == common_users[d->slot][i]);
-        MUST(!d->common_l1s[i].entry == !d->common_l1s[i].users);
+        MUST(c->users == common_users[d->slot][i]);
+        MUST(!c->entry == !c->users);
     }
 }
 

@@ -9,7 +9,7 @@
  * units: mm/grant_table.c mm/grant_map.c mm/grant_setup.c
  * units: mm/grants/copy.c mm/grants/transfer.c mm/grants/version.c
  * units: mm/memory_op.c mm/reservation.c mm/exchange/exchange.c mm/memory_map.c
- * units: xen/ranges.c mm/types.c mm/entries.c mm/l1_table.c mm/l2_table.c mm/walk.c xen/debug/audit.c
+ * units: xen/ranges.c mm/types.c mm/entries.c mm/l1.c mm/l2_table.c mm/walk.c xen/debug/audit.c
  * units: mm/alloc.c mm/ownership.c mm/xzalloc.c
  * units: tests/host/machine.c tests/host/machine_mm.c
  * flags: -DRINGLET_HOST -D__XEN_TOOLS__ -DDEBUG=1

@@ -244,7 +244,6 @@ static void reset(void)
     memset(frames, 0, sizeof(frames));
     frames[TABLE_MFN].type_info = FT_L1 | FT_VALIDATED | 1;
     frames[TABLE_MFN].owner = 3;
-    frames[TABLE_MFN].used = ALL_USED;
     guest_entry = make_pte(TABLE_MFN, PTE_P | PTE_US | PTE_A);
     door_answer = 0;
     memset(code, 0xc3, 2 * PEEK_BYTES);

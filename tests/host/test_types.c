@@ -10,7 +10,7 @@
  * units: mm/grant_table.c mm/grant_map.c mm/grant_setup.c
  * units: mm/grants/copy.c mm/grants/transfer.c mm/grants/version.c
  * units: mm/memory_op.c mm/reservation.c mm/exchange/exchange.c mm/memory_map.c
- * units: xen/ranges.c mm/types.c mm/entries.c mm/l1_table.c mm/l2_table.c mm/walk.c mm/baseptr.c
+ * units: xen/ranges.c mm/types.c mm/entries.c mm/l1.c mm/l2_table.c mm/walk.c mm/baseptr.c
  * units: mm/mmu_update.c
  * units: mm/va_mapping.c mm/mmuext.c mm/descriptor_tables.c mm/teardown.c xen/debug/audit.c
  * units: mm/alloc.c mm/ownership.c mm/xzalloc.c traps/descriptor.c
@@ -512,13 +512,10 @@ static void test_high_l3(void **state)
 
 static mfn_t kernel[40]; /* L1s that each top L2 names from slot 100 on */
 
-/* The entries that name what the slot has in common: the run counts as one (C4). */
+/* The entries that name what the slot has in common. */
 static unsigned users(unsigned slot)
 {
-    const struct common_run *run = &d->common_run;
-    bool in_run = slot >= run->first && slot < run->first + run->n;
-
-    return d->common_l1s[slot].users + (in_run ? run->users - 1 : 0);
+    return d->common_l1s[slot].users;
 }
 
 /* A directory and an L3 for it; the directory names all of kernel[]. The L3. */
@@ -609,8 +606,8 @@ static void test_last_in_a_run(void **state)
     assert_int_equal(unpin(roots[1]), 0);
 }
 
-/* C4: directories join the run and leave it in any order; nothing is forgotten and nothing left. */
-static void test_runs(void **state)
+/* C1 to C3: directories come and go in any order; nothing is forgotten and nothing left. */
+static void test_many_directories(void **state)
 {
     mfn_t directories[5], roots[5];
     bool pinned[5] = {0};
@@ -636,71 +633,63 @@ static void test_runs(void **state)
         } else {
             assert_int_equal(update(directories[k], 100 + i, 0), 0);
         }
-        most = MAX(most, d->common_run.users);
+        most = MAX(most, users(100));
         assert_int_equal(audit_frames(), 0);
     }
     assert_true(most >= 3);
     for (unsigned k = 0; k < 5; k++)
         assert_int_equal(pinned[k] ? unpin(roots[k]) : 0, 0);
-    assert_int_equal(d->common_run.users, 0);
     for (unsigned i = 0; i < ARRAY_SIZE(kernel); i++)
         assert_int_equal(users(100 + i) | types(kernel[i]), 0);
 }
 
-/* A directory in the run whose checking, or undoing, stops behind the run. */
-static void test_run_interrupted(void **state)
+/* A directory whose checking, or undoing, stops behind what is common. */
+static void test_common_interrupted(void **state)
 {
     mfn_t directories[2], roots[2], own[40];
 
     (void)state;
     two_processes(directories, roots);
-    /* The second directory begins the run. */
-    assert_int_equal(d->common_run.users, 0);
-    roots[0] = process(fresh());
-    assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[0]), 0);
-    assert_int_equal(d->common_run.users, 1);
-    assert_int_equal(d->common_run.first, 100);
-    assert_int_equal(d->common_run.n, ARRAY_SIZE(kernel));
     for (unsigned i = 0; i < ARRAY_SIZE(own); i++)
         assert_int_equal(update(directories[1], 200 + i, make_pte(own[i] = fresh(), ROW)), 0);
     preempt_after = 1;
     assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[1]), -ERESTART);
-    assert_int_equal(type_of(directories[1]) & (FT_PARTIAL | FT_IN_RUN), FT_PARTIAL | FT_IN_RUN);
+    assert_int_equal(type_of(directories[1]) & FT_PARTIAL, FT_PARTIAL);
     assert_int_equal(mfn_frame(directories[1])->nr_done, 208);
-    assert_int_equal(d->common_run.users, 2);
+    assert_int_equal(users(100), 2);
     assert_int_equal(audit_frames(), 0);
-    /* The other leaves meanwhile, and the run stays. */
+    /* The other leaves meanwhile. */
     preempt_after = 0;
     assert_int_equal(unpin(roots[0]), 0);
-    assert_int_equal(d->common_run.users, 1);
+    assert_int_equal(users(100), 1);
     assert_int_equal(audit_frames(), 0);
     assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[1]), 0);
     assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[0]), 0);
-    assert_int_equal(d->common_run.users, 2);
+    assert_int_equal(users(100), 2);
 
     preempt_after = 1;
     assert_int_equal(unpin(roots[1]), -ERESTART);
-    assert_int_equal(d->common_run.users, 2);
+    assert_int_equal(users(100), 2);
     assert_int_equal(audit_frames(), 0);
     preempt_after = 0;
     assert_int_equal(again(do_mmuext_op), 0);
     assert_int_equal(type_of(directories[1]), FT_L2);
-    assert_int_equal(d->common_run.users, 1);
+    assert_int_equal(users(100), 1);
     for (unsigned i = 0; i < ARRAY_SIZE(own); i++)
         assert_int_equal(types(own[i]), 0);
     assert_int_equal(audit_frames(), 0);
 
-    /* A bad entry behind the run: in it for a while, and out again. */
+    /* A bad entry behind what is common: counted in for a while, and out again. */
     assert_int_equal(update(directories[1], 239, make_pte(page, ROW | PTE_PWT)), 0);
     assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, roots[1]), -EINVAL);
-    assert_int_equal(d->common_run.users, 1);
+    assert_int_equal(users(100), 1);
     assert_int_equal(audit_frames(), 0);
     assert_int_equal(unpin(roots[0]), 0);
-    assert_int_equal(d->common_run.users | d->common_run.n, 0);
+    assert_int_equal(users(100), 0);
 }
 
-/* F11: a table is undone where it says that something is, wherever that came from. */
-static void test_used(void **state)
+/* A table is undone wherever something is in it. */
+static void test_sparse(void **state)
 {
     mfn_t directory = fresh(), table = fresh(), target = fresh();
     uint32_t held = counts(target);
@@ -709,14 +698,11 @@ static void test_used(void **state)
     assert_int_equal(update(table, 70, make_pte(target, PTE_P)), 0);
     assert_int_equal(update(directory, 130, make_pte(table, ROW)), 0);
     assert_int_equal(ext(MMUEXT_PIN_L2_TABLE, directory), 0);
-    assert_int_equal(mfn_frame(table)->used, 1u << 1);
-    assert_int_equal(mfn_frame(directory)->used, 1u << 2);
     for (unsigned i = 0; i < L1_ENTRIES; i += 37) {
         assert_int_equal(update(table, i, make_pte(target, PTE_P)), 0);
         assert_int_equal(update(directory, i, make_pte(table, ROW)), 0);
         assert_int_equal(audit_frames(), 0);
     }
-    assert_int_equal(mfn_frame(table)->used & mfn_frame(directory)->used, ALL_USED);
     assert_int_equal(unpin(directory), 0);
     assert_int_equal(counts(target), held);
     assert_int_equal(types(table) | types(directory), 0);
@@ -729,14 +715,13 @@ static void test_used(void **state)
         assert_int_equal(update(top_l2, 300, make_pte(table, ROW)), 0);
         assert_int_equal(update(root, 3, make_pte(top_l2, PTE_P)), 0);
         assert_int_equal(ext(MMUEXT_PIN_L3_TABLE, root), 0);
-        assert_int_equal(mfn_frame(top_l2)->used, 1u << 4);
     }
     assert_int_equal(users(300), 2);
     assert_int_equal(audit_frames(), 0);
 }
 
 /* The same where what is common goes up to the last slot of the guest's. */
-static void test_used_to_the_end(void **state)
+static void test_common_to_the_end(void **state)
 {
     const unsigned first = L2_FIRST_HYPERVISOR_SLOT - 4;
     mfn_t directories[2], roots[2], last[4];
@@ -1483,10 +1468,10 @@ int main(void)
         T(test_high_l3),
         T(test_common_l1s),
         T(test_last_in_a_run),
-        T(test_runs),
-        T(test_run_interrupted),
-        T(test_used),
-        T(test_used_to_the_end),
+        T(test_many_directories),
+        T(test_common_interrupted),
+        T(test_sparse),
+        T(test_common_to_the_end),
         T(test_not_common),
         T(test_common_and_bad),
         T(test_common_below_4g),

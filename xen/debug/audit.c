@@ -11,13 +11,13 @@
  *
  * Beyond counts: frames are on the page list of their owner and on no other, tot_pages and
  * heap_pages are right, writable entries point to writable frames and table entries to tables of
- * the level below, what top L2s have in common is counted right, free blocks add up, and F1 to F11.
+ * the level below, what top L2s have in common is counted right, free blocks add up, and F1 to F10.
  *
  * The sums are in scratch frames, 12 bytes for each frame audited, allocated only where there is
  * something to write down. Runs with interrupts off, from a console key or a test's hypercall: one
  * at a time, and nothing may change meanwhile, so with more CPUs the others must be stopped.
  *
- * Read next: frame.h (F1 to F11), grant.h (G1 to G3).
+ * Read next: frame.h (F1 to F10), grant.h (G1 to G3).
  */
 #include <ringlet/console.h>
 #include <ringlet/hypercall.h>
@@ -36,7 +36,6 @@ static struct {
     unsigned scratch_order;
     unsigned differences;
     uint32_t owned[NR_DOMAIN_SLOTS], heap[NR_DOMAIN_SLOTS]; /* frames found with this owner */
-    uint32_t in_run[NR_DOMAIN_SLOTS];                       /* of them, with FT_IN_RUN */
 } audit;
 
 /* --- Finding something ------------------------------------------------------------------------ */
@@ -80,7 +79,6 @@ static bool sums_init(void)
     audit.differences = 0;
     memset(audit.owned, 0, sizeof(audit.owned));
     memset(audit.heap, 0, sizeof(audit.heap));
-    memset(audit.in_run, 0, sizeof(audit.in_run));
     audit.scratch = heap_alloc_pages(audit.scratch_order);
     return audit.scratch != NULL;
 }
@@ -220,11 +218,8 @@ static void audit_table(mfn_t mfn, const struct frame *f)
     if (!whole)
         n = f->nr_done;
     for (unsigned i = 0; i < n; i++) {
-        if (!(table[i] & PTE_P))
-            continue;
-        entry(mfn, table[i], i);
-        if (whole && n > L3_ENTRIES && !is_used(f, &table[i]))
-            differ(mfn, "an entry where none should be (F11)");
+        if (table[i] & PTE_P)
+            entry(mfn, table[i], i);
     }
     unmap_frame(table);
 }
@@ -241,7 +236,7 @@ static void audit_flags(mfn_t mfn, const struct frame *f)
         differ(mfn, "pinned, but no page table (F4)");
     if ((x & FT_PARTIAL) && (x & FT_VALIDATED))
         differ(mfn, "both validated and partly so (F6)");
-    if ((x & (FT_TOP | FT_BARE | FT_IN_RUN)) && (x & FT_TYPE_AND_TOP) != (FT_L2 | FT_TOP))
+    if ((x & (FT_TOP | FT_BARE)) && (x & FT_TYPE_AND_TOP) != (FT_L2 | FT_TOP))
         differ(mfn, "a flag of top L2s on something else (F7)");
     if ((x & FT_LINKER) && (x & FT_LINKED))
         differ(mfn, "a chain of linear maps (F8)");
@@ -270,8 +265,6 @@ static void audit_frame(mfn_t mfn)
         audit.heap[f->owner]++;
     else
         audit.owned[f->owner]++;
-    if (f->type_info & FT_IN_RUN)
-        audit.in_run[f->owner]++;
     if (is_page_table(f))
         audit_table(mfn, f);
 }
@@ -318,21 +311,14 @@ static void audit_grants(const struct domain *d)
 /* After the frames. An L1 is common in one slot (C2), so its sum is that slot's. */
 static void audit_common_l1s(const struct domain *d)
 {
-    const struct common_run *run = &d->common_run;
-
-    if (run->users != audit.in_run[d->slot] || !run->users != !run->n)
-        differ(INVALID_MFN, "a run is not used by as many directories as are counted (C4)");
     for (unsigned i = 0; i < L2_FIRST_HYPERVISOR_SLOT; i++) {
         const struct common_l1 *c = &d->common_l1s[i];
         mfn_t mfn = c->entry >> PAGE_SHIFT;
-        uint32_t in_run = 0; /* entries that count there; the run itself is a user */
 
         if (!c->users && !c->entry)
             continue;
         holds_as(mfn, FT_L1);
-        if (i >= run->first && i < run->first + run->n)
-            in_run = run->users - 1;
-        if (mfn >= max_frame || sums_of(mfn).common != c->users + in_run)
+        if (mfn >= max_frame || sums_of(mfn).common != c->users)
             differ(mfn, "not named by as many entries in common as are counted (C1)");
     }
 }
