@@ -180,14 +180,15 @@ void next_step(uint32_t cause)
     vcpu()->evtchn_upcall_mask = 1;
     vcpu()->evtchn_upcall_pending = 0;
     causes[cause / 32] |= 1u << cause % 32;
-    if (++step >= steps) {
+    step++;
+    seed_step();
+    if (trace && step < steps)
+        say("begins");
+    state_restore(); /* before the last words, too: nothing spoilt may interrupt them */
+    if (step >= steps) {
         say("causes");
         domain_shutdown(SHUTDOWN_poweroff);
     }
-    seed_step();
-    if (trace)
-        say("begins");
-    state_restore();
     random_code();
     state_disturb();
     random_launch();
