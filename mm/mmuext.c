@@ -211,39 +211,10 @@ static int do_ops(const struct mmuext_op *ops, uint32_t count, uint32_t *done, s
     return rc;
 }
 
-/*
- * A single operation that is a switch of processes, a new root whose table is in use already, or a
- * flush of this CPU's TLB. False: it is not that, or not all is done, and nothing was told. Whatever
- * was done can be asked for again.
- */
-static inline bool usual_op(const struct mmuext_op *op)
-{
-    struct vcpu *v = current;
-    struct domain *d = v->domain;
-    uint32_t w[2];
-    bool done = false;
-
-    if (unlikely(v->old_table != INVALID_MFN) || unlikely(!guest_range_ok(op, sizeof(*op))))
-        return false;
-    spin_lock(&d->mm_lock);
-    if (likely(get_guest_words(w, op, 2))) {
-        if (likely(w[0] == MMUEXT_NEW_BASEPTR)) {
-            done = !new_guest_cr3(v, w[1]) && likely(v->old_table == INVALID_MFN);
-        } else if (w[0] == MMUEXT_TLB_FLUSH_LOCAL) {
-            tlb_flush_local();
-            done = true;
-        } else if (w[0] == MMUEXT_INVLPG_LOCAL) {
-            tlb_flush_one_local(w[1]);
-            done = true;
-        }
-    }
-    spin_unlock(&d->mm_lock);
-    return done;
-}
-
-static noinline long any_ops(const struct mmuext_op *ops, uint32_t count, uint32_t *guest_done,
+asmlinkage long do_mmuext_op(void *guest_ops, uint32_t count, uint32_t *guest_done,
                              uint32_t foreigndom)
 {
+    const struct mmuext_op *ops = guest_ops;
     bool continued = count & CONTINUED, own = foreigndom == DOMID_SELF;
     struct domain *owner = current->domain;
     uint32_t done = 0;
@@ -270,14 +241,4 @@ static noinline long any_ops(const struct mmuext_op *ops, uint32_t count, uint32
     return rc ? finish_table_call(__HYPERVISOR_mmuext_op, rc) : 0;
 }
 
-asmlinkage long do_mmuext_op(void *guest_ops, uint32_t count, uint32_t *guest_done,
-                             uint32_t foreigndom)
-{
-    if (likely(count == 1) && likely(foreigndom == DOMID_SELF) && likely(usual_op(guest_ops))) {
-        if (guest_done)
-            report_done(guest_done, 1, false);
-        return 0;
-    }
-    return any_ops(guest_ops, count, guest_done, foreigndom);
-}
 HYPERCALL(mmuext_op);
