@@ -174,10 +174,12 @@ MODULES := $(MINI)/vmlinux console=hvc0$(if $(WORDS), $(WORDS)),$(MINI)/initramf
 endif
 QEMU_BOOT = -smp $(SMP) -kernel $B/ringlet.elf -append '$(XENARGS)' -initrd '$(MODULES)'
 
-# What GUEST names: a folder of pv-guest/ or tests/guests/, one's own too. `make run` takes linux as well.
+# What GUEST names: a folder in pv-guest/, in a group of tests/guests/ or directly in tests/guests/.
+# `make run` takes linux as well.
 GUEST_ELF = $(if $(filter linux,$(GUEST)),,$B/guests/$(GUEST).elf)
-KNOWN_GUEST = @[ -f pv-guest/$(GUEST)/main.c ] || [ -f tests/guests/$(GUEST)/main.c ] || \
-  { echo 'GUEST=$(GUEST): there is no main.c in pv-guest/$(GUEST)/ or tests/guests/$(GUEST)/'; exit 2; }
+KNOWN_GUEST = @$(if $(wildcard $(addsuffix /$(GUEST)/main.c,pv-guest tests/guests tests/guests/*)),:, \
+  echo 'GUEST=$(GUEST): there is no main.c in pv-guest/$(GUEST)/, tests/guests/$(GUEST)/' \
+    'or tests/guests/*/$(GUEST)/'; exit 2)
 DEBUG_FILES = $(sort $(filter-out $B/ringlet.elf,$(BOOT_FILES)) $(GUEST_ELF))
 
 # The packages come first: the makefiles included above may need them to be read at all.
@@ -268,7 +270,8 @@ lint: check-headers check-core ## Layout, static analysis, headers, length of fu
 check-core: $(HV_OBJ) ## No core file names a symbol that only a module defines
 	@tools/check-core $(CORE_OBJ) -- $(MODULE_OBJ)
 
-GUEST_H = $(sort $(wildcard $(GUEST_LIB)/include/pv/*.h pv-guest/*/*.h tests/guests/*/*.h))
+GUEST_H = $(sort $(wildcard $(GUEST_LIB)/include/pv/*.h pv-guest/*/*.h tests/guests/*.h tests/guests/*/*.h \
+	tests/guests/*/*/*.h))
 
 check-headers: $(OFFSETS) $(GUEST_READY) ## Every header compiles alone
 	@for header in $(HV_H); do \

@@ -22,7 +22,7 @@
  *     are carried out too, if they come next: just as if the second one's fault had been taken. Not
  *     when the guest wants to hear of each instruction, by TF or a breakpoint.
  *
- * docs/abi-coverage.md has the list of these instructions, and tests/guests/pagewrite-insns tries it.
+ * docs/abi-coverage.md has the list of these instructions, and tests/guests/paging/pagewrite-insns tries it.
  *
  * Read next: mm/entries.c (what an entry may say), traps/decode.c.
  */

@@ -7,8 +7,9 @@
 #
 #     make -f pv-guest/guest.mk build/guests/toy.elf
 #
-# The folders are pv-guest/toy, pv-guest/dom0 and every tests/guests/NAME. A guest that needs more
-# has a guest.mk in its folder that sets GUEST_CFLAGS_NAME, GUEST_SOURCES_NAME (files elsewhere
+# The folders are pv-guest/toy, pv-guest/dom0, every tests/guests/GROUP/NAME, and every
+# tests/guests/NAME that somebody adds beside the groups. A guest that needs more has a guest.mk in
+# its folder that sets GUEST_CFLAGS_NAME, GUEST_SOURCES_NAME (files elsewhere
 # in the tree) or GUEST_ARCHIVES_NAME (libraries).
 #
 # Next: pv-guest/lib/newlib.sh, pv-guest/lib/guest.ld.
@@ -26,8 +27,12 @@ GUEST_LIB := pv-guest/lib
 GUEST_CROSS := build/cross/bin/i686-elf-
 
 GUEST_DIRS := $(patsubst %/,%,$(dir $(wildcard pv-guest/toy/main.c pv-guest/dom0/main.c \
-	tests/guests/*/main.c)))
+	tests/guests/*/main.c tests/guests/*/*/main.c)))
 GUESTS := $(notdir $(GUEST_DIRS))
+ifneq ($(words $(GUESTS)),$(words $(sort $(GUESTS))))
+$(error two guests have the same name, and would be one build/guests/NAME.elf: \
+	$(foreach name,$(sort $(GUESTS)),$(if $(word 2,$(filter $(name),$(GUESTS))),$(filter %/$(name),$(GUEST_DIRS)))))
+endif
 -include $(wildcard $(addsuffix /guest.mk,$(GUEST_DIRS)))
 
 # The interface version must be set for every file: see hypercall.h.

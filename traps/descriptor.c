@@ -39,7 +39,7 @@
  * guest and end in the hypervisor; one with a high base wraps around to low addresses, which is
  * what thread-local storage wants and why the 4 GB assist exists (traps/segments_4gb/).
  * Shown by: tests/host/test_descriptor.c::test_corners, tests/host/test_descriptor.c::test_random,
- * tests/guests/rings/main.c::test_limits
+ * tests/guests/rings/rings/main.c::test_limits
  */
 /*
  * The widest page-granular limit for a segment at `base` that keeps D2. false: there is none.

@@ -29,7 +29,7 @@
  * the domain, other flags are sanitised.
  * Without it: With a plain IRET alone a kernel would return from an interrupt with its events still
  * masked, or clear the mask one instruction early and be interrupted on a stack it is leaving.
- * Shown by: tests/guests/rings/main.c::test_popf, tests/system/test_labs.py::test_lab_6
+ * Shown by: tests/guests/rings/rings/main.c::test_popf, tests/system/test_labs.py::test_lab_6
  */
 asmlinkage long do_iret(void)
 {

@@ -184,7 +184,7 @@ static inline void guest_page_fault(struct cpu_user_regs *regs)
  * is a trap and #GP a fault. An error code of 0 is more often a privileged instruction, which may
  * be carried out for the guest.
  * Without it: A program in ring 3 could call its kernel's page-fault handler with INT 14.
- * Shown by: tests/guests/rings/main.c::test_gates, tests/guests/runtime/main.c::test_exceptions
+ * Shown by: tests/guests/rings/rings/main.c::test_gates, tests/guests/rings/runtime/main.c::test_exceptions
  */
 /*
  * #GP from a guest. With the IDT bit, it was `int n` through a gate the ring may not use: all of

@@ -36,7 +36,7 @@ static uint8_t double_fault_stacks[MAX_CPUS][STACK_SIZE] __aligned(STACK_SIZE);
  * guest's table can be replaced under it without moving the selectors we depend on.
  * Without it: If the guest's entries and ours shared a page, either the guest could not have frames
  * of its own as a GDT, or it could write the descriptors that hold it.
- * Shown by: tests/system/test_gdb.py::test_first_hypercall, tests/guests/rings/main.c::test_tables
+ * Shown by: tests/system/test_gdb.py::test_first_hypercall, tests/guests/rings/rings/main.c::test_tables
  */
 /* Index of a reserved selector within our page. */
 static unsigned reserved_index(uint16_t selector)
@@ -54,7 +54,7 @@ static unsigned reserved_index(uint16_t selector)
  * is f67fffff.
  * Without it: With the usual fffff in the limit field the segment spans all 4 GiB, and the
  * hypervisor with it.
- * Shown by: tests/guests/rings/main.c::test_limit_values, tests/guests/rings/main.c::test_loads
+ * Shown by: tests/guests/rings/rings/main.c::test_limit_values, tests/guests/rings/rings/main.c::test_loads
  */
 /* Code or data, base 0, 32-bit, page-granular: limit is the number of the last page. */
 static struct desc flat_segment(unsigned dpl, bool code, uint32_t last_page)
@@ -98,7 +98,7 @@ static void set_gate(struct gate *g, uint32_t offset, uint16_t selector, uint8_t
  * did not happen.
  * Without it: A hypercall gate with DPL 3 lets every program change its kernel's page tables: no
  * system call would be between them.
- * Shown by: tests/guests/rings/main.c::test_gates, tests/system/test_labs.py::test_lab_4
+ * Shown by: tests/guests/rings/rings/main.c::test_gates, tests/system/test_labs.py::test_lab_4
  */
 /*
  * The IDT. Gates have DPL 0, so that `int n` in a guest is a #GP which we bounce by the guest's own

@@ -117,7 +117,7 @@ hypercall_entry:
  * handler before the next instruction after the hypercall.
  * Without it: An event that comes between the last look and the IRET would wait for the next entry
  * into ring 0, perhaps a timer tick away: a lost wake-up.
- * Shown by: tests/guests/runtime/main.c::test_events
+ * Shown by: tests/guests/rings/runtime/main.c::test_events
  * Code: 2 paragraphs
  */
 /*

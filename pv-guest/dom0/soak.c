@@ -5,7 +5,7 @@
  * Every guest of the archive that does not start by itself is built, served, paused, crashed and
  * destroyed, whatever it is doing. Neighbours in the archive are peers: the first to be built is
  * told the number that the other will have ("peer=N first"), and the other the number of the first
- * ("peer=N second"); tests/guests/life connects with its peer by channels and grants, counts every
+ * ("peer=N second"); tests/guests/life/life connects with its peer by channels and grants, counts every
  * event, and prints while it gets those it waits for. In the end nobody lives, and as much memory
  * must be free as before; the hypervisor's audit (its key 'a') is asked for now and then.
  *

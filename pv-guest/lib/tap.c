@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TAP on the console. Next: the test guests, tests/guests/NAME/main.c.
+ * TAP on the console. Next: the test guests, tests/guests/GROUP/NAME/main.c.
  */
 #include <pv/tap.h>
 

@@ -49,6 +49,13 @@ LAST_LINE = None if "TEST_KERNEL" in os.environ else \
     r": (powering off|rebooting) the machine"
 
 
+def guest_sources(pattern="*"):
+    """The main.c of each test guest with such a name: in a group of tests/guests or beside them."""
+    mains = [*(TOP / "tests/guests").glob(f"*/{pattern}/main.c"),
+             *(TOP / "tests/guests").glob(f"{pattern}/main.c")]
+    return {main.parent.name: main for main in sorted(mains, key=lambda main: main.parent.name)}
+
+
 def guest(name, words=""):
     """The module string of a guest that the Makefile built."""
     return f"{BUILD}/guests/{name}.elf {words}".strip()

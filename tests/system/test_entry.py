@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Ways into ring 0, as hostile domains use them beside a ticker: each dies alone, or nothing happens.
 
-The guests tell their stories in their opening comments (tests/guests/NAME/main.c).
+The guests tell their stories in their opening comments (tests/guests/rings/NAME/main.c).
 """
 import pathlib
 import re
@@ -70,7 +70,7 @@ def test_crash_in_the_upcall(boot, emulator, cpus):
     assert "runs on after its crash" not in m.transcript
 
 
-# Of tests/guests/entry-state: patterns of flags, ways in, ways from ring 3, faults not survived. A life
+# Of tests/guests/rings/entry-state: patterns of flags, ways in, ways from ring 3, faults not survived. A life
 # for each way in survives; one asks for EFLAGS.VM; and each deadly case is one.
 PATTERNS, WAYS, USER_WAYS, FAULTS = 8, 16, 10, 5
 TOLD = r"lives 1: (\d+) lives(.*): (\d+) powered off, (\d+) crashed, (\d+) destroyed;"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Runs every test guest in tests/guests and counts the TAP lines it prints.
 
-Where a guest runs is said in its opening comment (tests/guests/NAME/main.c), for example:
+Where a guest runs is said in its opening comment (tests/guests/GROUP/NAME/main.c), for example:
 
      * Run: qemu bochs
      * Machine: mem=64 cpu=core2duo timeout=300
@@ -14,12 +14,12 @@ import re
 
 import pytest
 
-from machine import CMDLINE, EMULATORS, TOP, guest
+from machine import CMDLINE, EMULATORS, guest, guest_sources
 
 
 def story(name):
     """A guest's emulators and options, from its opening comment."""
-    text = (TOP / "tests/guests" / name / "main.c").read_text().split("*/", 2)
+    text = guest_sources(name)[name].read_text().split("*/", 2)
     head = "*/".join(text[:2])
     run = re.search(r"^ \* Run: (.*)$", head, re.MULTILINE)
     machine = re.search(r"^ \* Machine: (.*)$", head, re.MULTILINE)
@@ -33,9 +33,9 @@ def story(name):
 
 def cases():
     """Every (guest, emulator)."""
-    for main in sorted((TOP / "tests/guests").glob("*/main.c")):
-        for emulator in story(main.parent.name)[0]:
-            yield main.parent.name, emulator
+    for name in guest_sources():
+        for emulator in story(name)[0]:
+            yield name, emulator
 
 
 @pytest.mark.parametrize("name,emulator", cases())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The hostile guest (tests/guests/hostile), alone and beside a quiet domain.
+"""The hostile guest (tests/guests/hostile/hostile), alone and beside a quiet domain.
 
 Alone it is the initial domain, which may do more and so has more to abuse. Beside a ticker it is an
 ordinary domain; the ticker must not notice, and the guest must reach its end. HOSTILE_OPS and HOSTILE_SEED set what a run does: a million by hand is

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Log-dirty mode: the control domain's log of a guest's writes names the pages it wrote, and no others.
 
-The guest (tests/guests/logdirty) writes pages of an arena in all the ways there are, and says which.
+The guest (tests/guests/paging/logdirty) writes pages of an arena in all the ways there are, and says which.
 
 Other guests run while the mode goes on and off under them, and find nothing else than without: the
 one that tries everything with its memory above all.

@@ -22,11 +22,11 @@ int main(void)
 """
 
 
-@pytest.fixture
-def own_guest():
-    """The name of a guest that has a folder, and has not been built."""
+@pytest.fixture(params=[".", "life"])
+def own_guest(request):
+    """The name of a guest that has a folder, beside the groups or in one, and has not been built."""
     name = f"own-{os.getpid()}"
-    folder = TOP / "tests/guests" / name
+    folder = TOP / "tests/guests" / request.param / name
     folder.mkdir()
     (folder / "main.c").write_text(OWN)
     yield name
@@ -44,7 +44,7 @@ def make(*words):
 
 
 def test_own_guest(own_guest):
-    """`make run GUEST=NAME` builds and boots a folder under tests/guests that was just made."""
+    """`make run GUEST=NAME` builds and boots a folder that was just made."""
     out = talk("run", [f"GUEST={own_guest}"], "never typed", [])
     has(out, rf"LD +build/guests/{own_guest}\.elf", r"hello from a guest of one's own",
         r"initial domain powered off")
@@ -55,7 +55,8 @@ def test_unknown_guest(target):
     """A guest that is not there is named, and where it was looked for; no traceback."""
     status, out = make(target, "GUEST=nobody")
     assert status != 0
-    assert re.match(r"GUEST=nobody: there is no main.c in pv-guest/nobody/ or tests/guests/nobody/\n"
+    assert re.match(r"GUEST=nobody: there is no main.c in pv-guest/nobody/, tests/guests/nobody/ "
+                    r"or tests/guests/\*/nobody/\n"
                     r"make: \*\*\*.*\n$", out), out
     if target != "run":
         assert "GUEST=linux: there is no main.c" in make(target, "GUEST=linux")[1]

@@ -2,7 +2,7 @@
 """The scheduler's promises to whole domains: shares, caps, quick waking, and storms that hurt nobody.
 
 Time is QEMU's -icount: it passes by instructions, so shares are exact and the same on every machine.
-tests/guests/load works, and tells for each window of system time what share of a processor it got.
+tests/guests/events/load works, and tells for each window of system time what share of a processor it got.
 """
 import itertools
 import re

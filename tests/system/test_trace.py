@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The ring trace: tools/trace runs the toy with it on; what it writes is read, and looked at.
 
-One run serves most tests of this file (one for each worker that has some of them). tests/guests/trace reads the buffer from inside.
+One run serves most tests of this file (one for each worker that has some of them). tests/guests/rings/trace reads the buffer from inside.
 """
 import collections
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Random states at every way into and out of the hypervisor (tests/guests/trapstate).
+"""Random states at every way into and out of the hypervisor (tests/guests/rings/trapstate).
 
 Each life is a domain with a seed, beside a ticker. It may die of what it does; nobody else may
 notice. TRAPSTATE_LIVES=10000 TRAPSTATE_SEED=7 in the environment make it the long run of

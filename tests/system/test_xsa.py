@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The guests that retell security advisories (tests/guests/xsa-*), as ordinary domains.
+"""The guests that retell security advisories (tests/guests/xsa), as ordinary domains.
 
 test_guests.py runs each as the initial domain. Here each is a domain beside a ticker, one after the
 other under one hypervisor: what one of them leaves behind would meet the next.
@@ -9,13 +9,13 @@ import os
 import pytest
 
 from dom0 import DOM0
-from machine import TOP, guest, ramdisk
+from machine import guest, guest_sources, ramdisk
 from test_containment import ticks
 
 # xsa-45 measures time, which only means something where it is counted and nobody else runs; xsa-149 and
 # xsa-217 are control domains.
-GUESTS = sorted(p.parent.name for p in (TOP / "tests/guests").glob("xsa-*/main.c")
-                if p.parent.name not in ("xsa-45", "xsa-149", "xsa-217")) + ["hostile-view"]
+GUESTS = [name for name in guest_sources("xsa-*")
+          if name not in ("xsa-45", "xsa-149", "xsa-217")] + ["hostile-view"]
 # Short: a command with its Enter fits the serial port's FIFO, which Bochs fills at once.
 DEADLY = ["cs0", "cs-null", "cs-null3", "cs-far", "cs-data", "ss0", "ss-null", "ss-ring1", "vm",
           "eip", "esp", "esp-end"]
