@@ -222,10 +222,12 @@ gdb: ## Boot QEMU stopped, with gdb attached and symbols loaded (GUEST=toy: its 
 	$Qgdb -q -x tools/gdb/ringlet.gdb $B/ringlet.elf -ex 'guest-symbols $(GUEST)' \
 	  -ex "target remote | QEMU_SERIAL=file:$B/serial.txt tools/run-qemu -gdb stdio -S $(QEMU_BOOT)"
 
-walk: ## Ring compression told stop by stop, with the code, in Markdown (also build/walk.md)
+walk: ## The core told stop by stop, with the code (build/walk.md; a page: build/walk.html)
 	@mkdir -p $B
 	@tools/walk >$B/walk.md
-	@cat $B/walk.md
+	@tools/install-deps walk >&2 && tools/walk --html $B/walk.html || \
+	  echo 'walk: no build/walk.html this time; the text is whole' >&2
+	@if [ -t 1 ]; then $${PAGER:-less} $B/walk.md; else cat $B/walk.md; fi
 
 trace: ## What crosses between the rings: build/trace.html, trace.json (GUEST=toy WORDS='fault halt')
 	$(KNOWN_GUEST)

@@ -86,6 +86,19 @@ static int alloc_unbound(struct evtchn_alloc_unbound *op)
 EVTCHNOP(alloc_unbound, alloc_unbound, true);
 
 /*
+ * walk 45: A channel has two ends
+ *
+ * Claim: One domain opens a port for another and tells it the number, by xenstore for instance; the
+ * other connects. The port must wait for exactly this domain. Both locks are held, in the order of
+ * the domains' numbers, and after that both ends name each other for as long as the channel stands:
+ * that is why sending needs one lock. The new port is pending at once, since the other side may
+ * have sent before.
+ * Without it: A domain could connect with a port that was opened for its neighbour, and pass for
+ * it.
+ * Shown by: tests/host/test_evtchn.c::an_interdomain_channel,
+ * tests/guests/events/events/main.c::test_channel
+ */
+/*
  * Connect a new port of `d` with `remote_port` of `rd`, which must wait for d. Both locks are held.
  * The new port becomes pending at once: the other side may have sent before there was anybody to
  * send to.

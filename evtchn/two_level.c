@@ -29,6 +29,19 @@ static inline void select_word(struct vcpu *v, evtchn_port_t port)
         vcpu_mark_events_pending(v);
 }
 
+/*
+ * walk 44: An event is three bits
+ *
+ * Claim: An event is a bit in memory that guest and hypervisor share: the port's, above it a bit
+ * for its word, above that one for the vcpu. The hypervisor sets them from the port upwards, and
+ * goes on only where a bit was clear; the guest clears them in the opposite order, and so finds
+ * what came while it looked, or is called again. All are locked instructions: no lock is shared
+ * with a guest, which could keep it.
+ * Without it: Set in another order, a bit could be set after the guest has looked at its word and
+ * before it clears the word's bit: an event that nobody will look for.
+ * Shown by: tests/host/test_evtchn.c::pending_is_announced_once,
+ * tests/host/test_threads.c::no_event_is_lost, tests/guests/events/events/main.c::test_bits
+ */
 void two_level_set_pending(struct domain *d, struct vcpu *v, evtchn_port_t port)
 {
     struct shared_info *s = d->shared_info;

@@ -23,6 +23,16 @@ bool virq_is_global(unsigned virq)
     }
 }
 
+/*
+ * walk 46: Interrupts without a device
+ *
+ * Claim: What a machine tells by an interrupt line, the hypervisor tells by a virtual IRQ, bound to
+ * a port: time, console input, the end of a domain. The port is read and the event set under one
+ * small lock, low in the order, so that a timer may send from nearly anywhere.
+ * Without it: The port could be closed and opened for something else in between: the disk's handler
+ * would be called for the timer.
+ * Shown by: tests/host/test_evtchn.c::virqs, tests/guests/events/events/main.c::test_virqs
+ */
 void send_guest_virq(struct vcpu *v, unsigned virq)
 {
     evtchn_port_t port;

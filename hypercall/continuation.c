@@ -16,6 +16,18 @@
 #define INT_LENGTH 2
 
 /*
+ * walk 19: A hypercall that takes long is called again
+ *
+ * Claim: The hypervisor runs with interrupts off, has one stack for each processor, and cannot be
+ * interrupted in the middle. So a long operation asks between its steps whether something waits,
+ * and if so moves the guest's eip back over `int $0x82`, with arguments that say where to go on.
+ * Interrupts, events and other vcpus have their turn, then the guest executes the same instruction
+ * again. It sees a hypercall that took long.
+ * Without it: A guest could keep a processor for as long as its longest list, and every timer and
+ * every other guest on that processor would wait.
+ * Shown by: tests/guests/bench/preempt/main.c::measure_all, tests/host/test_memory_op.c::test_preemption
+ */
+/*
  * Returns what the handler returns: entry.S stores it into eax, which must then hold the number
  * again.
  */

@@ -20,6 +20,18 @@
 
 #define ENDS 1 /* not an error: the entry was the last to run */
 
+/*
+ * walk 20: Many calls for one crossing
+ *
+ * Claim: A list of hypercalls costs one crossing of the rings. Each entry is read once, into the
+ * hypervisor's memory, and carried out from there; its result is written back. An entry that gives
+ * way is written back with its new arguments. An iret ends the list: what follows would run with a
+ * kernel's rights in the context that iret returned to.
+ * Without it: An entry read twice could be changed by another vcpu after it was checked. Entries
+ * behind an iret into ring 3 were carried out as the kernel's (XSA-213).
+ * Shown by: tests/guests/xsa/xsa-213/main.c::iret_to_self, tests/guests/xsa/xsa-213/main.c::iret_to_user,
+ * tests/guests/hostile/out-args/main.c::multicall
+ */
 /* On CPU c, this one: not asked for again in each entry. */
 static int run_entry(struct cpu *c, struct multicall_entry *e, struct multicall_entry *guest)
 {

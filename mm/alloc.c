@@ -103,6 +103,16 @@ static void count_free(mfn_t mfn, int32_t n)
         low_free += n;
 }
 
+/*
+ * walk 39: Free memory
+ *
+ * Claim: Free frames are kept in blocks of 2^n, and the whole state of that is in the frame table:
+ * the first frame of a block has its order and the links of a list. A block's buddy differs from it
+ * in one bit of the frame number, so whether the two can grow together again is one comparison.
+ * Without it: Memory cut up by small requests would stay cut up, and a domain that needs larger
+ * extents could not be built after a hundred others had lived and died.
+ * Shown by: tests/host/test_alloc.c::test_random_blocks, tests/host/test_alloc.c::test_many_lives
+ */
 /* Put a block on the free lists, joined with its buddy as often as that is free. heap_lock held. */
 static void insert_block(mfn_t mfn, unsigned order, uint32_t flags)
 {
@@ -201,6 +211,17 @@ mfn_t alloc_frames_uncleared(unsigned order, unsigned bits)
     return alloc_from(order, bits, false);
 }
 
+/*
+ * walk 40: Cleared when freed
+ *
+ * Claim: A frame is cleared when it is given back, before anybody can ask for it, and its M2P entry
+ * goes with it. What the machine's memory held before the boot is cleared when it is first handed
+ * out. So every frame that a guest gets is zero, and no way of asking for memory has to think of
+ * it.
+ * Without it: The next owner reads what the last one wrote: keys, files, the hypervisor's own data
+ * (XSA-100).
+ * Shown by: tests/host/test_alloc.c::test_no_dirt, tests/guests/xsa/xsa-100/main.c::fill_all
+ */
 /*
  * Give back 2^order frames that nobody owns or refers to. They are cleared here, and have no pfn
  * any more.

@@ -70,6 +70,18 @@ int finish_any_old_table(struct vcpu *v)
 }
 
 /*
+ * walk 30: Half undone
+ *
+ * Claim: Letting the last reference of a directory go means undoing all it names. That may take
+ * long, so it gives way in the middle, and the vcpu that does it keeps the table in old_table and
+ * goes on at its next hypercall. It may be taken down before. So any vcpu that needs such a table
+ * for something else goes on with the work itself instead of waiting for the first.
+ * Without it: A guest would hang in a hypercall that is repeated for ever, waiting for a vcpu that
+ * is down; Xen's history with half-checked tables is XSA-299.
+ * Shown by: tests/guests/paging/half-undone/main.c::one_round, tests/host/test_types.c::test_being_undone,
+ * tests/guests/xsa/xsa-299/main.c::build
+ */
+/*
  * Go on with tables of d's that its vcpus left half undone: whoever waits for one must not wait for a
  * vcpu that may be down or asleep. d's mm_lock is held, so these stay in old_table, and keep their
  * owner. A table of another domain's may leave it, and become d's memory, at any moment: it is not

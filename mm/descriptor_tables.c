@@ -52,6 +52,19 @@ static int get_gdt_frames(struct domain *d, const mfn_t *frames, unsigned n)
 }
 
 /*
+ * walk 34: Descriptor tables are a type, too
+ *
+ * Claim: A guest's GDT is up to 14 of its own frames, of a type that excludes writable, each
+ * descriptor checked (stop 6) when the type is taken. The order here is that of all changes of
+ * tables: references to the new frames, then the window that the processor reads, then the old
+ * references. The processor may load a descriptor from the window at any instruction, so a frame
+ * keeps its reference for as long as it is shown.
+ * Without it: A frame that is still shown and already writable would let the guest put a descriptor
+ * with DPL 0 into its GDT with a plain MOV.
+ * Shown by: tests/host/test_types.c::test_descriptor_tables,
+ * tests/guests/rings/descriptors/main.c::test_ldt
+ */
+/*
  * Make n frames v's GDT, the references to them with them, and give up those it had. In this order:
  * references to the new frames, window, old references. The processor may load a descriptor from
  * what the window shows at any moment, so a frame must not be retyped, and written by the guest,

@@ -56,6 +56,19 @@ static void make_bare(struct frame *f)
 }
 
 /*
+ * walk 28: A table as its own table
+ *
+ * Claim: Kernels like to see their page tables as an array: a directory entry that names a
+ * directory, so that the processor takes an L2 for an L1. It is safe only read-only, and only one
+ * level deep: an L2 that names another is named by none, or undoing one table would recurse along a
+ * chain as long as the guest likes (XSA-240). And since ring 1 is supervisor, the hypervisor's own
+ * entries in that L2 would be readable pages; so they are taken out, and processors walk copies.
+ * Without it: A chain of directories overflows the hypervisor's stack when its end is let go; a
+ * view of the hypervisor's directory shows the guest its page tables.
+ * Shown by: tests/host/test_types.c::test_linear_maps, tests/host/test_types.c::test_linear_top,
+ * tests/guests/paging/recursive/main.c::test_window, tests/guests/xsa/xsa-240/main.c::link
+ */
+/*
  * A linear map: `table` (an L2) names another L2 as if it were an L1, so that the guest can read
  * its page tables through linear addresses. Safe only read-only, only one level deep (F8), and if
  * the hypervisor's entries are not in it (F9).

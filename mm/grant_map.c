@@ -408,6 +408,17 @@ static int16_t unmap_begin(struct unmapping *u, uint64_t host_addr, uint64_t bus
     return rc;
 }
 
+/*
+ * walk 63: Unmapping backwards
+ *
+ * Claim: Mapping is pin, then page-table entry. Unmapping goes the other way: the entry goes first,
+ * then the translation out of every TLB the domain may have used, then the pin, and with it the
+ * mark that the granter looks at. A batch of entries shares one flush.
+ * Without it: The granter sees its page free and uses it for something else, while the mapper still
+ * writes it through the TLB.
+ * Shown by: tests/host/test_grant.c::test_batches, tests/host/test_grant.c::test_map_and_unmap,
+ * tests/guests/xsa/xsa-234/main.c::refused
+ */
 /* Second half, for a whole batch: flush, then let the granters have their frames back. */
 static void unmap_end(const struct unmapping *u, unsigned n)
 {
@@ -500,6 +511,18 @@ static long grant_unmap_and_replace(void *guest_ops, uint32_t count)
 }
 GNTTABOP_LIST(unmap_and_replace, grant_unmap_and_replace);
 
+/*
+ * walk 64: When the mapper dies
+ *
+ * Claim: A domain that ends had perhaps mapped frames of others. Its handles say which: each pin is
+ * dropped, and with the last one the granter's mark. The other way round, a granter that dies
+ * stays, as a structure and as the owner of the frame, until the mapper lets go. Handles not in use
+ * are counted as work too, or a large empty table would hold the processor (XSA-380).
+ * Without it: Each backend that crashes would leave its guests' pages pinned for ever.
+ * Shown by: tests/host/test_grant.c::test_mapper_dies_first,
+ * tests/host/test_grant.c::test_granter_dies_first,
+ * tests/host/test_grant.c::test_unused_handles_are_interruptible
+ */
 /*
  * A dying domain's handles, all of them. Its vcpus do not run again, so entries that still stand in
  * its page tables are out of reach; their own references go with the tables.

@@ -68,6 +68,17 @@ static int16_t check_header(uint32_t header, const struct grant_pin *p, unsigned
     return version == 2 && type == GTF_transitive && p->copying ? GNTST_okay : GNTST_general_error;
 }
 
+/*
+ * walk 61: A grant is read in one instant
+ *
+ * Claim: A domain lets another map one of its frames by an entry in a table that it can write at
+ * any moment. So the hypervisor believes an entry only in the instant in which it marks it: flags,
+ * grantee and mark are one word, exchanged in one step, if the word is still what was checked. A
+ * granter that changes its entry without end is given up after five tries.
+ * Without it: The granter could change the grantee or the right to write after the check and before
+ * the mark; or keep the hypervisor in this loop.
+ * Shown by: tests/host/test_grant.c::test_hostile_granter, tests/guests/sharing/grants/main.c::test_refused
+ */
 static int16_t mark_v1(struct grant_entry_v1 *e, const struct grant_pin *p, uint16_t bits,
                        uint32_t *header)
 {
@@ -214,6 +225,18 @@ static int16_t pin_frame(struct grant_pin *p, const struct grant_table *gt, uint
     return hold_frame(a->mfn, p, first);
 }
 
+/*
+ * walk 62: A pin keeps what was granted
+ *
+ * Claim: What the entry said when it was first used is copied to where the granter cannot write,
+ * and counts until the last user is gone. The first pin takes a reference to the frame, the first
+ * writer a writable type besides: while it is granted and in use the frame is neither freed nor
+ * made a page table. Counters are compared with their limit before they go up.
+ * Without it: The granter would give the frame back, or make a page table of it, while its
+ * neighbour has it mapped writable.
+ * Shown by: tests/host/test_grant.c::test_hostile_granter,
+ * tests/host/test_grant.c::test_full_counts, tests/guests/sharing/grants/main.c::test_map
+ */
 static int16_t pin_locked(struct grant_pin *p, const struct grant_table *gt)
 {
     struct grant_active *a;

@@ -150,6 +150,19 @@ static inline bool put_usual(struct frame *f, bool writable)
 
 /* --- References -------------------------------------------------------------------------------- */
 
+/*
+ * walk 27: What an L1 entry may say
+ *
+ * Claim: A present entry may have the flags the ABI leaves to the guest and no others: not the
+ * global bit, and cache attributes only for a domain that drives devices. It names memory of the
+ * right owner, and takes a general reference, or, if it is writable, a writable type reference as
+ * well. That the frame is no page table is then no extra check: a page table has another type, so
+ * the reference is refused. Device registers have no counts; a list says which domain may map them.
+ * Without it: Without the reference of a read-only entry a frame could be freed while a guest still
+ * reads it: the next owner's secrets. Without the type, see the stop before.
+ * Shown by: tests/guests/paging/mmu-errors/main.c::test_updates, tests/host/test_types.c::test_one_type,
+ * tests/guests/xsa/xsa-316/main.c::test_entries
+ */
 static noinline int get_any(pte_t e, struct domain *pt_owner, struct domain *owner)
 {
     uint64_t mfn = pte_frame64(e);

@@ -19,6 +19,17 @@
 #include <ringlet/mm.h>
 #include <ringlet/sched.h>
 
+/*
+ * walk 29: A pin
+ *
+ * Claim: Checking a table of 512 entries, or a tree of 2048 tables, is work. A pin is a reference
+ * that nothing but the guest's word holds: the table stays checked while no processor uses it, and
+ * switching to it is then a matter of counting. Pinning twice is an error, so one bit is enough to
+ * remember it. A domain that is dying gets none: its pins have been looked for already.
+ * Without it: Each switch of processes would check all page tables of the process anew.
+ * Shown by: tests/host/test_types.c::test_pins,
+ * tests/host/test_types.c::test_nothing_new_for_the_dying
+ */
 /* A dying domain's pins have been looked for already: another one would never be undone. */
 static int pin_table(uint32_t mfn, uint32_t type, struct domain *owner)
 {

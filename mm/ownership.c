@@ -162,6 +162,18 @@ static void disown(struct domain *d, struct frame *f)
 }
 
 /*
+ * walk 41: The end of a frame's life
+ *
+ * Claim: The last reference to a frame is gone, so no page table maps it. A TLB may still: those
+ * that could are flushed first. Then the frame leaves its owner's list and account, is cleared and
+ * is free. The order is the whole point of this function. A domain's structure lives as long as it
+ * owns one frame, and this may have been the last one.
+ * Without it: Free before the flush, and the old owner writes into the new owner's memory through a
+ * stale translation.
+ * Shown by: tests/host/test_alloc.c::test_assign_and_release,
+ * tests/host/test_tlb.c::test_a_foreign_mapping
+ */
+/*
  * The last reference to a domain's frame is gone (put_frame() calls this): back to the free memory,
  * and the domain's structure with it if this was its last one.
  */

@@ -333,6 +333,21 @@ static bool update_entry(struct cpu_user_regs *regs, const struct insn *in, pte_
     return true;
 }
 
+/*
+ * walk 38: A store to a page table
+ *
+ * Claim: Kernels write page-table entries with MOV. The table is mapped read-only, so the MOV
+ * faults, and for a guest that asked for writable page tables the store is carried out here: the
+ * new entry is computed as the instruction would have made it and goes through the same check as a
+ * hypercall's. The guest's mapping stays read-only throughout. First the instruction must be what
+ * the fault says: a write, of no more than one entry, through a segment that allows it, at the very
+ * address that faulted.
+ * Without it: An instruction exchanged after the fault would be carried out on an entry that the
+ * fault did not name; a table made writable for a moment would be written by the guest's other
+ * vcpus, unchecked.
+ * Shown by: tests/guests/paging/pagewrite/main.c::test_halves,
+ * tests/guests/paging/pagewrite/main.c::test_refusals, tests/host/test_ptwr.c::test_refusals
+ */
 /* Is `address` the first byte of what the instruction writes, within one entry? */
 static bool writes_entry_at(const struct cpu_user_regs *regs, const struct insn *in,
                             uint32_t address)

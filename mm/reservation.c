@@ -67,6 +67,18 @@ static bool get_extent(struct domain *d, mfn_t mfn, uint32_t n)
 }
 
 /*
+ * walk 42: Giving memory back
+ *
+ * Claim: A guest's balloon gives frames back. Its own reference to each, the one for being
+ * allocated, is a bit that only one processor can clear; a frame that is still mapped, pinned or
+ * granted stays the guest's until those references go, and is free with the last of them.
+ * References to all frames of the extent are taken first: it is given back whole or not at all.
+ * Without it: Two vcpus that give the same frame back would drop two references where one was held,
+ * and the frame would be free while a page table names it.
+ * Shown by: tests/host/test_memory_op.c::test_decrease_in_use,
+ * tests/host/test_memory_op.c::test_extents_are_whole, tests/guests/paging/reservation/main.c::test_in_use
+ */
+/*
  * The domain gives 2^order frames back: its allocation references go, and each frame with its last
  * reference. False, and nothing changed, unless all of them are the domain's to give.
  */

@@ -146,6 +146,20 @@ static int release_frames(struct domain *d)
 }
 
 /*
+ * walk 43: Taking a dead domain's memory back
+ *
+ * Claim: The vcpus run no more. First go the references from outside the page tables: roots,
+ * descriptor tables, grants; then pins and interrupted validations, after which no frame is a page
+ * table and none maps another; last the references for being allocated. Each phase keeps a cursor
+ * and gives way, for a domain may have a million frames. What another domain still maps stays, with
+ * its owner, until that map goes.
+ * Without it: The control domain and all others on its processor would stand still for as long as a
+ * large domain takes to end; in another order a table would be freed while its entries still hold
+ * references.
+ * Shown by: tests/host/test_types.c::test_teardown_in_slices,
+ * tests/system/test_hostile.py::test_untidy_deaths
+ */
+/*
  * 0 when all is done, -ERESTART to be called again. The domain is dying and none of its vcpus runs.
  */
 int relinquish_memory(struct domain *d)

@@ -27,6 +27,20 @@ static bool is_page_table(uint32_t type)
 /* --- General references ----------------------------------------------------------------------- */
 
 /*
+ * walk 25: A reference, and only to one's own
+ *
+ * Claim: Direct paging means that a guest writes real machine addresses into page tables that the
+ * processor walks. Safety rests on two counts in each frame's record (frame.h): how many references
+ * keep it from being freed, and what it is used as. Whatever uses a frame begins here: the count
+ * goes up only if it is not zero (the frame is not free) and the frame is owned by the domain that
+ * is meant. The owner is compared again once the reference is held, for only then can it no longer
+ * change.
+ * Without it: Between the check and the reference the frame could be freed and given to another
+ * domain, and the guest would hold a mapping of memory that is not its own.
+ * Shown by: tests/host/test_types.c::test_references,
+ * tests/system/test_hostile.py::test_hostile_pair
+ */
+/*
  * Take a reference if d owns the frame. False: free, another's, or the count is full. The owner is
  * looked at again once the reference is held, for only then can it no longer change.
  */
@@ -212,6 +226,19 @@ static int validate_table(struct frame *f, uint32_t type, unsigned i, bool preem
 
 /* --- Type references -------------------------------------------------------------------------- */
 
+/*
+ * walk 26: A type changes at count zero
+ *
+ * Claim: A frame is a page table of some level, a descriptor table, or writable memory, and never
+ * two of these. While the type count is above zero the type stands; when it is zero the first
+ * reference may choose a new one, by compare-and-exchange, so that one of several processors wins.
+ * Before the new life begins, translations of the old one are flushed from every TLB that may hold
+ * them. Flushing before the exchange would not do: the frame could be retyped and back in between
+ * (ABA; XSA-401).
+ * Without it: A page that is a page table and mapped writable at the same time ends everything: the
+ * guest writes an entry that nobody has checked, and maps the hypervisor.
+ * Shown by: tests/host/test_types.c::test_one_type, tests/host/test_tlb.c::test_a_removed_mapping
+ */
 /*
  * The frame's type count is zero: make it `type` with a count of one. A frame that was something
  * else may still be reachable by translations of its old life, so stale ones are flushed before the

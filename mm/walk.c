@@ -9,6 +9,17 @@
 #include <ringlet/mm.h>
 
 /*
+ * walk 31: Walking by hand
+ *
+ * Claim: To change the entry that maps a linear address the hypervisor walks the guest's tables
+ * from the root it recorded for the vcpu, reading each where it lies in memory, under the domain's
+ * mm_lock. It does not use a linear map of the tables: that map is a translation too, cached in the
+ * TLB, and may still show a table that the guest has just replaced.
+ * Without it: update_va_mapping would write into a frame that is no page table any more (XSA-286).
+ * Shown by: tests/guests/xsa/xsa-286/main.c::try_tables, tests/guests/xsa/xsa-286/main.c::try_directories,
+ * tests/host/test_types.c::test_va_mapping
+ */
+/*
  * The entry for `va` in the tables the running vcpu v uses, or NULL where there is none or va is
  * the hypervisor's. The L1's frame goes to *l1_mfn. The caller holds the domain's mm_lock and calls
  * unmap_frame() on the result.

@@ -57,7 +57,7 @@ static inline uint32_t shown_iopl(const struct vcpu *v)
 }
 
 /*
- * walk 11: The bounce frame: same ring and across rings
+ * walk 14: The bounce frame: same ring and across rings
  *
  * Claim: An exception enters ring 0 first, though it may be the guest's own affair. Then the
  * hypervisor plays processor: it writes the frame that a real gate to ring 1 would have pushed.

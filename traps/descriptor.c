@@ -29,7 +29,7 @@
 #define CALL_GATE_RESERVED 0xe0u /* bits 5 to 7 of the high word */
 
 /*
- * walk 05: Limits are cut
+ * walk 07: Limits are cut
  *
  * Claim: A segment's addresses are base + offset modulo 4 GiB, so the limit that is safe depends on
  * the base, and an expand-down segment turns the valid offsets upside down (SDM vol. 3, 5.3). The
@@ -106,7 +106,7 @@ static bool check_call_gate(struct desc *d)
 }
 
 /*
- * walk 04: DPL 0 never stands
+ * walk 06: DPL 0 never stands
  *
  * Claim: Guests bring descriptors of their own: a GDT of up to 14 pages, LDTs, entries for
  * thread-local storage. Each is checked before the processor can see it, and again whenever one is

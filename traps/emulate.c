@@ -102,6 +102,19 @@ static enum emulation write_guest_cr3(struct vcpu *v, uint32_t value)
 }
 
 /*
+ * walk 36: A control register that is not there
+ *
+ * Claim: A kernel in ring 1 that writes CR0 or CR3 gets #GP, and the hypervisor carries the write
+ * out on the guest's virtual processor. Of CR0 a guest has TS alone; another bit is refused, and
+ * the #GP is then the guest's to hear of. CR3 names a frame, which must be a root of the guest's
+ * own, checked like any other: the instruction is another spelling of a hypercall and takes the
+ * same way.
+ * Without it: A MOV to CR3 taken as it is would let a guest run on page tables of its own making;
+ * paging switched off in CR0 would end the machine.
+ * Shown by: tests/guests/rings/emulate/main.c::test_cr0, tests/guests/rings/emulate/main.c::test_cr2_cr3,
+ * tests/guests/rings/emulate/main.c::test_cr4
+ */
+/*
  * CR0 offers TS alone: a write that would change any other bit is refused. CR3 is folded
  * (xen/arch-x86/xen-x86_32.h).
  */
@@ -222,6 +235,18 @@ static enum emulation emulate_0f(struct cpu_user_regs *regs, unsigned opcode, un
     }
 }
 
+/*
+ * walk 37: The list of what is emulated
+ *
+ * Claim: The emulator is a list of what may be done and not of what may not: control and debug
+ * registers, MSRs, RDTSC, WBINVD, CLTS, ports, CLI and STI under the virtual IOPL. Everything else
+ * stays the #GP that it is, and the guest's handler gets it. A LOCK prefix is refused, and what
+ * needs a kernel's rights is done only for cs with RPL 1.
+ * Without it: An emulator that carries out any instruction carries out those that segments and
+ * rings were to forbid.
+ * Shown by: tests/guests/rings/rings/main.c::test_instructions, tests/guests/rings/emulate/main.c::test_iopl,
+ * tests/system/test_randcode.py::test_random_code
+ */
 static enum emulation emulate_insn(struct cpu_user_regs *regs, const struct insn *in)
 {
     unsigned size = in->opcode & 1 ? in->operand_size : 1;

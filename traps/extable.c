@@ -30,6 +30,21 @@ void extable_sort(void)
     }
 }
 
+/*
+ * walk 16: Faults that are expected
+ *
+ * Claim: The hypervisor touches what guests control: their memory, their selectors, model-specific
+ * registers. Each instruction that may fault there has a pair in a table, its own address and that
+ * of its fixup. The fault handler looks eip up; what is in the table goes on at its fixup, which
+ * makes an error of it. A fault at any other address of the hypervisor is a bug and ends in
+ * panic().
+ * Without it: Either every pointer of a guest's would have to be walked through its page tables
+ * first, and another of its vcpus could change them behind the check, or an unmapped argument would
+ * end the machine.
+ * Shown by: tests/guests/rings/failsafe/main.c::test_data_segment,
+ * tests/guests/rings/emulate/main.c::test_msrs,
+ * tests/system/test_console.py::test_fault_in_the_hypervisor
+ */
 /* The fixup for a fault at eip, or 0. */
 uint32_t search_exception_table(uint32_t eip)
 {

@@ -75,6 +75,17 @@ static enum emulation fetch_rest(const struct segment *cs, const struct cpu_user
 }
 
 /*
+ * walk 35: Reading the instruction that faulted
+ *
+ * Claim: The processor tells where a fault was, and not which instruction it met. The bytes are
+ * fetched through the guest's code segment and pages, at most 15 of them, and decoded. They may
+ * have changed since the fault, by another vcpu: so only what was fetched here, once, is decoded,
+ * checked and carried out. A page that is gone meanwhile is a page fault of the guest's.
+ * Without it: An instruction that was checked is another one when it is carried out: with Xen's
+ * full emulator that was an interrupt flag cleared for good (XSA-202).
+ * Shown by: tests/guests/rings/emulate/main.c::test_across_pages, tests/guests/xsa/xsa-202/main.c::changer
+ */
+/*
  * Fetch and decode the instruction at cs:eip. EMULATION_REFUSED: it lies beyond its segment, cs is
  * no code segment now, or this is no instruction; EMULATION_HANDLED: a #PF, its page is not there
  * (it was when the processor read it).

@@ -19,7 +19,7 @@
 #include <ringlet/traps.h>
 
 /*
- * walk 15: IRET that ignores IF
+ * walk 23: IRET that ignores IF
  *
  * Claim: IRET and POPF change IF only if CPL <= IOPL, and IOPL only at CPL 0 (SDM vol. 2). In ring
  * 1 with IOPL 0 both execute without a fault and leave IF as it was. They do not trap, so nobody

@@ -175,7 +175,7 @@ static inline void guest_page_fault(struct cpu_user_regs *regs)
 }
 
 /*
- * walk 12: A virtual IDT
+ * walk 15: A virtual IDT
  *
  * Claim: The guest has an IDT of its own, as a table of (vector, DPL, cs, address) it gave us; the
  * real one never leads to it. So INT n from a guest meets a real gate with DPL 0 and arrives as

@@ -286,6 +286,19 @@ static void set_entry(struct build *b, uint32_t table_va, unsigned index, mfn_t 
 }
 
 /*
+ * walk 56: The first page tables
+ *
+ * Claim: A guest of this ABI begins with paging on. So the builder writes the tables of the initial
+ * domain's first address space, from the machine frames it allocated: an L3, four directories, L1s
+ * for what lies in the start-of-day map. The pages that hold the tables are mapped read-only, as
+ * the type system demands. Nothing here is trusted: the root is validated by the same functions as
+ * any guest's.
+ * Without it: A kernel cannot turn paging on by itself in ring 1, and one writable entry for a
+ * table's page would make the validation refuse the root.
+ * Shown by: tests/guests/rings/runtime/main.c::test_start_of_day_tables,
+ * tests/guests/rings/runtime/main.c::test_maps
+ */
+/*
  * Table pages in order: the L3, the four L2s, the L1s. What holds them is mapped read-only. The L2
  * entries let ring 3 in: the processor wants the U bit at every level, so a guest makes one page of
  * its start-of-day map a user page by changing the L1 entry alone, and some do.

@@ -34,6 +34,18 @@ _Static_assert(sizeof(((struct vcpu *)NULL)->fpu) ==
 #define EFLAGS_STATUS 0x000008d5u /* CF, PF, AF, ZF, SF, OF */
 
 /*
+ * walk 57: The flags a guest may run with
+ *
+ * Claim: Flags come from guests in many ways: the iret hypercall, a new vcpu's context. From all of
+ * them only harmless ones are kept. IF is set, because it is the machine's and not the guest's.
+ * IOPL is zero, or CLI and ports would work in ring 1. VM and NT are clear: a return to
+ * virtual-8086 mode would leave the segments that contain the guest, and NT would make the next
+ * IRET a task switch.
+ * Without it: A guest with IF clear keeps its processor for ever: not even the timer comes through.
+ * Shown by: tests/guests/xsa/xsa-7/main.c::bad_flags, tests/guests/life/control/main.c::check_context,
+ * tests/guests/rings/rings/main.c::test_popf
+ */
+/*
  * The flags a guest may run with. Its IOPL is virtual, so the real one stays 0 (or CLI, STI and
  * ports would work); IF stays set, for the hypervisor's interrupts (the guest masks events, not
  * interrupts); no virtual-8086 mode, and no NT, which would make IRET switch tasks.
@@ -250,6 +262,17 @@ static void set_online(struct vcpu *v, bool online)
     }
 }
 
+/*
+ * walk 58: Check all, then change
+ *
+ * Claim: A vcpu's whole state comes in one structure, and every word in it is the caller's
+ * invention. Everything that can be wrong is checked before anything is changed; what takes
+ * references and can fail, the tables, comes next and is given back on failure; what then follows
+ * cannot fail. Selectors with RPL 0 are lifted to 1, so that no entry here leads to ring 0.
+ * Without it: A request that fails halfway would leave a vcpu with the new stack and the old page
+ * tables.
+ * Shown by: tests/guests/life/control/main.c::check_context, tests/guests/xsa/xsa-296/main.c::set_context
+ */
 /*
  * Give a vcpu a whole new state. It must not be running: not started yet, or its domain paused. Its
  * domain's mm_lock is held: two siblings may want to start it at once. It has no old_table.

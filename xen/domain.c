@@ -359,6 +359,17 @@ static void show_guest_stack(const struct cpu_user_regs *regs)
     }
 }
 
+/*
+ * walk 59: A guest's mistake is the guest's end
+ *
+ * Claim: Some states of a guest cannot be told to it: its stack takes no frame, its handler is
+ * missing. Then the domain ends, with a reason on the console, its registers and the top of its
+ * stack; and the control domain is told. No other domain is touched. The hypervisor's own faults take
+ * another way, panic(), and a guest must not be able to cause one.
+ * Without it: A panic that a guest can cause is a denial of service for every other guest.
+ * Shown by: tests/system/test_containment.py::test_crashes_are_contained,
+ * tests/guests/rings/crash-badstack/main.c::fault_in_ring3
+ */
 /* End a domain for something its guest did, and say what. It never runs again; others go on. */
 void domain_crash(struct domain *d, const char *why, ...)
 {
@@ -454,6 +465,20 @@ static int parts_let_go(struct domain *d)
     return rc;
 }
 
+/*
+ * walk 60: The end of a domain
+ *
+ * Claim: A domain is alive, dying, dead, freed. When it begins to die its vcpus have stopped, and
+ * from then on no new reference of the kind teardown looks for can be made: ports, pins, grants and
+ * frames all ask for the state first. Ports, interrupts, modules, memory go in this order, each
+ * giving way when it takes long: the control domain repeats the request until it is done. The
+ * structure stays until the last frame that others map is gone.
+ * Without it: A port or a pin made after its kind has been taken down would be held for ever, with
+ * the domain's memory.
+ * Shown by: tests/system/test_life.py::test_endings,
+ * tests/host/test_types.c::test_nothing_new_for_the_dying,
+ * tests/system/test_hostile.py::test_untidy_deaths
+ */
 /*
  * End a domain and give back what it holds. 0, -EINVAL for one's own, or -ERESTART to be called
  * again. The structure stays until the last frame that others map is let go.

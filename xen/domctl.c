@@ -33,6 +33,18 @@ static const struct domctl_record *find_command(uint32_t cmd)
     return NULL;
 }
 
+/*
+ * walk 54: A domain is made by requests
+ *
+ * Claim: The control domain makes, fills, starts and ends others by one hypercall with some dozens
+ * of commands. What all have in common is checked in this file, in this order: the version of the
+ * interface, the caller's privilege, the command, the domain. The domain is held by a reference for
+ * as long as the command works on it.
+ * Without it: A domain destroyed by one processor while another sets its vcpus up would leave the
+ * second one at work in freed memory.
+ * Shown by: tests/guests/life/control/main.c::mistakes, tests/guests/life/control/main.c::bad_domains,
+ * tests/guests/xsa/xsa-149/main.c::life
+ */
 /* Find the domain that is named, and do the command. */
 static int perform(const struct domctl_record *c, struct xen_domctl *op)
 {

@@ -548,6 +548,19 @@ static const char *read_wishes(struct elf_kernel *k, const struct elf_header *eh
 
 /* ---- Checks --------------------------------------------------------------------------------- */
 
+/*
+ * walk 55: A kernel is a file from outside
+ *
+ * Claim: The initial domain's kernel is an ELF file with notes that say what it wants: its
+ * addresses, its page-table modes, its entry. Each number in it is compared with the file's size,
+ * the limits of this loader and the other numbers before it is used, and a refusal is a sentence
+ * that says what is wrong.
+ * Without it: A damaged file would make the hypervisor read or write beyond it while it boots, with
+ * nothing to say why.
+ * Shown by: tests/host/test_elfload.c::wrong_files,
+ * tests/host/test_elfload.c::every_cut_and_every_flip,
+ * tests/system/test_boot.py::test_refused_module
+ */
 static const char *check_header(const struct elf_kernel *k, struct elf_header *eh)
 {
     if (k->size < 4 || memcmp(k->image, "\177ELF", 4) != 0)

@@ -338,6 +338,20 @@ static void stay_waiting(struct vcpu *v)
         vcpu_runstate_change(v, waiting_state(v), now_ns());
 }
 
+/*
+ * walk 49: Which vcpu runs next
+ *
+ * Claim: Every vcpu has a virtual time, which advances while it runs, slower the greater its
+ * weight; of those that are ready the one with the smallest runs. One that slept is far behind, and
+ * would keep the processor from all others: so it is moved forward to at most 5 ms behind, which
+ * lets it run at once and no longer. Each wake costs a little virtual time besides, as much as the
+ * switches cost whoever ran.
+ * Without it: A guest that sleeps and wakes ten thousand times a second would take more than its
+ * share; one that slept for an hour would then run for an hour.
+ * Shown by: tests/host/test_sched.c::a_sleeper_wakes_at_once,
+ * tests/host/test_sched.c::waking_often_is_no_way_to_get_more,
+ * tests/system/test_sched.py::test_weights
+ */
 /* Something that kept `v` from running may be gone: queue it if it is runnable. */
 void vcpu_wake(struct vcpu *v)
 {
@@ -405,6 +419,19 @@ void vcpu_unpause(struct vcpu *v)
         vcpu_wake(v);
 }
 
+/*
+ * walk 50: Say it, then look
+ *
+ * Claim: A guest that has nothing to do blocks until an event comes. It may come just now, from
+ * another processor. So the vcpu first says that it is blocked and then looks for an event; the
+ * sender sets the event and then looks for vcpus that are blocked. Both are locked instructions, so
+ * at least one of the two sees the other.
+ * Without it: Looked first and said afterwards, an event between the two would find nobody to wake,
+ * and the vcpu would sleep until something else happens.
+ * Shown by: tests/host/test_sched.c::a_pending_event_forbids_blocking,
+ * tests/host/test_sched.c::an_event_on_the_way_out_is_not_lost,
+ * tests/guests/events/wakes/main.c::play_round
+ */
 /* Stop running until an event is deliverable; at once, if one is. The way out switches. */
 void vcpu_block(void)
 {
@@ -649,6 +676,16 @@ static void schedule(void)
     context_switch(prev, next);
 }
 
+/*
+ * walk 51: Not before its registers are saved
+ *
+ * Claim: A processor that takes another vcpu has the old one's registers still in its hands. Until
+ * they are saved the old one counts as running, and no other processor may take it. When they are,
+ * it is looked at again: it may have been woken meanwhile.
+ * Without it: Two processors would run the same vcpu, the second with registers of a moment ago.
+ * Shown by: tests/host/test_sched.c::nobody_runs_half_a_vcpu,
+ * tests/host/test_sched.c::pausing_waits_for_the_other_cpu
+ */
 /*
  * context_switch() has saved the registers of `prev`: from here on another CPU may run it. What
  * happened to it meanwhile, vcpu_wake() left to us, as it was `running`.

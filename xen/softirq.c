@@ -38,6 +38,17 @@ asmlinkage void do_softirq(void)
 }
 
 /*
+ * walk 48: Work that waits for the way out
+ *
+ * Claim: Interrupts are off while the hypervisor runs. What an interrupt wants done, or one
+ * processor of another, is a bit that the way out looks at. Long operations open a window of one
+ * instruction for interrupts between their steps, and see whether a bit is set; then they give way
+ * (stop 19). Nothing in the hypervisor is ever interrupted where it did not ask.
+ * Without it: Either every data structure would need protection against interrupts, or a long
+ * hypercall would hold up timers and other guests.
+ * Shown by: tests/guests/bench/preempt/main.c::measure_all, tests/guests/bench/preempt/main.c::on_timer
+ */
+/*
  * Long operations call this between steps. STI takes effect after the instruction that follows it
  * (SDM vol. 2, STI), so it needs that NOP for interrupts to come in at all before CLI.
  */

@@ -174,6 +174,17 @@ void timer_set(struct timer *t, uint64_t expires)
 }
 
 /*
+ * walk 47: Time
+ *
+ * Claim: Each processor has a heap of timers and a one-shot device set to the first of them. The
+ * interrupt does nothing but raise this softirq. It calls what is due, with no lock held, and sets
+ * the device for what is not. The time is read once, so that functions which set their own timers
+ * again cannot keep the loop going.
+ * Without it: A guest's periodic timer of a nanosecond would hold the processor for ever.
+ * Shown by: tests/host/test_timer.c::against_a_table, tests/host/test_timer.c::periodic,
+ * tests/guests/xsa/xsa-20/main.c::test_periods
+ */
+/*
  * Run what is due, and set the device for what is not. Functions are called with no lock held and
  * may set timers, their own too, but to a time in the future: `now` is read once, so this ends.
  */

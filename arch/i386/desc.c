@@ -27,7 +27,7 @@ static struct tss double_fault_tss[MAX_CPUS];
 static uint8_t double_fault_stacks[MAX_CPUS][STACK_SIZE] __aligned(STACK_SIZE);
 
 /*
- * walk 02: A selector, bit by bit
+ * walk 04: A selector, bit by bit
  *
  * Claim: A selector is not an address but a request: 13 bits of index into a table, one bit to say
  * which table (TI: 0 the GDT, 1 the LDT), two bits of RPL (SDM vol. 3, 3.4.2). e019 is
@@ -45,7 +45,7 @@ static unsigned reserved_index(uint16_t selector)
 }
 
 /*
- * walk 03: A descriptor: who may load it, how far it reaches
+ * walk 05: A descriptor: who may load it, how far it reaches
  *
  * Claim: Eight bytes hold two fences. DPL says who may load the descriptor: a data segment loads
  * only if DPL >= max(CPL, RPL), code only at its own DPL (SDM vol. 3, 5.6 and 5.8). The limit says
@@ -88,17 +88,18 @@ static void set_gate(struct gate *g, uint32_t offset, uint16_t selector, uint8_t
 }
 
 /*
- * walk 09: The gate with DPL 1
+ * walk 11: The gate with DPL 1
  *
  * Claim: A gate's DPL is checked only for INT n, INT3 and INTO, never for exceptions and
  * interrupts: CPL <= DPL or #GP (SDM vol. 3, 6.12.1.1). One gate has DPL 1, vector 0x82,
  * so that kernels can call and programs cannot: ring 3 gets #GP with the error code 0x82 * 8 + 2 =
  * 0x412. INT3 and INTO are for every ring, and so is INT 0x80 while a guest runs that wants it so
- * (stop 13). All others have DPL 0, so that no guest can pretend an exception to the hypervisor that
+ * (stop 21). All others have DPL 0, so that no guest can pretend an exception to the hypervisor that
  * did not happen.
  * Without it: A hypercall gate with DPL 3 lets every program change its kernel's page tables: no
  * system call would be between them.
  * Shown by: tests/guests/rings/rings/main.c::test_gates, tests/system/test_labs.py::test_lab_4
+ * Part: 2
  */
 /*
  * The IDT. Gates have DPL 0, so that `int n` in a guest is a #GP which we bounce by the guest's own
@@ -147,7 +148,7 @@ asmlinkage noreturn void double_fault(void)
 }
 
 /*
- * walk 08: The way in: a stack the guest cannot choose
+ * walk 10: The way in: a stack the guest cannot choose
  *
  * Claim: On the way to an inner ring the processor takes the stack from the TSS: ss0:esp0 for ring
  * 0, ss1:esp1 for ring 1 (SDM vol. 3, 6.12.1 and 7.2.1). esp0 never changes here: each entry from a
@@ -158,6 +159,7 @@ asmlinkage noreturn void double_fault(void)
  * writes.
  * Shown by: tests/system/test_bochs_debug.py::test_cli_script,
  * tests/system/test_bochs_debug.py::test_crossings_script
+ * Part: 2
  */
 static void init_tss(unsigned cpu)
 {
@@ -249,7 +251,7 @@ void desc_init_cpu(unsigned cpu)
 }
 
 /*
- * walk 13: The one gate that passes us by
+ * walk 21: The one gate that passes us by
  *
  * Claim: A system call need not be our affair: from ring 3 to ring 1 the processor can go by
  * itself, if the real IDT has a gate with DPL 3 to the guest's handler. Its descriptor has DPL 1,
@@ -261,6 +263,7 @@ void desc_init_cpu(unsigned cpu)
  * Xen 4.17, instead of 2.
  * Shown by: tests/system/test_bochs_debug.py::test_syscall_script,
  * tests/system/test_labs.py::test_lab_5
+ * Part: 2
  */
 /*
  * `int $0x80` without the hypervisor: if the guest's trap table lets ring 3 call vector 0x80 and

@@ -68,7 +68,7 @@
         .text
 
 /*
- * walk 10: A hypercall
+ * walk 12: A hypercall
  *
  * Claim: The guest's registers complete the frame the processor began, and C is called through a
  * table. Two things are not to be trusted: the number, compared with the table's size as unsigned,
@@ -109,7 +109,7 @@ hypercall_entry:
         movl %eax, UREGS_eax(%esp)
 
 /*
- * walk 14: The way out
+ * walk 22: The way out
  *
  * Claim: There is one way back to a guest, and everything that came up while ring 0 ran is looked
  * at here, with interrupts off up to the IRET: softirqs, and then events, if the guest does not

@@ -83,6 +83,20 @@ _start:
         movl $paged, %edi
 
         /*
+         * walk 02: Ring 0 respects read-only pages
+         *
+         * Claim: Paging is turned on here, once for each processor, and with it CR0.WP: without WP,
+         * ring 0 writes to read-only pages without a fault (SDM vol. 3, 4.6). The hypervisor runs
+         * on the guest's page tables and writes results to addresses that the guest chose, and a
+         * guest's page tables are mapped to it read-only. With WP such a write faults in ring 0 as
+         * it would in ring 1, and the hypercall fails with -EFAULT.
+         * Without it: A guest would name its own page table as the place for a hypercall's result,
+         * and the hypervisor would write an entry there that nobody checked.
+         * Shown by: tests/system/test_hostile.py::test_hostile_initial_domain,
+         * tests/system/test_boot.py::test_smallest_processor
+         * Code: 5 paragraphs
+         */
+        /*
          * Here every processor comes by, the others from trampoline.S: turn paging on and go to edi.
          */
         .globl enable_paging

@@ -14,6 +14,19 @@
 #include <ringlet/percpu.h>
 
 /*
+ * walk 32: Any frame, a few at a time
+ *
+ * Claim: The machine has up to 16 GiB of memory and the hypervisor 168 MiB of addresses. The first
+ * 56 MiB of memory are always mapped; any other frame is shown in one of 256 slots of this
+ * processor's window, and stays shown until the slot is needed, so that working on the same tables
+ * again costs a comparison. No other processor uses these slots, so a change needs one INVLPG and
+ * no message.
+ * Without it: Page tables above 56 MiB could not be read at all, or each look would cost a flush on
+ * all processors.
+ * Shown by: tests/system/test_boot.py::test_sixteen_gib,
+ * tests/system/test_boot.py::test_page_tables_above_4_gib
+ */
+/*
  * map_frame() found another frame in the slot. At most a handful of maps are held at once, so a
  * free slot is near; a full turn means someone leaks them.
  */

@@ -98,7 +98,7 @@ void paging_drop_identity_map(void)
 }
 
 /*
- * walk 06: Why paging cannot help against ring 1
+ * walk 08: Why paging cannot help against ring 1
  *
  * Claim: A page-table entry has one bit for privilege, U/S, and it knows two classes: user is ring
  * 3, supervisor is rings 0, 1 and 2 together (SDM vol. 3, 5.11.2). The hypervisor has to be mapped
@@ -109,6 +109,7 @@ void paging_drop_identity_map(void)
  * fetch its handler, then not the double fault's, and the machine resets.
  * Shown by: tests/system/test_bochs_debug.py::test_limit_script,
  * tests/system/test_labs.py::test_lab_3
+ * Part: 1
  */
 /* Write the hypervisor's directory entries into a top L2 that is being validated. */
 void hypervisor_l2_fill(pte_t *l2)

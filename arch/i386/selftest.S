@@ -16,7 +16,7 @@
 #include <xen/arch-x86/xen-x86_32.h>
 
         /*
-         * walk 07: Ask the machine, do not trust it
+         * walk 09: Ask the machine, do not trust it
          *
          * Claim: Everything so far is worth as much as the machine's checking of limits. Real
          * processors check, Bochs does, QEMU's TCG and long mode do not. So at boot, before any

@@ -63,6 +63,17 @@ static void fpu_reset(struct vcpu *v)
 }
 
 /*
+ * walk 53: The FPU is loaded late
+ *
+ * Claim: Many vcpus never touch the FPU between two switches. CR0.TS is set at each switch, so that
+ * the first FPU instruction faults with #NM, and the registers are loaded here. A vcpu that never
+ * used them gets what a reset leaves. FNINIT comes first because some processors' FXRSTOR leaves
+ * three pointers of the last owner in place.
+ * Without it: With 512 bytes moved twice at every switch it would be slow; without the reset a new
+ * vcpu would read the numbers its neighbour computed with.
+ * Shown by: tests/guests/rings/fpu/main.c::test_first_use, tests/guests/rings/fpu/main.c::test_ts
+ */
+/*
  * Give the FPU to v, which is current, after it faulted on it. SDM vol. 1, 10.5 (FXSAVE area).
  * FNINIT first, for AMD's processors: where no exception is pending their FXRSTOR leaves the pointers
  * to the last instruction and its operand alone, which are another guest's.
@@ -116,6 +127,19 @@ static void leave(struct vcpu *from, const struct vcpu *to)
     sched_context_saved(from);
 }
 
+/*
+ * walk 52: A switch is a copy
+ *
+ * Claim: There is one stack for each processor and none for a vcpu, because hypervisor code never
+ * stops halfway: what a guest was doing is its registers and nothing else. So a switch copies
+ * registers and loads what the processor keeps elsewhere: the stack for ring 1 in the TSS,
+ * descriptor tables, the gate for system calls, debug registers, page tables. fs and gs come last.
+ * They may name descriptors that are gone by now; the load faults then, as expected, and the guest
+ * hears of it by its failsafe callback.
+ * Without it: Each thing forgotten here is shown to the next guest, or believed of it.
+ * Shown by: tests/guests/rings/failsafe/main.c::test_fs_gs, tests/guests/rings/fpu/main.c::test_turns,
+ * tests/system/test_trapstate.py::test_trap_states
+ */
 static void load_guest_state(struct vcpu *v, struct vcpu *from)
 {
     struct cpu *c = this_cpu;

@@ -241,6 +241,19 @@ void tlb_flush_domain(struct domain *d)
 }
 
 /*
+ * walk 33: What a processor still remembers
+ *
+ * Claim: A guest that removes a mapping need not flush it, and until it does, the TLB lets it write
+ * the page. That is its own affair while the page is its memory. Before the page becomes a page
+ * table or another domain's, it is not. A clock counts flushes: a domain is stamped with it when a
+ * mapping of its memory goes, a processor when it flushes. Only processors whose last flush is not
+ * younger than the stamp, and that may hold the translation at all, are made to flush.
+ * Without it: The old owner would write into the new owner's memory, or into its own page table,
+ * through a translation that no page table shows.
+ * Shown by: tests/host/test_tlb.c::test_a_removed_mapping,
+ * tests/host/test_tlb.c::test_only_its_own_cpus, tests/guests/events/smp/main.c::test_storm
+ */
+/*
  * Flush those CPUs that may still hold a translation which was removed from the domain's memory (T6).
  * Needed before a frame of the domain changes type or owner. The caller has just taken the frame's
  * last reference, or its first, by a locked instruction: what is read here is not older.

@@ -28,6 +28,20 @@
 #define SUPERPAGE_SHIFT 21
 
 /*
+ * walk 01: One map for everybody
+ *
+ * Claim: Every guest's address space is the same above 0xF5800000: there the hypervisor lives, in
+ * rings 0 of all guests at once. Below is the guest's own, kernel and programs. Two constants say
+ * where the border is: HYPERVISOR_START is the end of the guest's own addresses, and
+ * GUEST_SEGMENT_END, 16 MiB above, is the end of what its segments reach. Between them lies the
+ * read-only alias of the M2P table (machine frame to the guest's own number), the only part of the
+ * hypervisor that a guest kernel may read.
+ * Without it: A hypervisor in an address space of its own would have to switch page tables, and so
+ * flush the TLB, at every hypercall, exception and interrupt.
+ * Shown by: tests/system/test_gdb.py::test_pagewalk, tests/guests/rings/rings/main.c::test_sweep
+ * Code: 2 paragraphs
+ */
+/*
  * The ABI's HYPERVISOR_VIRT_START: what XENVER_platform_parameters tells, and the end of the
  * guest's own addresses.
  */

@@ -11,7 +11,7 @@
 #define RINGLET_DESC_H
 
 /*
- * walk 01: Three rings for two
+ * walk 03: Three rings for two
  *
  * Claim: A kernel is written for ring 0, its programs for ring 3. Ring compression moves the kernel
  * up: the hypervisor takes ring 0, the guest's kernel runs in ring 1, its programs stay in ring 3,

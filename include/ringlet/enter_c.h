@@ -48,6 +48,21 @@
         .endm
 
         /*
+         * walk 13: One way into C
+         *
+         * Claim: A gate loads cs and ss, and clears TF, NT and, as these are interrupt gates, IF.
+         * It leaves the guest's DF, AC, ds and es as they are. C code counts on all of them: the
+         * compiler copies structures by REP MOVS, upwards, through ds and es. So every path from
+         * assembly into C passes this macro, whatever came before it: gates, SYSENTER, exception
+         * fixups, the way out. `make lint` finds a call in the entry code that does not.
+         * Without it: A guest that makes a hypercall with DF set has a copy in ring 0 run
+         * downwards, over the hypervisor's stack, and can have its own code run there.
+         * Shown by: tests/system/test_entry.py::test_entry_state,
+         * tests/system/test_entry.py::test_int80_direction_flag,
+         * tests/system/test_entry.py::test_lint_finds_a_way_round_call_c
+         * Code: 1 paragraphs
+         */
+        /*
          * Call a C function, or `*` and where its address is. Arguments are on the stack. Clobbers
          * ecx before the call.
          */

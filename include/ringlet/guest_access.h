@@ -14,6 +14,18 @@
 #include <ringlet/config.h>
 #include <ringlet/types.h>
 
+/*
+ * walk 17: A pointer of the guest's
+ *
+ * Claim: A guest's pointer is used as it is, once it is known to lie below HYPERVISOR_START from
+ * its first byte to its last. The comparison is written so that nothing in it wraps: the length is
+ * bounded before it is subtracted. Unmapped and read-only pages need no check here, since the
+ * access faults (the stop before).
+ * Without it: The hypervisor's own segments have no limit, so a pointer into its data would be
+ * followed: a hypercall's result would go wherever the guest wants, which was XSA-212.
+ * Shown by: tests/guests/xsa/xsa-212/main.c::refused,
+ * tests/system/test_hostile.py::test_hostile_neighbour
+ */
 /* Does [p, p + n) lie in the guest's own part of the address space? Wraps are refused. */
 static inline bool guest_range_ok(const void *p, uint32_t n)
 {

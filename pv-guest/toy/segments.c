@@ -100,18 +100,19 @@ void command_rings(const char *argument)
 /* --- cli ----------------------------------------------------------------------------------- */
 
 /*
- * walk 16: A guest's cli, watched faulting
+ * walk 24: A guest's cli, watched faulting
  *
  * Claim: Here is everything at once. CPL is 1 and IOPL 0, so CLI is #GP with error code 0 (SDM vol.
  * 2, CLI). The gate of vector 13 leads to e008, the stack comes from the TSS, five words and the
- * error code are pushed (stops 8 and 9). The hypervisor looks at the instruction, finds that CLI is
- * the guest's to hear of, writes a bounce frame of four words below the toy's esp (stop 11), and
- * leaves by IRET (stop 14) to the toy's handler, in ring 1 again. To watch it: `make bochs-debug
+ * error code are pushed (stops 10 and 11). The hypervisor looks at the instruction, finds that CLI is
+ * the guest's to hear of, writes a bounce frame of four words below the toy's esp (stop 14), and
+ * leaves by IRET (stop 22) to the toy's handler, in ring 1 again. To watch it: `make bochs-debug
  * SCRIPT=cli`, or `make gdb GUEST=toy` with `hbreak execute_cli`.
  * Without it: If CLI did not fault but was ignored, as POPF is, the kernel would believe that it
  * cannot be interrupted, and be wrong.
  * Shown by: tests/system/test_bochs_debug.py::test_cli_script,
  * tests/system/test_gdb.py::test_guest_cli, tests/system/test_toy.py::test_commands
+ * Part: 2
  */
 static void execute_cli(void *argument)
 {

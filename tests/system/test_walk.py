@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """`make walk`: the tags in the source make a whole document, and tools/walk tells when not."""
+import html.parser
 import re
 import subprocess
 
 import pytest
 
-from machine import TOP
+from machine import BUILD, TOP
 
 
 def walk(*options):
@@ -15,11 +16,14 @@ def walk(*options):
 
 
 def test_whole():
-    """Sixteen stops in order, each with code, loss and test."""
+    """At least forty stops in order, in all eight parts, each with code, loss and test."""
     out = walk()
     assert out.returncode == 0, out.stderr
     numbers = [int(n) for n in re.findall(r"^## (\d+)\. ", out.stdout, re.M)]
-    assert numbers == list(range(1, 17))
+    assert len(numbers) >= 40 and numbers == list(range(1, len(numbers) + 1))
+    parts = re.findall(r"^# Part (\d): (.*)$", out.stdout, re.M)
+    path = re.findall(r"^# (\d) (.*)$", (TOP / "docs/reading-path").read_text(), re.M)
+    assert parts == path and len(parts) == 8
     sections = re.split(r"^## \d+\. ", out.stdout, flags=re.M)[1:]
     for section in sections:
         title = section.splitlines()[0]
@@ -39,13 +43,78 @@ def test_make_walk():
 def test_the_code_is_what_is_told():
     """What each stop is about stands in its code."""
     sections = re.split(r"^## \d+\. ", walk().stdout, flags=re.M)[1:]
-    wanted = ["FLAT_RING|HYPERVISOR_CS", "FIRST_RESERVED_SELECTOR", "flat_segment", "DESC_DPL",
-              "GUEST_SEGMENT_END", "L2_FIRST_HYPERVISOR_SLOT", "ring1_read_faults", "esp0",
-              r"GATE_DPL\(1\)", "hypercall_entry", "kernel_sp", "TI_GET_DPL", "set_gate",
-              r"\biret$", "EFLAGS_IF", '"cli"']
-    for section, pattern in zip(sections, wanted, strict=True):
-        code = re.search(r"^```(?:c|asm)\n(.*?)^```", section, re.M | re.S).group(1)
-        assert re.search(pattern, code, re.M), f"{section.splitlines()[0]}: no {pattern}"
+    wanted = {"Ring 0 respects read-only pages": "CR0_WP",
+              "Three rings for two": "FLAT_RING|HYPERVISOR_CS",
+              "A selector, bit by bit": "FIRST_RESERVED_SELECTOR",
+              "A descriptor: who may load it, how far it reaches": "flat_segment",
+              "DPL 0 never stands": "DESC_DPL",
+              "Limits are cut": "GUEST_SEGMENT_END",
+              "Why paging cannot help against ring 1": "L2_FIRST_HYPERVISOR_SLOT",
+              "Ask the machine, do not trust it": "ring1_read_faults",
+              "The way in: a stack the guest cannot choose": "esp0",
+              "The gate with DPL 1": r"GATE_DPL\(1\)",
+              "A hypercall": "hypercall_entry",
+              "One way into C": "SET_C_STATE",
+              "The bounce frame: same ring and across rings": "kernel_sp",
+              "A virtual IDT": "TI_GET_DPL",
+              "A pointer of the guest's": "HYPERVISOR_START - n",
+              "The one gate that passes us by": "set_gate",
+              "The way out": r"\biret$",
+              "IRET that ignores IF": "EFLAGS_IF",
+              "A guest's cli, watched faulting": '"cli"',
+              "A type changes at count zero": "tlb_flush_if_stale",
+              "The end of a frame's life": "free_frames",
+              "Say it, then look": "WAIT_BLOCKED",
+              "A grant is read in one instant": "compare_exchange"}
+    codes = {section.splitlines()[0]: re.search(r"^```(?:c|asm)\n(.*?)^```", section,
+                                               re.M | re.S).group(1) for section in sections}
+    for title, pattern in wanted.items():
+        assert re.search(pattern, codes[title], re.M), f"{title}: no {pattern}"
+
+
+class Page(html.parser.HTMLParser):
+    """What the walk's page has: links, ids, highlighted words, stylesheets from elsewhere."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.ids, self.marked, self.foreign = [], set(), 0, []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.ids.add(attrs.get("id"))
+        if tag == "a" and "href" in attrs:
+            self.links.append(attrs["href"])
+        self.marked += tag == "span" and attrs.get("class") in ("kw", "dt", "co")
+        if tag in ("link", "script", "img"):
+            self.foreign.append(tag)
+
+
+def test_page():
+    """build/walk.html: all stops, code highlighted, each link to a file or a place that exists."""
+    page = BUILD / "walk.html"
+    page.unlink(missing_ok=True)
+    subprocess.run(["make", "-s", "walk"], cwd=TOP, stdout=subprocess.DEVNULL, check=True,
+                   timeout=120)
+    found = Page(page.read_text())
+    stops = [line.split(None, 1)[0] for line in walk("--list").stdout.splitlines()]
+    assert all(f"stop-{int(stop)}" in found.ids for stop in stops)
+    files = {link for link in found.links if not link.startswith(("#", "https:", "http:"))}
+    assert len(files) > len(stops) / 2
+    for link in files:
+        assert (page.parent / link).is_file(), link
+    for link in set(found.links) - files:
+        assert not link.startswith("#") or link[1:] in found.ids, link
+    assert found.marked > 500 and not found.foreign
+
+
+def test_page_without_pandoc(tmp_path):
+    """The page cannot be made: one sentence that says what is missing, and exit status 1."""
+    out = subprocess.run(["/usr/bin/python3", TOP / "tools/walk", "--html", tmp_path / "walk.html"],
+                         env={"PATH": str(tmp_path)}, cwd=TOP, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert out.returncode == 1
+    assert re.fullmatch(r"walk: .*walk\.html is not made: pandoc, .*\n", out.stderr), out.stderr
 
 
 TAG = """/* walk.c */
@@ -102,6 +171,23 @@ def test_broken_tags(tree, changed, complaint):
     out = walk("--root", str(tree), "--check")
     assert re.search(rf"^walk: xen/b.c:2: .*{complaint}|{complaint}$", out.stderr, re.M), out.stderr
     assert out.returncode == 1
+
+
+def test_parts(tree):
+    """A stop in a file of a part, one in no part, one out of order, and a part without a stop."""
+    (tree / "docs").mkdir()
+    (tree / "docs/reading-path").write_text("# Files\n# 1 One\nxen/b.c\n# 2 Two\nxen/a.c\n# 3 Three\n")
+    (tree / "xen/b.c").write_text(TAG.format(**{**GOOD, "number": "02"}))
+    out = walk("--root", str(tree), "--check")
+    for complaint in ("xen/b.c:2: walk 02, of part 1, comes after part 2", "part 3 has no stop"):
+        assert complaint in out.stderr, out.stderr
+    (tree / "xen/b.c").write_text(TAG.format(**{**GOOD, "number": "02"})
+                                  .replace(" * Shown", " * Part: 3\n * Shown"))
+    out = walk("--root", str(tree), "--check")
+    assert out.stderr == "walk: docs/reading-path: part 1 has no stop\n"
+    (tree / "docs/reading-path").write_text("# 1 One\nxen/a.c\n")
+    out = walk("--root", str(tree), "--check")
+    assert "walk 02 is in no part" in out.stderr
 
 
 def test_no_claim_no_code_no_tag(tree):
