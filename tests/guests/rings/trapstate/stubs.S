@@ -103,12 +103,21 @@ go_home:
     js stubs + CAUSE_HOME * 32
 .endm
 
+/*
+ * Not with EFLAGS.VM, which the stack may hold by chance: QEMU's IRET in ring 1 honours it, and no
+ * hypervisor survives a trap from virtual-8086 mode that it has not asked for.
+ */
+.macro iret_without_vm
+    andl $~(1 << 17), 8(%esp)
+    iret
+.endm
+
     .globl iret_error_stub, iret_stub
 iret_error_stub:
     addl $4, %esp
 iret_stub:
     spend
-    iret
+    iret_without_vm
 
     .globl iret_call_error_stub, iret_call_stub
 iret_call_error_stub:
@@ -124,7 +133,7 @@ iret_call_stub:
 failsafe_iret_stub:
     spend
     addl $16, %esp
-    iret
+    iret_without_vm
 
     .globl nested_stub
 nested_stub:
