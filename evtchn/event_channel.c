@@ -12,12 +12,12 @@
  *   any          --close---------------------------------> free
  *
  * Invariants, under evtchn_lock of the domain(s):
- *  E1  an interdomain port's remote domain is in the table of domains, and its remote port is
+ *  EV1 an interdomain port's remote domain is in the table of domains, and its remote port is
  *      interdomain and points back. To change either end takes both locks; so one lock is enough to
  *      use the other end.
- *  E2  a port that is virq, and only such a port, is in a vcpu's virq_port[]; a port that PIRQs are
+ *  EV2 a port that is virq, and only such a port, is in a vcpu's virq_port[]; a port that PIRQs are
  *      sent to (pirq/pirq.c) is pirq.
- *  E3  a port's `vcpu` is the number of a vcpu that exists.
+ *  EV3 a port's `vcpu` is the number of a vcpu that exists.
  *
  * Read next: ports.c, two_level.c, virq.c.
  */
@@ -41,7 +41,7 @@ static void unlock_two(struct domain *a, struct domain *b)
         spin_unlock(&b->evtchn_lock);
 }
 
-/* E1: the domain at the other end. */
+/* EV1: the domain at the other end. */
 static struct domain *remote_domain(const struct evtchn *e)
 {
     struct domain *d = domain_slots[e->u.interdomain.remote % NR_DOMAIN_SLOTS];
@@ -316,7 +316,7 @@ EVTCHNOP(reset, reset, false);
 
 /*
  * EVTCHNOP_send. A port without a partner swallows what is sent; ports that only receive cannot be
- * sent to: -EINVAL. Our own lock is enough to use the other end (E1).
+ * sent to: -EINVAL. Our own lock is enough to use the other end (EV1).
  */
 int evtchn_send(struct domain *d, evtchn_port_t port)
 {

@@ -6,15 +6,15 @@
  * 17.2). They are one set for all rings, so a guest's values are loaded into the processor only as
  * far as they cannot disturb ring 0:
  *
- *   B1  no address from HYPERVISOR_START up is ever loaded: the hypervisor's own code and data
+ *   BP1 no address from HYPERVISOR_START up is ever loaded: the hypervisor's own code and data
  *       would trap.
- *   B2  DR7.GD, which makes MOV DRn itself trap, is refused.
- *   B3  breakpoints on ports are kept from the processor (they would fire on the hypervisor's
+ *   BP2 DR7.GD, which makes MOV DRn itself trap, is refused.
+ *   BP3 breakpoints on ports are kept from the processor (they would fire on the hypervisor's
  *       access on the guest's behalf) and looked at by the emulation of IN and OUT instead. They
  *       exist only with the guest's CR4.DE.
- *   B4  of a vcpu that enabled none, nothing is loaded: DR7 stays 0, and a switch costs a
+ *   BP4 of a vcpu that enabled none, nothing is loaded: DR7 stays 0, and a switch costs a
  *       comparison.
- *   B5  the processor's DR6 is as a reset leaves it except while a #DB is taken: take_dr6() adds
+ *   BP5 the processor's DR6 is as a reset leaves it except while a #DB is taken: take_dr6() adds
  *       what it tells to the guest's and clears it. No guest's DR6 is ever loaded, or the next
  *       vcpu on this CPU would find in its own what another has written there.
  *
@@ -61,7 +61,7 @@ static inline void write_dr7(uint32_t value)
     __asm__ volatile("movl %0, %%db7" : : "r"(value));
 }
 
-/* A #DB was taken: its reasons, as bits of DR6, which is cleared for the next (B5). */
+/* A #DB was taken: its reasons, as bits of DR6, which is cleared for the next (BP5). */
 uint32_t take_dr6(void)
 {
     uint32_t value;
@@ -77,7 +77,7 @@ void debug_registers_init(void)
     take_dr6();
 }
 
-/* DR7 without its port breakpoints (B3). 0: nothing is enabled. */
+/* DR7 without its port breakpoints (BP3). 0: nothing is enabled. */
 static uint32_t loaded_dr7(const struct vcpu *v)
 {
     uint32_t dr7 = v->debugreg[7];
@@ -159,7 +159,7 @@ static bool resolve_alias(const struct vcpu *v, unsigned *reg)
 
 /*
  * Set a debug register of v, which is current or does not run. Reserved bits are put right;
- * -ENODEV: no such register, -EPERM: B1, B2, or a breakpoint the processor does not define.
+ * -ENODEV: no such register, -EPERM: BP1, BP2, or a breakpoint the processor does not define.
  */
 long set_debugreg(struct vcpu *v, unsigned reg, uint32_t value)
 {

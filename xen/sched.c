@@ -41,16 +41,16 @@
  * vcpu is ready the CPU's idle vcpu runs.
  *
  * Invariants, under runq_lock:
- *  S1  a vcpu is queued exactly when it is runnable and not `running`, except inside the functions
+ *  SC1 a vcpu is queued exactly when it is runnable and not `running`, except inside the functions
  *      here, and until vcpu_sleep() comes for one that has just been paused or taken down.
- *  S2  `running` is set from when a CPU takes the vcpu until its registers are saved
+ *  SC2 `running` is set from when a CPU takes the vcpu until its registers are saved
  *      (sched_context_saved), which is after the CPU has taken another; only then can a second CPU
  *      take it. cpu.runs is the one that runs or is being switched to. It may have become not
  *      runnable, or not allowed there: then SCHEDULE is pending on that CPU.
- *  S3  while a vcpu of a domain that is not parked waits, one of the CPUs it may run on has its
+ *  SC3 while a vcpu of a domain that is not parked waits, one of the CPUs it may run on has its
  *      slice timer active or SCHEDULE pending; a CPU that runs a vcpu of a capped domain too.
- *  S4  runstate.time[] plus the time since state_entry_time adds up to the vcpu's age.
- *  S5  a domain is parked only if it has a cap, and then its cap timer is active.
+ *  SC4 runstate.time[] plus the time since state_entry_time adds up to the vcpu's age.
+ *  SC5 a domain is parked only if it has a cap, and then its cap timer is active.
  *
  * The race of block and wake: SCHEDOP_block sets WAIT_BLOCKED, then looks for a pending event; a
  * sender makes the event pending, then looks for WAIT_BLOCKED. Both use locked instructions, so at
@@ -282,7 +282,7 @@ static struct cpu *cheapest_cpu(const struct vcpu *v)
 /*
  * `v` has come to wait in the queue, or more CPUs may take it than before: one of them shall, at
  * once or when its slice ends. One that is offered to another already will look at the queue
- * anyway. (S3) All CPUs have been charged.
+ * anyway. (SC3) All CPUs have been charged.
  */
 static void find_cpu(struct vcpu *v)
 {
@@ -609,7 +609,7 @@ void vcpu_switched_in(struct vcpu *v)
 
 /*
  * The CPU goes on with c->runs for a slice, or as long as its domain's budget lasts; without a
- * timer, when nobody waits for this CPU. prev_waits: one more than the queue knows. (S3)
+ * timer, when nobody waits for this CPU. prev_waits: one more than the queue knows. (SC3)
  */
 static void start_slice(struct cpu *c, bool prev_waits, uint64_t now)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * c_state.c: debug builds check, each time assembly enters C, the state that C counts on
- * (include/ringlet/enter_c.h, C1 to C5), and that the stack has room for what is to come.
+ * (include/ringlet/enter_c.h, EN1 to EN5), and that the stack has room for what is to come.
  *
  * A fault there would not show where it is: with DF set the machine fails some calls later, in
  * whatever the compiler made a string instruction of, and only for a guest that sets the flag.
@@ -13,7 +13,7 @@
 #include <ringlet/desc.h>
 #include <ringlet/percpu.h>
 
-/* C1 to C4: flags that are clear whenever C is entered. */
+/* EN1 to EN4: flags that are clear whenever C is entered. */
 #define C_FLAGS_CLEAR \
     (EFLAGS_TF | EFLAGS_IF | EFLAGS_DF | EFLAGS_IOPL | EFLAGS_NT | EFLAGS_VM | EFLAGS_AC)
 

@@ -166,7 +166,7 @@ struct domain {
     mfn_t teardown_cursor;
     mfn_t teardown_table;                                  /* being undone; INVALID_MFN: none */
     struct common_l1 common_l1s[L2_FIRST_HYPERVISOR_SLOT]; /* of its top L2s; mm_lock */
-    struct dirty_log *dirty_log; /* NULL: it never was in log-dirty mode; dirty_log.h, D1 */
+    struct dirty_log *dirty_log; /* NULL: it never was in log-dirty mode; dirty_log.h, DL1 */
     struct log_report log_report;
 
     spinlock_t evtchn_lock; /* everything in `evtchn` but the queues of the FIFO ABI */

@@ -7,18 +7,18 @@
  * faults goes on at its fixup with the flags it faulted with, which may be a guest's too. C code
  * compiled for this ABI counts on
  *
- *   C1  DF clear: the compiler copies structures with REP MOVS. With DF set those copies run
+ *   EN1 DF clear: the compiler copies structures with REP MOVS. With DF set those copies run
  *       downwards, over the hypervisor's own stack, and a guest runs its code in ring 0.
- *   C2  NT clear: with NT set the next IRET in ring 0 is a task switch.
- *   C3  AC, TF, VM and IOPL clear: an access is not checked for alignment, no instruction is
+ *   EN2 NT clear: with NT set the next IRET in ring 0 is a task switch.
+ *   EN3 AC, TF, VM and IOPL clear: an access is not checked for alignment, no instruction is
  *       single-stepped.
- *   C4  IF clear: interrupts come only where the code asks for them (preempt_needed(), idle_loop()).
- *   C5  ds and es hold HYPERVISOR_DS. cs and ss do so already: the gate and the TSS, or SYSENTER,
+ *   EN4 IF clear: interrupts come only where the code asks for them (preempt_needed(), idle_loop()).
+ *   EN5 ds and es hold HYPERVISOR_DS. cs and ss do so already: the gate and the TSS, or SYSENTER,
  *       loaded them. fs and gs stay the guest's: nothing here uses them.
  *
  * CALL_C is the only way from assembly into C, and it sets all of this, whatever the path before it
  * knew: every gate, every fixup, the way out, the task gate. tools/check-entry, part of `make lint`,
- * finds a call or a jump that goes round it. Debug builds check C1 to C5 behind it (arch/i386/
+ * finds a call or a jump that goes round it. Debug builds check EN1 to EN5 behind it (arch/i386/
  * c_state.c).
  *
  * Assembly only, which clang-format does not know.
@@ -30,14 +30,14 @@
 
 #include <ringlet/desc.h>
 
-        /* C1 to C4. Bit 1 of EFLAGS is always set, and so every flag that exists is now clear. */
+        /* EN1 to EN4. Bit 1 of EFLAGS is always set, and so every flag that exists is now clear. */
         .macro SET_C_FLAGS
         pushl $0
         popfl
         .endm
 
         /*
-         * C1 to C5. Clobbers ecx. The processor checks nothing here: HYPERVISOR_DS is ours in every
+         * EN1 to EN5. Clobbers ecx. The processor checks nothing here: HYPERVISOR_DS is ours in every
          * GDT (desc.h).
          */
         .macro SET_C_STATE

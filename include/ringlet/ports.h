@@ -44,7 +44,7 @@ void two_level_set_pending(struct domain *d, struct vcpu *v, evtchn_port_t port)
 
 /*
  * Make a port pending: `e` is d's port `port`. The lock that keeps the port what it is, of either
- * end (event_channel.c, E1) or of a VIRQ, is held.
+ * end (event_channel.c, EV1) or of a VIRQ, is held.
  */
 static inline void evtchn_set_pending(struct domain *d, const struct evtchn *e, evtchn_port_t port)
 {

@@ -15,13 +15,13 @@
  * is lost, the next load sets it.
  *
  * Invariants:
- *  D1  d->dirty_log and its frames come and go under domctl_lock. While `on` is set it changes, and
+ *  DL1 d->dirty_log and its frames come and go under domctl_lock. While `on` is set it changes, and
  *      its frames go, only with none of d's vcpus on a CPU; and after `on` was cleared no CPU looks
  *      at them any more before they are freed (wait_for_cpus()).
- *  D2  dirty_count is the number of bits set in the leaves.
- *  D3  A write by the hypervisor is marked after it is done: whoever clears the log in between reads
+ *  DL2 dirty_count is the number of bits set in the leaves.
+ *  DL3 A write by the hypervisor is marked after it is done: whoever clears the log in between reads
  *      the frame's new contents, or finds the mark in the next round.
- *  D4  A struct shadow belongs to its CPU while that runs a vcpu of the domain, else to whoever
+ *  DL4 A struct shadow belongs to its CPU while that runs a vcpu of the domain, else to whoever
  *      holds domctl_lock with the domain paused. used <= nr_l1; l1[0..used) are named by the
  *      entries slot[0..used) of the l2s, and by nothing else.
  *
@@ -64,7 +64,7 @@ struct shadow {
 struct dirty_log {
     volatile bool on;
     volatile bool lost;              /* a pfn was too high to be noted. Only ever set while on */
-    uint32_t dirty_count;            /* D2; atomic */
+    uint32_t dirty_count;            /* DL2; atomic */
     uint32_t fault_count;            /* page faults that only the shadows caused; atomic */
     mfn_t leaf[LOG_LEAVES];          /* 0: not allocated yet */
     struct shadow *shadow[MAX_CPUS]; /* NULL: not yet */

@@ -20,7 +20,7 @@
  *  2. A vcpu comes back to its CPU with an empty shadow. So that a write after CLEAN is seen, the
  *     domain need only be paused while bits are cleared.
  *
- * Read next: mm/logdirty/dirty_log.h (D1 to D4), mm/logdirty/dirty_log.c, mm/logdirty/shadow.c.
+ * Read next: mm/logdirty/dirty_log.h (DL1 to DL4), mm/logdirty/dirty_log.c, mm/logdirty/shadow.c.
  */
 #include "dirty_log.h"
 #include <ringlet/domctl.h>
@@ -164,7 +164,7 @@ static int free_log(struct domain *d)
             return -ERESTART;
     }
     d->dirty_log = NULL;
-    wait_for_cpus(); /* D1 */
+    wait_for_cpus(); /* DL1 */
     xfree(log);
     return 0;
 }
@@ -210,7 +210,7 @@ static int dirty_log_end(struct domain *d)
     if (log->on) {
         log->on = false;
         __atomic_fetch_sub(&watched_domains, 1, __ATOMIC_SEQ_CST);
-        wait_for_cpus(); /* D1 */
+        wait_for_cpus(); /* DL1 */
     }
     return free_log(d);
 }

@@ -22,12 +22,12 @@
  * flushes TLBs before it relies on that, be it the guest or this hypervisor (tlb.c, T1 to T4), since
  * the processor may remember the old entry for as long as it likes. So may we, if we forget when the
  * processor does. Therefore:
- *  S1  Whatever flushes the TLB of a CPU empties its shadow first (tlb_switch_root()), and what
+ *  SH1 Whatever flushes the TLB of a CPU empties its shadow first (tlb_switch_root()), and what
  *      flushes one page clears its entry (tlb_flush_one_local()).
- *  S2  Between reading a guest's entry and writing the shadow's no request for a flush is served: no
+ *  SH2 Between reading a guest's entry and writing the shadow's no request for a flush is served: no
  *      lock is waited for, and interrupts are off.
- *  S3  A shadow L1 serves another 2 MiB only after a flush: the processor caches L2 entries too.
- *  S4  A shadow entry allows no more than the guest's entries did: RW and US only where the L2's and
+ *  SH3 A shadow L1 serves another 2 MiB only after a flush: the processor caches L2 entries too.
+ *  SH4 A shadow entry allows no more than the guest's entries did: RW and US only where the L2's and
  *      the L1's have them, NX where one has.
  * None of those who change a guest's entries need know of shadows, a guest that breaks the rules of
  * TLBs fools itself as on a bare machine, and no lock is needed: a CPU's shadow is its own.
@@ -66,7 +66,7 @@ static void shadow_switch(const struct domain *d)
     c->guest_root = direct_maddr(s ? c->shadow_l3 : c->l3);
 }
 
-/* Forget all translations. D4 */
+/* Forget all translations. DL4 */
 void shadow_empty(struct shadow *s)
 {
     for (; s->used; s->used--) {
@@ -78,7 +78,7 @@ void shadow_empty(struct shadow *s)
     }
 }
 
-/* The same for the tables this CPU runs on. The caller loads CR3 (S1, S3). */
+/* The same for the tables this CPU runs on. The caller loads CR3 (SH1, SH3). */
 static void shadow_flush(void)
 {
     if (this_cpu->shadow)
@@ -137,7 +137,7 @@ static void walk_end(const struct walk *w)
 
 /*
  * Tables are read without mm_lock, which whoever faults may hold: like the processor's own walks,
- * this one is over before a table that it passes can become something else (S2).
+ * this one is over before a table that it passes can become something else (SH2).
  */
 static void walk(struct walk *w, uint32_t va)
 {
@@ -201,7 +201,7 @@ static void fill(struct shadow *s, const struct walk *w, uint32_t va, bool write
     unsigned i = l1_index(va), first = i & ~(NEIGHBOURS - 1u);
 
     if (!shadow) {
-        /* Begin anew, and with the walk too: this flush is younger than what was read (S2). */
+        /* Begin anew, and with the walk too: this flush is younger than what was read (SH2). */
         tlb_flush_local();
         return;
     }

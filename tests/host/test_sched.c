@@ -191,7 +191,7 @@ static bool is_idle(const struct vcpu *v)
     return v->domain == &idle_domain_of_test;
 }
 
-/* S3 of xen/sched.c: somebody will look at the queue for `v`. */
+/* SC3 of xen/sched.c: somebody will look at the queue for `v`. */
 static bool is_provided_for(const struct vcpu *v)
 {
     for (unsigned i = 0; i < nr_cpus; i++)
@@ -228,7 +228,7 @@ static void check_vcpu(struct vcpu *v)
         assert_true(v->processor->runs == v && (v->affinity & 1u << v->processor->id));
 }
 
-/* S1 to S3 and S5 of xen/sched.c, where no CPU has anything to do but run guests. */
+/* SC1 to SC3 and SC5 of xen/sched.c, where no CPU has anything to do but run guests. */
 static void check(void)
 {
     unsigned queued = 0, running = 0, in_order = 0;

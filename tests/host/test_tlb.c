@@ -215,7 +215,7 @@ static void test_an_old_stamp_renewed(void **state)
     }
 }
 
-/* S1 of mm/logdirty/shadow.c: a shadow is emptied before CR3 is loaded, whoever asks for the flush. */
+/* SH1 of mm/logdirty/shadow.c: a shadow is emptied before CR3 is loaded, whoever asks for the flush. */
 static void test_shadows_are_flushed_too(void **state)
 {
     (void)state;

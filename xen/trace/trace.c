@@ -12,8 +12,8 @@
  * the data, so that full and empty differ. A record never goes round the end: a TRC_TRACE_WRAP_BUFFER
  * fills the rest. A full buffer loses new records, and tells how many when there is room again.
  *
- *  T1  Only its own CPU writes a buffer, with interrupts off.
- *  T2  The consumer may write `cons`, so nothing it says is believed beyond where its own next
+ *  TR1 Only its own CPU writes a buffer, with interrupts off.
+ *  TR2 The consumer may write `cons`, so nothing it says is believed beyond where its own next
  *      record is: `prod` is kept here as well, and a bad `cons` ends the trace.
  *
  * Read next: ringlet/crossings.h and arch/i386/entry.S (the hooks).
@@ -41,7 +41,7 @@
 /* Per-CPU. */
 struct trace_cpu {
     struct t_buf *buf; /* `pages` pages; NULL: none yet */
-    uint32_t prod;     /* T2: buf->prod, unread by the consumer's mistakes */
+    uint32_t prod;     /* TR2: buf->prod, unread by the consumer's mistakes */
     uint32_t lost;     /* records since the buffer was full */
     uint64_t lost_since;
     bool writing; /* a fault, or an NMI, that comes meanwhile is not recorded */
