@@ -266,6 +266,7 @@ lint: check-headers check-core ## Layout, static analysis, headers, length of fu
 	tools/check-entry $(ENTRY_S) || bad=1; \
 	tools/walk --check || bad=1; \
 	tools/cppcheck $B || bad=1; \
+	tools/check-rooms || bad=1; \
 	tools/size || bad=1; \
 	[ $$bad -eq 0 ] && echo 'lint: $(words $(SOURCES)) files'
 

@@ -5,6 +5,7 @@ It runs one processor, PICs and a serial port, and boots the toy, the control do
 mini-Linux. What only a module implements answers -ENOSYS.
 """
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -80,3 +81,23 @@ def test_the_rule_is_checked(tmp_path):
     broken = check(core, "--", module)
     assert broken.returncode == 1 and "names part, which only the module file" in broken.stdout
     assert check(core, module, "--").returncode == 0
+
+
+def test_rooms_are_told(tmp_path):
+    """tools/check-rooms finds a core file, and an invariant, that a room's README.md has wrong."""
+    for room in ("arch", "traps", "mm", "evtchn", "hypercall", "xen", "include"):
+        shutil.copytree(TOP / room, tmp_path / room)
+
+    def check():
+        return subprocess.run([str(TOP / "tools/check-rooms"), str(tmp_path)], check=False,
+                              capture_output=True, text=True)
+
+    assert check().returncode == 0
+    (tmp_path / "mm/new.c").write_text("")
+    found = check()
+    assert found.returncode == 1 and "mm/README.md: does not name new.c" in found.stdout
+    (tmp_path / "mm/new.c").unlink()
+    readme = tmp_path / "mm/README.md"
+    readme.write_text(readme.read_text().replace("| E1 to E4 |", "| E1 to E9 |"))
+    found = check()
+    assert found.returncode == 1 and "E9 does not stand in" in found.stdout
