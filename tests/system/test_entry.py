@@ -37,6 +37,15 @@ def end(m, before):
     m.wait_end()
 
 
+def three_lives(m, name, ending):
+    """The guest is created three times, and each time its domain ends in this way."""
+    for _ in range(3):
+        m.sendline(f"create {name}")
+        m.expect(rf"{name}: domain \d+ {ending}")
+        m.sendline()
+        m.expect(DOM0)
+
+
 @pytest.mark.parametrize("emulator,cpus", MACHINES)
 def test_int80_direction_flag(boot, emulator, cpus):
     """int $0x80 with DF set, to a kernel that cannot be entered: the domain is ended, truly told."""
@@ -61,17 +70,13 @@ def test_crash_in_the_upcall(boot, emulator, cpus):
     m = start(boot, emulator, cpus, ["crash-upcall"],
               ["cu.cfg:kernel=crash-upcall.elf;memory=8"])
     before = ticks(m)
-    for _ in range(3):
-        m.sendline("create cu")
-        m.expect(r"cu: domain \d+ crashed")
-        m.sendline()
-        m.expect(DOM0)
+    three_lives(m, "cu", "crashed")
     end(m, before)
     assert "runs on after its crash" not in m.transcript
 
 
-# Of tests/guests/rings/entry-state: patterns of flags, ways in, ways from ring 3, faults not survived. A life
-# for each way in survives; one asks for EFLAGS.VM; and each deadly case is one.
+# Of tests/guests/rings/entry-state: patterns of flags, ways in, ways from ring 3, faults not
+# survived. A life for each way in survives; one asks for EFLAGS.VM; and each deadly case is one.
 PATTERNS, WAYS, USER_WAYS, FAULTS = 8, 16, 10, 5
 TOLD = r"lives 1: (\d+) lives(.*): (\d+) powered off, (\d+) crashed, (\d+) destroyed;"
 # Entered by the iret hypercall alone: an event, iret's own faults, an NMI.
@@ -102,11 +107,7 @@ def test_events_without_a_callback(boot, emulator, cpus):
     m = start(boot, emulator, cpus, ["no-callback"],
               ["nc.cfg:kernel=no-callback.elf;memory=8"])
     before = ticks(m)
-    for _ in range(3):
-        m.sendline("create nc")
-        m.expect(r"nc: domain \d+ powered off")
-        m.sendline()
-        m.expect(DOM0)
+    three_lives(m, "nc", "powered off")
     end(m, before)
 
 

@@ -22,7 +22,6 @@
 #include <string.h>
 
 #include <xen/xen.h>
-#include <xen/domctl.h>
 #include <xen/features.h>
 #include <xen/memory.h>
 #include <xen/physdev.h>
@@ -37,11 +36,12 @@
 #include <pv/start.h>
 #include <pv/tap.h>
 
+#include "../../domctl.h"
+
 #define NOWHERE ((void *)0x1000) /* an address with nothing at it */
 #define NO_DOMAIN 77
 #define NO_COMMAND 999
 
-static struct xen_domctl ctl;
 static struct xen_sysctl sys;
 static unsigned int processors; /* as physinfo has it */
 
@@ -255,14 +255,6 @@ static void machine(void)
 }
 
 /* --- domctl: mistakes ------------------------------------------------------------------------- */
-
-static int domctl(uint32_t cmd, domid_t domain)
-{
-    ctl.cmd = cmd;
-    ctl.interface_version = XEN_DOMCTL_INTERFACE_VERSION;
-    ctl.domain = domain;
-    return hv_domctl(&ctl);
-}
 
 static void mistakes(void)
 {

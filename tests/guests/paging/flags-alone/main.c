@@ -18,8 +18,8 @@
  */
 #define __XEN_TOOLS__ 1
 #include "../../attack.h"
+#include "../../domctl.h"
 
-#include <xen/domctl.h>
 #include <xen/memory.h>
 
 #include <stdio.h>
@@ -157,16 +157,6 @@ static void each_way(const char *name, volatile void *mapping, bool own, bool wr
 }
 
 /* --- what is mapped ---------------------------------------------------------------------------- */
-
-static struct xen_domctl ctl;
-
-static int domctl(uint32_t cmd, domid_t domain)
-{
-    ctl.cmd = cmd;
-    ctl.interface_version = XEN_DOMCTL_INTERFACE_VERSION;
-    ctl.domain = domain;
-    return hv_domctl(&ctl);
-}
 
 /* A domain that has one page and never runs. Its number, and the page's frame. */
 static domid_t make_domain(uint32_t *mfn)

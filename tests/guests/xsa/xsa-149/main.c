@@ -16,24 +16,14 @@
  */
 #define __XEN_TOOLS__ 1
 #include "../../attack.h"
+#include "../../domctl.h"
 
-#include <xen/domctl.h>
 #include <xen/memory.h>
 #include <xen/sched.h>
 #include <xen/sysctl.h>
 
 #define ROUNDS 200
 #define MOST_VCPUS 32
-
-static struct xen_domctl ctl;
-
-static int domctl(uint32_t cmd, domid_t domain)
-{
-    ctl.cmd = cmd;
-    ctl.interface_version = XEN_DOMCTL_INTERFACE_VERSION;
-    ctl.domain = domain;
-    return hv_domctl(&ctl);
-}
 
 static uint64_t free_pages(void)
 {

@@ -17,22 +17,12 @@
  */
 #define __XEN_TOOLS__ 1
 #include "../../attack.h"
+#include "../../domctl.h"
 
-#include <xen/domctl.h>
 #include <xen/memory.h>
 
 #define ROUNDS 20
 #define MOST 8192 /* pages taken until the one comes that was given up */
-
-static struct xen_domctl ctl;
-
-static int domctl(uint32_t cmd, domid_t domain)
-{
-    ctl.cmd = cmd;
-    ctl.interface_version = XEN_DOMCTL_INTERFACE_VERSION;
-    ctl.domain = domain;
-    return hv_domctl(&ctl);
-}
 
 static domid_t create(void)
 {

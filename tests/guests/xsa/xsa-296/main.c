@@ -17,8 +17,8 @@
  */
 #define __XEN_TOOLS__ 1
 #include "../../attack.h"
+#include "../../domctl.h"
 
-#include <xen/domctl.h>
 #include <xen/memory.h>
 #include <xen/vcpu.h>
 
@@ -110,16 +110,7 @@ static int initialise(const pte_t *root)
 
 enum { DATA, ROOT, TOP, DIRECTORY, FIRST_TABLE, FRAMES = FIRST_TABLE + 2 * TABLES };
 
-static struct xen_domctl ctl;
 static uint32_t frames[FRAMES];
-
-static int domctl(uint32_t cmd, domid_t id)
-{
-    ctl.cmd = cmd;
-    ctl.interface_version = XEN_DOMCTL_INTERFACE_VERSION;
-    ctl.domain = id;
-    return hv_domctl(&ctl);
-}
 
 /* A domain with a vcpu and FRAMES frames. */
 static domid_t make_domain(void)
