@@ -86,7 +86,7 @@ static int alloc_unbound(struct evtchn_alloc_unbound *op)
 EVTCHNOP(alloc_unbound, alloc_unbound, true);
 
 /*
- * walk 45: A channel has two ends
+ * walk 46: A channel has two ends
  *
  * Claim: One domain opens a port for another and tells it the number, by xenstore for instance; the
  * other connects. The port must wait for exactly this domain. Both locks are held, in the order of

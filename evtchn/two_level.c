@@ -30,7 +30,7 @@ static inline void select_word(struct vcpu *v, evtchn_port_t port)
 }
 
 /*
- * walk 44: An event is three bits
+ * walk 45: An event is three bits
  *
  * Claim: An event is a bit in memory that guest and hypervisor share: the port's, above it a bit
  * for its word, above that one for the vcpu. The hypervisor sets them from the port upwards, and

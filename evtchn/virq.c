@@ -24,7 +24,7 @@ bool virq_is_global(unsigned virq)
 }
 
 /*
- * walk 46: Interrupts without a device
+ * walk 47: Interrupts without a device
  *
  * Claim: What a machine tells by an interrupt line, the hypervisor tells by a virtual IRQ, bound to
  * a port: time, console input, the end of a domain. The port is read and the event set under one

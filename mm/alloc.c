@@ -104,7 +104,7 @@ static void count_free(mfn_t mfn, int32_t n)
 }
 
 /*
- * walk 39: Free memory
+ * walk 40: Free memory
  *
  * Claim: Free frames are kept in blocks of 2^n, and the whole state of that is in the frame table:
  * the first frame of a block has its order and the links of a list. A block's buddy differs from it
@@ -212,7 +212,7 @@ mfn_t alloc_frames_uncleared(unsigned order, unsigned bits)
 }
 
 /*
- * walk 40: Cleared when freed
+ * walk 41: Cleared when freed
  *
  * Claim: A frame is cleared when it is given back, before anybody can ask for it, and its M2P entry
  * goes with it. What the machine's memory held before the boot is cleared when it is first handed

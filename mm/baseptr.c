@@ -70,7 +70,7 @@ int finish_any_old_table(struct vcpu *v)
 }
 
 /*
- * walk 30: Half undone
+ * walk 31: Half undone
  *
  * Claim: Letting the last reference of a directory go means undoing all it names. That may take
  * long, so it gives way in the middle, and the vcpu that does it keeps the table in old_table and

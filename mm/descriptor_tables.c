@@ -52,7 +52,7 @@ static int get_gdt_frames(struct domain *d, const mfn_t *frames, unsigned n)
 }
 
 /*
- * walk 34: Descriptor tables are a type, too
+ * walk 35: Descriptor tables are a type, too
  *
  * Claim: A guest's GDT is up to 14 of its own frames, of a type that excludes writable, each
  * descriptor checked (stop 6) when the type is taken. The order here is that of all changes of

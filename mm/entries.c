@@ -56,7 +56,7 @@ static void make_bare(struct frame *f)
 }
 
 /*
- * walk 28: A table as its own table
+ * walk 29: A table as its own table
  *
  * Claim: Kernels like to see their page tables as an array: a directory entry that names a
  * directory, so that the processor takes an L2 for an L1. It is safe only read-only, and only one

@@ -409,7 +409,7 @@ static int16_t unmap_begin(struct unmapping *u, uint64_t host_addr, uint64_t bus
 }
 
 /*
- * walk 63: Unmapping backwards
+ * walk 64: Unmapping backwards
  *
  * Claim: Mapping is pin, then page-table entry. Unmapping goes the other way: the entry goes first,
  * then the translation out of every TLB the domain may have used, then the pin, and with it the
@@ -512,7 +512,7 @@ static long grant_unmap_and_replace(void *guest_ops, uint32_t count)
 GNTTABOP_LIST(unmap_and_replace, grant_unmap_and_replace);
 
 /*
- * walk 64: When the mapper dies
+ * walk 65: When the mapper dies
  *
  * Claim: A domain that ends had perhaps mapped frames of others. Its handles say which: each pin is
  * dropped, and with the last one the granter's mark. The other way round, a granter that dies

@@ -69,7 +69,7 @@ static int16_t check_header(uint32_t header, const struct grant_pin *p, unsigned
 }
 
 /*
- * walk 61: A grant is read in one instant
+ * walk 62: A grant is read in one instant
  *
  * Claim: A domain lets another map one of its frames by an entry in a table that it can write at
  * any moment. So the hypervisor believes an entry only in the instant in which it marks it: flags,
@@ -226,7 +226,7 @@ static int16_t pin_frame(struct grant_pin *p, const struct grant_table *gt, uint
 }
 
 /*
- * walk 62: A pin keeps what was granted
+ * walk 63: A pin keeps what was granted
  *
  * Claim: What the entry said when it was first used is copied to where the granter cannot write,
  * and counts until the last user is gone. The first pin takes a reference to the frame, the first

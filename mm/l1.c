@@ -2,17 +2,18 @@
 /*
  * l1.c: L1 entries: what one may say, what it holds, and the one way to write it.
  *
- * Whoever writes an entry of a validated L1 comes here: mmu_update, update_va_mapping, the emulated
- * write of a page table (ptwr.c), grants, and pinning, which takes a whole table in one go. The order
- * is the same for all, and stands in write_entry():
+ * Every write to an entry of a validated L1 is made here, for mmu_update, update_va_mapping, the
+ * emulated write of a page table (ptwr.c) and grants; pinning takes the references of a whole table.
+ * The order is the same for all, and stands in write_entry():
  *
  *   1. the new value has been read from the guest once, by the caller
  *   2. all of it is checked, and the references that it needs are taken
  *   3. the entry is replaced, by a locked instruction
  *   4. the references of the entry that stood there are dropped, behind a stamp for the TLBs
  *
- * A refusal leaves everything as it was. Dropped first, the old frame could become a page table or
- * another domain's memory while the entry still maps it; taken last, the new one could.
+ * A refusal leaves everything as it was. If the old references were dropped first, the old frame could
+ * become a page table or another domain's memory while the entry still maps it. If the new ones were
+ * taken last, the new frame could.
  *
  *  E1  A present entry of a validated L1 holds references by what it says: one general, and, where it
  *      is writable, one FT_WRITABLE. So a page table, which is never FT_WRITABLE (frame.h), is never
@@ -50,8 +51,8 @@ static inline uint64_t allowed_bits(const struct domain *d)
 }
 
 /*
- * Frames of device registers that are the hypervisor's own: who writes to an interrupt controller
- * has the machine. Written at boot only.
+ * Frames of device registers that are the hypervisor's own: a guest that can write to an interrupt
+ * controller can take over the machine. Written at boot only.
  */
 static mfn_t own_devices[MAX_OWN_DEVICES];
 static unsigned nr_own_devices;
@@ -264,7 +265,7 @@ static inline bool replace(pte_t *p, struct entry *old, struct entry e, enum wri
     return true;
 }
 
-/* The frame of pt_owner's that the entry goes on mapping, with another RW (E2); NULL: another case. */
+/* The frame of pt_owner's that the entry goes on mapping with another RW (E2). NULL: another case. */
 static inline struct frame *keeps_frame(struct entry old, struct entry e,
                                         const struct domain *pt_owner)
 {
@@ -274,7 +275,10 @@ static inline struct frame *keeps_frame(struct entry old, struct entry e,
     return usual_frame(e, pt_owner);
 }
 
-/* The FT_WRITABLE reference alone. Ordinary memory needs no undoing, so its last one is none special. */
+/*
+ * Take or drop the FT_WRITABLE reference alone. Dropping the last one undoes nothing, unlike a table's,
+ * so a subtraction is enough.
+ */
 static inline bool get_right(struct frame *f)
 {
     uint32_t type = f->type_info;
@@ -311,6 +315,21 @@ static inline __attribute__((always_inline)) int change_right(pte_t *p, struct e
     return 0;
 }
 
+/*
+ * walk 28: Check all, take the new, write, drop the old
+ *
+ * Claim: Every way to an L1 entry ends in this function. The new value is checked in full and its
+ * references are taken while the old entry still stands; then one locked instruction exchanges the
+ * two; then the references of the old one go, after the domain was stamped, so that no processor
+ * keeps the old translation once the frame becomes something else. An entry that goes on mapping the
+ * same frame with the same rights keeps its references: its owner may be another domain, which need
+ * not be asked again.
+ * Without it: Dropped before the exchange, the old frame could be made a page table while the entry
+ * still maps it writable. Stamped before the exchange, a processor could read the old entry after
+ * its flush, and write to the frame of the next owner.
+ * Shown by: tests/host/test_l1.c::test_changed_meanwhile, tests/host/test_l1.c::test_stamps,
+ * tests/guests/xsa/xsa-217/main.c::round
+ */
 static inline __attribute__((always_inline)) int write_entry(pte_t *p, struct entry old,
                                                              struct entry e,
                                                              struct domain *pt_owner,

@@ -28,8 +28,8 @@
 
 /*
  * Requests of one call. Between them `va` shows the L1 of pt_owner's that the last one wrote, at
- * machine address `page`, in halves; NULL: none. It stays an L1 of pt_owner's until an L2 or L3 is written: what
- * was one goes only under mm_lock, which is held. So it needs no reference.
+ * machine address page_high:page_low; NULL: none. It stays an L1 of pt_owner's until an L2 or L3 is
+ * written: a table loses its type only under mm_lock, which is held. So it needs no reference.
  */
 struct batch {
     uint32_t page_low, page_high;

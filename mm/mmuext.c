@@ -20,7 +20,7 @@
 #include <ringlet/sched.h>
 
 /*
- * walk 29: A pin
+ * walk 30: A pin
  *
  * Claim: Checking a table of 512 entries, or a tree of 2048 tables, is work. A pin is a reference
  * that nothing but the guest's word holds: the table stays checked while no processor uses it, and

@@ -162,7 +162,7 @@ static void disown(struct domain *d, struct frame *f)
 }
 
 /*
- * walk 41: The end of a frame's life
+ * walk 42: The end of a frame's life
  *
  * Claim: The last reference to a frame is gone, so no page table maps it. A TLB may still: those
  * that could are flushed first. Then the frame leaves its owner's list and account, is cleared and

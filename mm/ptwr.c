@@ -22,7 +22,8 @@
  *     are carried out too, if they come next: just as if the second one's fault had been taken. Not
  *     when the guest wants to hear of each instruction, by TF or a breakpoint.
  *
- * docs/abi-coverage.md has the list of these instructions, and tests/guests/paging/pagewrite-insns tries it.
+ * docs/abi-coverage.md has the list of these instructions; tests/guests/paging/pagewrite-insns tries
+ * them.
  *
  * Read next: mm/entries.c (what an entry may say), traps/decode.c.
  */
@@ -334,7 +335,7 @@ static bool update_entry(struct cpu_user_regs *regs, const struct insn *in, pte_
 }
 
 /*
- * walk 38: A store to a page table
+ * walk 39: A store to a page table
  *
  * Claim: Kernels write page-table entries with MOV. The table is mapped read-only, so the MOV
  * faults, and for a guest that asked for writable page tables the store is carried out here: the

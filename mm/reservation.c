@@ -67,7 +67,7 @@ static bool get_extent(struct domain *d, mfn_t mfn, uint32_t n)
 }
 
 /*
- * walk 42: Giving memory back
+ * walk 43: Giving memory back
  *
  * Claim: A guest's balloon gives frames back. Its own reference to each, the one for being
  * allocated, is a bit that only one processor can clear; a frame that is still mapped, pinned or

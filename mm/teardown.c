@@ -146,7 +146,7 @@ static int release_frames(struct domain *d)
 }
 
 /*
- * walk 43: Taking a dead domain's memory back
+ * walk 44: Taking a dead domain's memory back
  *
  * Claim: The vcpus run no more. First go the references from outside the page tables: roots,
  * descriptor tables, grants; then pins and interrupted validations, after which no frame is a page

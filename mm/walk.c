@@ -9,7 +9,7 @@
 #include <ringlet/mm.h>
 
 /*
- * walk 31: Walking by hand
+ * walk 32: Walking by hand
  *
  * Claim: To change the entry that maps a linear address the hypervisor walks the guest's tables
  * from the root it recorded for the vcpu, reading each where it lies in memory, under the domain's

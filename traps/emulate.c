@@ -102,7 +102,7 @@ static enum emulation write_guest_cr3(struct vcpu *v, uint32_t value)
 }
 
 /*
- * walk 36: A control register that is not there
+ * walk 37: A control register that is not there
  *
  * Claim: A kernel in ring 1 that writes CR0 or CR3 gets #GP, and the hypervisor carries the write
  * out on the guest's virtual processor. Of CR0 a guest has TS alone; another bit is refused, and
@@ -236,7 +236,7 @@ static enum emulation emulate_0f(struct cpu_user_regs *regs, unsigned opcode, un
 }
 
 /*
- * walk 37: The list of what is emulated
+ * walk 38: The list of what is emulated
  *
  * Claim: The emulator is a list of what may be done and not of what may not: control and debug
  * registers, MSRs, RDTSC, WBINVD, CLTS, ports, CLI and STI under the virtual IOPL. Everything else

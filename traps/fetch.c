@@ -75,7 +75,7 @@ static enum emulation fetch_rest(const struct segment *cs, const struct cpu_user
 }
 
 /*
- * walk 35: Reading the instruction that faulted
+ * walk 36: Reading the instruction that faulted
  *
  * Claim: The processor tells where a fault was, and not which instruction it met. The bytes are
  * fetched through the guest's code segment and pages, at most 15 of them, and decoded. They may

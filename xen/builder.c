@@ -286,7 +286,7 @@ static void set_entry(struct build *b, uint32_t table_va, unsigned index, mfn_t 
 }
 
 /*
- * walk 56: The first page tables
+ * walk 57: The first page tables
  *
  * Claim: A guest of this ABI begins with paging on. So the builder writes the tables of the initial
  * domain's first address space, from the machine frames it allocated: an L3, four directories, L1s

@@ -34,7 +34,7 @@ _Static_assert(sizeof(((struct vcpu *)NULL)->fpu) ==
 #define EFLAGS_STATUS 0x000008d5u /* CF, PF, AF, ZF, SF, OF */
 
 /*
- * walk 57: The flags a guest may run with
+ * walk 58: The flags a guest may run with
  *
  * Claim: Flags come from guests in many ways: the iret hypercall, a new vcpu's context. From all of
  * them only harmless ones are kept. IF is set, because it is the machine's and not the guest's.
@@ -263,7 +263,7 @@ static void set_online(struct vcpu *v, bool online)
 }
 
 /*
- * walk 58: Check all, then change
+ * walk 59: Check all, then change
  *
  * Claim: A vcpu's whole state comes in one structure, and every word in it is the caller's
  * invention. Everything that can be wrong is checked before anything is changed; what takes

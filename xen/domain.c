@@ -360,7 +360,7 @@ static void show_guest_stack(const struct cpu_user_regs *regs)
 }
 
 /*
- * walk 59: A guest's mistake is the guest's end
+ * walk 60: A guest's mistake is the guest's end
  *
  * Claim: Some states of a guest cannot be told to it: its stack takes no frame, its handler is
  * missing. Then the domain ends, with a reason on the console, its registers and the top of its
@@ -466,7 +466,7 @@ static int parts_let_go(struct domain *d)
 }
 
 /*
- * walk 60: The end of a domain
+ * walk 61: The end of a domain
  *
  * Claim: A domain is alive, dying, dead, freed. When it begins to die its vcpus have stopped, and
  * from then on no new reference of the kind teardown looks for can be made: ports, pins, grants and

@@ -34,7 +34,7 @@ static const struct domctl_record *find_command(uint32_t cmd)
 }
 
 /*
- * walk 54: A domain is made by requests
+ * walk 55: A domain is made by requests
  *
  * Claim: The control domain makes, fills, starts and ends others by one hypercall with some dozens
  * of commands. What all have in common is checked in this file, in this order: the version of the

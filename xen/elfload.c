@@ -549,7 +549,7 @@ static const char *read_wishes(struct elf_kernel *k, const struct elf_header *eh
 /* ---- Checks --------------------------------------------------------------------------------- */
 
 /*
- * walk 55: A kernel is a file from outside
+ * walk 56: A kernel is a file from outside
  *
  * Claim: The initial domain's kernel is an ELF file with notes that say what it wants: its
  * addresses, its page-table modes, its entry. Each number in it is compared with the file's size,

@@ -339,7 +339,7 @@ static void stay_waiting(struct vcpu *v)
 }
 
 /*
- * walk 49: Which vcpu runs next
+ * walk 50: Which vcpu runs next
  *
  * Claim: Every vcpu has a virtual time, which advances while it runs, slower the greater its
  * weight; of those that are ready the one with the smallest runs. One that slept is far behind, and
@@ -420,7 +420,7 @@ void vcpu_unpause(struct vcpu *v)
 }
 
 /*
- * walk 50: Say it, then look
+ * walk 51: Say it, then look
  *
  * Claim: A guest that has nothing to do blocks until an event comes. It may come just now, from
  * another processor. So the vcpu first says that it is blocked and then looks for an event; the
@@ -677,7 +677,7 @@ static void schedule(void)
 }
 
 /*
- * walk 51: Not before its registers are saved
+ * walk 52: Not before its registers are saved
  *
  * Claim: A processor that takes another vcpu has the old one's registers still in its hands. Until
  * they are saved the old one counts as running, and no other processor may take it. When they are,

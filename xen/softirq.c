@@ -38,7 +38,7 @@ asmlinkage void do_softirq(void)
 }
 
 /*
- * walk 48: Work that waits for the way out
+ * walk 49: Work that waits for the way out
  *
  * Claim: Interrupts are off while the hypervisor runs. What an interrupt wants done, or one
  * processor of another, is a bit that the way out looks at. Long operations open a window of one

@@ -174,7 +174,7 @@ void timer_set(struct timer *t, uint64_t expires)
 }
 
 /*
- * walk 47: Time
+ * walk 48: Time
  *
  * Claim: Each processor has a heap of timers and a one-shot device set to the first of them. The
  * interrupt does nothing but raise this softirq. It calls what is due, with no lock held, and sets

@@ -14,7 +14,7 @@
 #include <ringlet/percpu.h>
 
 /*
- * walk 32: Any frame, a few at a time
+ * walk 33: Any frame, a few at a time
  *
  * Claim: The machine has up to 16 GiB of memory and the hypervisor 168 MiB of addresses. The first
  * 56 MiB of memory are always mapped; any other frame is shown in one of 256 slots of this

@@ -63,7 +63,7 @@ static void fpu_reset(struct vcpu *v)
 }
 
 /*
- * walk 53: The FPU is loaded late
+ * walk 54: The FPU is loaded late
  *
  * Claim: Many vcpus never touch the FPU between two switches. CR0.TS is set at each switch, so that
  * the first FPU instruction faults with #NM, and the registers are loaded here. A vcpu that never
@@ -128,7 +128,7 @@ static void leave(struct vcpu *from, const struct vcpu *to)
 }
 
 /*
- * walk 52: A switch is a copy
+ * walk 53: A switch is a copy
  *
  * Claim: There is one stack for each processor and none for a vcpu, because hypervisor code never
  * stops halfway: what a guest was doing is its registers and nothing else. So a switch copies

@@ -32,9 +32,9 @@
  *      time. A's mapping stood in a table of domain M, so they run M's vcpus: M's dirty_cpus, read
  *      after the entry was removed. A CPU that left M before has flushed, and one that comes to M
  *      sets its bit by a locked instruction before it walks M's tables. Where M maps its own frames
- *      those are the dirty_cpus of the time of the flush, too. Where M maps another domain's (foreign
- *      and grant maps), M's dirty_cpus of that moment are added to the owner's foreign_cpus, behind
- *      the stamp; whoever has flushed them takes them out, unless more was added meanwhile.
+ *      the dirty_cpus at the time of the flush will do as well. Where M maps another domain's (foreign
+ *      and grant maps), M's dirty_cpus of that moment are added to the owner's foreign_cpus, after
+ *      the stamp. The CPU that has made them flush takes them out, unless more were added meanwhile.
  *
  * Hypervisor code runs with interrupts off, so a CPU that waits for a lock cannot be interrupted to
  * flush, and the lock's holder may be the one that waits for the flush. So every loop that waits for
@@ -241,7 +241,7 @@ void tlb_flush_domain(struct domain *d)
 }
 
 /*
- * walk 33: What a processor still remembers
+ * walk 34: What a processor still remembers
  *
  * Claim: A guest that removes a mapping need not flush it, and until it does, the TLB lets it write
  * the page. That is its own affair while the page is its memory. Before the page becomes a page

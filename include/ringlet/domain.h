@@ -108,7 +108,10 @@ enum domain_state { DOMAIN_ALIVE, DOMAIN_DYING, DOMAIN_DEAD, DOMAIN_NEW };
 
 struct dirty_log;
 
-/* A CLEAN or PEEK of the log (mm/logdirty/domctl_shadow.c) of which parts are still to be done; domctl_lock. */
+/*
+ * A CLEAN or PEEK of the log (mm/logdirty/domctl_shadow.c) of which parts are still to be done;
+ * domctl_lock.
+ */
 struct log_report {
     unsigned next; /* the leaf to be told next; 0: nothing was begun */
     unsigned op;   /* XEN_DOMCTL_SHADOW_OP_* */

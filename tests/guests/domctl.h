@@ -11,6 +11,8 @@
 #define __XEN_TOOLS__ 1
 #endif
 
+#include <stdint.h>
+
 #include <xen/domctl.h>
 
 #include <pv/hypercall.h>
