@@ -37,9 +37,15 @@ def own_guest(request):
 
 
 def make(*words):
-    """Runs make without a terminal; its status and what it printed."""
+    """Runs make without a terminal; its status and what it printed.
+
+    As from a shell: `make test` is no make above this one, which would add to what it prints.
+    """
+    environment = {name: value for name, value in os.environ.items()
+                   if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     done = subprocess.run(["make", *words], cwd=TOP, stdin=subprocess.DEVNULL, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+                          env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          check=False)
     return done.returncode, done.stdout
 
 
